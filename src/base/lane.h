@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A lane: a pool of libuv threads with a reserve for demand (invariant I6).
+ *
+ * Jobs wait in three queues. A free thread takes demand first, then read-ahead, then background; but read-ahead and background
+ * together never occupy more than max - reserve threads, so a demand job finds a thread at once however much background work
+ * there is. maxnsproc, resnsproc, maxdfproc, resdfproc of the DMM specification (section 5.1) are max and reserve of two lanes.
+ *
+ * Threads: everything may be called from any thread. Locks: one per lane, a leaf.
+ */
+#ifndef DMM_BASE_LANE_H
+#define DMM_BASE_LANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum lane_class { LANE_DEMAND, LANE_READAHEAD, LANE_BACKGROUND };
+#define LANE_CLASSES 3
+
+/* A unit of work, embedded in the caller's own struct. Belongs to the lane from lane_submit() until run() is called. */
+struct lane_job {
+	void (*run)(struct lane_job *job);
+	enum lane_class class;
+	struct lane_job *next, *prev;
+	bool queued;
+};
+
+struct lane_options {
+	const char *name;         /* shown as the name of its threads, at most 10 bytes */
+	unsigned max, reserve;    /* threads; reserve < max */
+	void (*thread_start)(void *context); /* called in each new thread first; may be NULL */
+	void (*thread_stop)(void *context);  /* called in each thread last; may be NULL */
+	void *context;
+};
+
+struct lane;
+
+int lane_start(const struct lane_options *options, struct lane **lane);
+
+/* No new background jobs are taken; queued and running jobs are finished; threads end. */
+void lane_stop(struct lane *lane);
+
+void lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class);
+
+/* Moves a job that still waits to the front of a more urgent queue. False when it is running already or not queued. */
+bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class);
+
+/* Pause: background and read-ahead jobs stay queued, demand goes on. */
+void lane_pause(struct lane *lane, bool paused);
+
+struct lane_load {
+	size_t queued[LANE_CLASSES], running[LANE_CLASSES];
+};
+void lane_load(struct lane *lane, struct lane_load *load);
+
+#endif

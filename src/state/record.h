@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the state of a migration holds, as the rest of the program sees it. docs/FORMAT.md describes the same on disk.
+ *
+ * Identity (invariant I4): a record belongs to an object of the target, named by its inode number and proven by its file handle
+ * (name_to_handle_at(2)), in which the file system puts a generation. A handle that no longer opens, or that differs from the
+ * one of the object now at that inode number, shows a stale record: it is dropped, it never matches a new file.
+ *
+ * Records exist only for what is not finished (I12): a directory whose entries have not come over, a file whose data has not
+ * come over entirely, a file of which not all names were seen, an error that nobody has settled. No record means: finished, or
+ * made by an application.
+ */
+#ifndef DMM_STATE_RECORD_H
+#define DMM_STATE_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* MAX_HANDLE_SZ of name_to_handle_at(2). */
+#define HANDLE_BYTES_MAX 128
+
+/* A file handle of the target file system. */
+struct handle {
+	int32_t type;
+	uint16_t len; /* bytes */
+	uint8_t bytes[HANDLE_BYTES_MAX];
+};
+
+static inline bool handle_equal(const struct handle *a, const struct handle *b)
+{
+	return a->type == b->type && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* A point of time as struct timespec, in a fixed size. */
+struct moment {
+	int64_t sec;
+	uint32_t nsec;
+};
+
+/* Where an object is at the source: the plugin's handle. The bytes of a record that was read follow it in one allocation. */
+struct source_ref {
+	uint16_t len; /* bytes */
+	const uint8_t *bytes;
+};
+
+/* A directory that is not populated yet. */
+struct dir_record {
+	uint64_t ino;
+	struct handle handle;
+	struct source_ref source;
+	uint32_t nlink;          /* at the source, shown until the directory is populated */
+	uint32_t inode_flags;    /* chattr flags to set once it is populated */
+	bool collisions_settled; /* collision=rename: what was in the way has been moved aside */
+};
+
+/* A regular file whose data has not come over entirely. */
+struct file_record {
+	uint64_t ino;
+	struct handle handle;
+	struct source_ref source;
+	uint64_t limit;        /* bytes: source data is wanted below this offset only; what lies above is the application's (I2) */
+	uint64_t segsize;      /* bytes */
+	uint64_t source_used;  /* bytes allocated at the source, shown as st_blocks meanwhile */
+	uint32_t inode_flags;  /* chattr flags to set at the end */
+	bool all_changed;      /* reserved for the report: an application wrote in it */
+	/* What the source said of the file when its directory was listed; a difference later is drift. */
+	uint64_t source_size;
+	uint64_t source_change;
+	struct moment source_mtime, source_ctime;
+	struct moment shown_ctime; /* the change time shown to applications while our own writes move the real one */
+};
+
+/* A file with several names at the source. Its object lives in the target's staging directory beside the names it has got. */
+struct link_record {
+	uint64_t fsid, fileid;   /* at the source */
+	uint64_t ino;
+	struct handle handle;
+	uint32_t nlink;          /* names at the source */
+	uint32_t seen;           /* names that were given on the target so far */
+};
+
+enum error_state {
+	ERROR_RETRYING, /* background tries again by itself, with back-off */
+	ERROR_WAITING,  /* tries are used up: the administrator decides */
+	ERROR_WAIVED,   /* the administrator accepts the loss */
+};
+
+/* An unsettled failure (I7). Entries clear when fixed. Strings belong to whoever fills the struct. */
+struct error_record {
+	uint64_t id;          /* ascending, never reused */
+	uint64_t ino;         /* the object, or of a name that could not be made its directory */
+	enum error_state state;
+	int32_t error;        /* positive errno */
+	int32_t told;         /* positive errno that an application got for it, 0 when none did */
+	uint32_t tries;
+	uint64_t first_ns, last_ns; /* wall clock */
+	uint64_t bytes;       /* of the object at the source */
+	char *what;           /* what was being done: "read", "list", "create", "attributes", ... */
+	char *path;           /* below the target, as it was then */
+	char *detail;         /* a sentence, may be empty */
+};
+
+/* Counters that must survive a restart exactly; they change in the transaction that changes what they count. */
+struct totals {
+	int64_t dirs_found, dirs_migrated;
+	int64_t files_found, files_migrated; /* everything that is not a directory; hard links count once for each name */
+	int64_t bytes_found, bytes_migrated; /* of regular files: st_size at the source */
+	int64_t files_pending, bytes_pending; /* file records and the bytes of their absent segments */
+	int64_t files_error, dirs_error;
+	int64_t links_pending;
+};
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The state of one migration: an LMDB environment behind an API that hides the engine (DMM specification, section 8).
+ *
+ * Writing: callers collect changes in a batch and submit it. One committer thread takes all batches that wait, in the order of
+ *   submission, syncs the target once if any of them asks for it, commits them in one transaction, and calls their callbacks.
+ *   This is the phased commit: what a record claims is on stable storage before the record is (invariant I1).
+ * Reading: any thread, sees what is committed; a read holds a transaction only for the length of the call.
+ * Failure: a commit that fails is retried with back-off when the disk may recover (ENOSPC, EIO of a full disk, see FACTS);
+ *   callbacks get the error only when the store gives up, after which every submit fails with -EIO: the daemon then stops
+ *   serving what is not resident rather than promise what it cannot keep.
+ * Locks: none is held while a callback runs. Callbacks run in the committer thread and must not block or submit-and-wait.
+ */
+#ifndef DMM_STATE_STORE_H
+#define DMM_STATE_STORE_H
+
+#include "state/record.h"
+
+#include <stddef.h>
+
+struct store;
+struct batch;
+
+/* FORMAT.md: raised when a record changes its form. A store of another version is refused with -EPROTO. */
+#define STORE_FORMAT_VERSION 1
+
+struct store_options {
+	const char *dir;               /* holds data.mdb and lock.mdb; exists, mode 0700 */
+	int (*barrier)(void *context); /* makes everything written to the target durable; 0 or negative errno */
+	void *context;
+	unsigned linger_ms;            /* how long a batch that is not urgent may wait for company */
+};
+
+/* Opens or creates. On failure a sentence for the administrator is put into `error`. */
+int store_open(const struct store_options *options, struct store **store, char *error, size_t error_size);
+
+/* Commits what was submitted, stops the committer, closes. */
+void store_close(struct store *store);
+
+/* --- identity of the migration, written once at creation: small named strings ("uuid", "source", "target", ...) --- */
+int store_meta_put(struct store *store, const char *name, const char *value); /* durable on return */
+int store_meta_get(struct store *store, const char *name, char *value, size_t size); /* -ENOENT; -ERANGE */
+
+/* --- reading. 1: found, 0: not there, negative errno. A found record is freed with its _free function. --- */
+int store_dir_get(struct store *store, uint64_t ino, struct dir_record **record);
+int store_file_get(struct store *store, uint64_t ino, struct file_record **record);
+int store_link_get(struct store *store, uint64_t fsid, uint64_t fileid, struct link_record *record);
+int store_link_of_ino(struct store *store, uint64_t ino, struct link_record *record);
+void dir_record_free(struct dir_record *record);
+void file_record_free(struct file_record *record);
+
+/* Up to `max` inode numbers greater than `after` that have a record, ascending. How many, or negative errno. */
+int store_dirs_after(struct store *store, uint64_t after, uint64_t *inos, size_t max);
+int store_files_after(struct store *store, uint64_t after, uint64_t *inos, size_t max);
+/* The same for link records, by their inode numbers on the target. */
+int store_links_after(struct store *store, uint64_t after, uint64_t *inos, size_t max);
+
+/* Reads the residency of a file's segments into a bitmap of n_segments bits (bit s of byte s/8: resident). */
+int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments);
+
+/* Calls `each` for every error entry, ascending by id; a non-zero return ends the walk and is returned. */
+int store_errors_walk(struct store *store, int (*each)(void *context, const struct error_record *record), void *context);
+/* The error entry of an object (ino, and name of what was being done), see error_record_free. */
+int store_error_get(struct store *store, uint64_t id, struct error_record **record);
+void error_record_free(struct error_record *record);
+
+void store_totals(struct store *store, struct totals *totals); /* as of the last commit */
+
+/* Bytes of the environment in use, and number of commits since the start: for `stat`. */
+void store_usage(struct store *store, uint64_t *bytes, uint64_t *commits);
+
+/* --- changing --- */
+
+struct batch *batch_new(void); /* never NULL: ends the process when memory is out */
+void batch_free(struct batch *batch); /* of a batch that is not submitted */
+
+/* Each appends one change. They copy what they are given. Within a store, changes apply in the order of submission. */
+void batch_dir_put(struct batch *batch, const struct dir_record *record);
+void batch_dir_delete(struct batch *batch, uint64_t ino);
+void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
+void batch_file_delete(struct batch *batch, uint64_t ino); /* with its segments */
+void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* resident */
+void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* absent again */
+void batch_link_put(struct batch *batch, const struct link_record *record);
+void batch_link_delete(struct batch *batch, uint64_t fsid, uint64_t fileid);
+void batch_error_put(struct batch *batch, const struct error_record *record);
+void batch_error_delete(struct batch *batch, uint64_t id);
+void batch_totals_add(struct batch *batch, const struct totals *delta);
+
+#define SUBMIT_BARRIER (1u << 0) /* sync the target before committing this */
+#define SUBMIT_URGENT (1u << 1)  /* do not wait for company */
+
+/* Hands the batch over; it is freed by the store. `done` may be NULL; it gets 0 or a negative errno. */
+void store_submit(struct store *store, struct batch *batch, unsigned flags, void (*done)(void *context, int error),
+		  void *context);
+
+/* Waits until everything that was submitted before is durable. */
+int store_flush(struct store *store);
+
+/* Commits what waits now, without waiting for it: called when nothing else is left to do. */
+void store_hurry(struct store *store);
+
+/* How many batches are submitted and not committed yet: for back-pressure (I12). */
+size_t store_backlog(struct store *store);
+
+/* A new error id. */
+uint64_t store_error_id(struct store *store);
+
+#endif
