@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The source port: finds and loads the plugin, owns its instance and connections, and turns requests into calls that migrate/
+ * makes from its worker threads.
+ *
+ * What the host owns is here: retry with back-off, deadlines, cancellation, counters, and the checks of everything that a source
+ * reports (names of one component, sizes, lengths: a source is hostile until checked). An entry that fails its check reaches
+ * the sink with entry->error set (EBADMSG, ENAMETOOLONG) and a name made printable, so that it can be reported.
+ *
+ * Threads: all calls from any worker thread; a struct source_file from one thread at a time unless said otherwise.
+ * Errors: negative errno as the source gave it, after the retries. -ECANCELED after source_cancel_all().
+ */
+#ifndef DMM_SOURCE_SOURCE_H
+#define DMM_SOURCE_SOURCE_H
+
+#include <dmmfs/plugin.h>
+
+struct source;
+struct source_file;
+
+struct source_options {
+	const char *source;      /* as written: path or URL */
+	const char *protocol;    /* plugin name, or NULL: by the scheme of the URL, a plain path means posix */
+	const char *plugin_dir;
+	const struct dmm_setting *settings;
+	size_t n_settings;
+	unsigned tries;          /* attempts for each request, at least 1 */
+	unsigned timeout_ms;     /* deadline of one attempt; 0: none */
+};
+
+/* The options that some plugin in plugin_dir takes, so that an unknown mount option can be told from a plugin's.
+ * 1: yes, 0: no. */
+int source_option_known(const char *plugin_dir, const char *protocol, const char *source, const char *option);
+
+/* Loads the plugin, opens the instance, makes the first connection. On failure a sentence with the remedy in `error`. */
+int source_open(const struct source_options *options, struct source **source, char *error, size_t error_size);
+void source_close(struct source *source);
+
+const char *source_plugin_name(const struct source *source);
+uint64_t source_capabilities(const struct source *source); /* DMM_CAP_* */
+
+/* Makes every call that waits, now and later, return -ECANCELED: at the end of the daemon. */
+void source_cancel_all(struct source *source);
+
+typedef int (*source_entry_fn)(void *context, const struct dmm_entry *entry);
+typedef int (*source_xattr_fn)(void *context, const char *name, const void *value, size_t len);
+typedef int (*source_extent_fn)(void *context, const struct dmm_extent *extent);
+
+int source_root(struct source *source, source_entry_fn entry, void *context);
+int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context);
+
+int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **file);
+void source_file_close(struct source_file *file);
+/* The next entries of an open directory. How many (counting those with an error), 0 at the end, negative errno. */
+int source_list(struct source_file *dir, source_entry_fn entry, void *context);
+/* May be called for one file from several threads at once. Bytes read; less than len only at the end of the file. */
+int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len);
+int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context);
+/* A descriptor for copy_file_range(2), or -EOPNOTSUPP. Stays the plugin's, valid until source_file_close(). */
+int source_file_fd(struct source_file *file);
+
+/* Link text into buf, NUL-terminated. Its length, or negative errno; -ENAMETOOLONG when it does not fit. */
+int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size);
+/* `file` may be NULL when the object is not open. */
+int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
+		  void *context);
+
+struct source_counters {
+	uint64_t requests[16];   /* by enum dmm_request_kind */
+	uint64_t bytes_read, errors, retries;
+};
+void source_counters(const struct source *source, struct source_counters *counters);
+
+#endif
