@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a migration tells of itself: the answers to "where exactly is file X now", "when can I use it", "what failed".
+ * admin/ turns these structs into JSON; the daemon fills them through struct migration_port.
+ */
+#ifndef DMM_MIGRATE_REPORT_H
+#define DMM_MIGRATE_REPORT_H
+
+#include "state/record.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum migration_state { MIGRATION_RUNNING, MIGRATION_PAUSED, MIGRATION_HALTED, MIGRATION_COMPLETE, MIGRATION_FAILED };
+
+struct migration_stat {
+	uint32_t migid;
+	enum migration_state state;
+	char source[4096], target[4096], mountpoint[4096], statedir[4096];
+	struct totals totals;
+	bool crawl_done;          /* every directory was seen: the figures are final, the time remaining no longer an estimate */
+	uint64_t rate_bytes_per_s; /* over the last seconds */
+	uint64_t rate_files_per_s;
+	int64_t eta_s;            /* -1: unknown */
+	uint64_t uptime_s;
+	uint64_t demand_requests; /* application requests that had to wait for the source */
+	uint64_t demand_waiting;  /* of these, waiting now */
+	uint64_t demand_p50_us, demand_p99_us;
+	uint64_t demand_bytes, background_bytes;
+	uint64_t source_requests, source_bytes, source_retries;
+	uint64_t state_bytes, state_commits;
+	int state_trouble;        /* 0, or the errno that keeps the state from being written */
+	int target_full;          /* reads are answered from the source without storing */
+	bool passthrough;         /* kernel passthrough is in use */
+	uint64_t segsize;
+};
+
+enum where_kind { WHERE_SOURCE, WHERE_RESIDENT, WHERE_CHANGED, WHERE_HOLE };
+
+struct where_range {
+	uint64_t off, len; /* bytes */
+	enum where_kind kind;
+};
+
+struct where_report {
+	mode_t mode;
+	uint64_t size;
+	bool finished;            /* nothing of it is at the source any more (for a directory: its entries) */
+	int error;                /* positive errno of its entry in the error ledger, or 0 */
+	char error_detail[512];
+	struct where_range *ranges; /* of a regular file, ascending, without gaps; NULL for others. Freed by the caller */
+	size_t n_ranges;
+};
+
+struct finish_request {
+	bool lazy;                /* detach at once, whatever is open */
+	unsigned wait_s;          /* how long to wait for open files to be closed */
+};
+
+/* Who keeps a mount busy. */
+struct holder {
+	pid_t pid;
+	char command[64];
+	char path[4096];
+};
+
+struct finish_result {
+	struct holder *holders;   /* with -EBUSY; freed by the caller */
+	size_t n_holders;
+	char message[1024];       /* why not, and what to do; empty on success */
+};
+
+/* What admin/ asks of a migration. All calls from any thread; 0 or negative errno. */
+struct migration_port {
+	void *context;
+	int (*stat)(void *context, struct migration_stat *stat);
+	/* `path` is absolute, as the administrator typed it: below the mount point, or below the target. -ENOENT, -EXDEV (not of
+	 * this migration). */
+	int (*where)(void *context, const char *path, struct where_report *report);
+	/* Refuses with -EINPROGRESS while something is pending or in error, -EBUSY while files are open. On success the mount is
+	 * gone (or detached) and the daemon goes on to take its state away. */
+	int (*finish)(void *context, const struct finish_request *request, struct finish_result *result);
+	int (*errors)(void *context, int (*each)(void *each_context, const struct error_record *record), void *each_context);
+};
+
+#endif
