@@ -1,0 +1,36 @@
+# bash completion for dmmfs-admin(8)
+
+_dmmfs_admin_migids()
+{
+	dmmfs-admin list --json 2>/dev/null | sed -n 's/^.*"migid": *"\{0,1\}\([^",}]*\).*$/\1/p'
+}
+
+_dmmfs_admin()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		list | show | stat | where | finish) command=${COMP_WORDS[i]} ;;
+		esac
+	done
+	COMPREPLY=()
+
+	case $before in
+	-w | --wait) return ;; # a number of seconds
+	esac
+	if [[ $word == -* ]]; then
+		local options=--json
+		case $command in
+		stat) options='--json -w' ;;
+		finish) options='--json --lazy --wait' ;;
+		esac
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+		return
+	fi
+	case $command in
+	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish' -- "$word") ;;
+	show | stat | finish) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	where) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	esac
+}
+complete -F _dmmfs_admin dmmfs-admin
