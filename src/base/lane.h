@@ -37,10 +37,12 @@ struct lane;
 
 int lane_start(const struct lane_options *options, struct lane **lane);
 
-/* No new background jobs are taken; queued and running jobs are finished; threads end. */
+/* No new background or read-ahead jobs are taken; queued and running jobs are finished, also those of a paused lane; threads end.
+ * Demand that running jobs submit meanwhile is still done. */
 void lane_stop(struct lane *lane);
 
-void lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class);
+/* False: the lane is being stopped and did not take the job, which still belongs to the caller. Never for demand. */
+bool lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class);
 
 /* Moves a job that still waits to the front of a more urgent queue. False when it is running already or not queued. */
 bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class);

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A lane: all its threads are made at the start and are alike; which job a free one takes is decided in take_job() alone.
+ *
+ * The reserve is a count, not a set of threads: read-ahead and background jobs together run on at most max - reserve threads.
+ * A wake-up may therefore go to a thread that finds nothing it may take; the job is not lost, since the thread whose end makes
+ * room for it looks again by itself.
+ *
+ * Locks: lane->lock guards everything below it in the struct; never held while a job runs.
+ */
+#include "base/lane.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+struct queue {
+	struct lane_job *first, *last;
+	size_t count;
+};
+
+struct lane_thread {
+	struct lane *lane;
+	uv_thread_t thread;
+	unsigned number;
+};
+
+struct lane {
+	struct lane_options options;
+	char name[11];
+	unsigned n_threads;
+	uv_mutex_t lock;
+	uv_cond_t changed;
+	struct queue queues[LANE_CLASSES];
+	size_t running[LANE_CLASSES];
+	bool paused, stopping;
+	struct lane_thread threads[];
+};
+
+static void queue_append(struct queue *queue, struct lane_job *job)
+{
+	job->next = NULL;
+	job->prev = queue->last;
+	*(queue->last ? &queue->last->next : &queue->first) = job;
+	queue->last = job;
+	queue->count++;
+}
+
+static void queue_prepend(struct queue *queue, struct lane_job *job)
+{
+	job->prev = NULL;
+	job->next = queue->first;
+	*(queue->first ? &queue->first->prev : &queue->last) = job;
+	queue->first = job;
+	queue->count++;
+}
+
+static void queue_remove(struct queue *queue, struct lane_job *job)
+{
+	*(job->prev ? &job->prev->next : &queue->first) = job->next;
+	*(job->next ? &job->next->prev : &queue->last) = job->prev;
+	job->next = job->prev = NULL;
+	queue->count--;
+}
+
+/* A stop drains all queues, paused or not. */
+static bool may_take(const struct lane *lane, enum lane_class class)
+{
+	if (lane->queues[class].count == 0)
+		return false;
+	if (class == LANE_DEMAND)
+		return true;
+	if (lane->paused && !lane->stopping)
+		return false;
+	return lane->running[LANE_READAHEAD] + lane->running[LANE_BACKGROUND] < lane->options.max - lane->options.reserve;
+}
+
+static struct lane_job *take_job(struct lane *lane)
+{
+	for (int i = LANE_DEMAND; i < LANE_CLASSES; i++) {
+		if (!may_take(lane, (enum lane_class)i))
+			continue;
+		struct lane_job *job = lane->queues[i].first;
+		queue_remove(&lane->queues[i], job);
+		job->queued = false;
+		return job;
+	}
+	return NULL;
+}
+
+static bool is_idle(const struct lane *lane)
+{
+	for (int i = 0; i < LANE_CLASSES; i++)
+		if (lane->queues[i].count || lane->running[i])
+			return false;
+	return true;
+}
+
+static void run_jobs(struct lane *lane)
+{
+	uv_mutex_lock(&lane->lock);
+	for (;;) {
+		struct lane_job *job = take_job(lane);
+		if (job) {
+			enum lane_class class = job->class; /* run() may free the job */
+			lane->running[class]++;
+			uv_mutex_unlock(&lane->lock);
+			job->run(job);
+			uv_mutex_lock(&lane->lock);
+			lane->running[class]--;
+		} else if (lane->stopping && is_idle(lane)) {
+			uv_cond_broadcast(&lane->changed);
+			break;
+		} else {
+			uv_cond_wait(&lane->changed, &lane->lock);
+		}
+	}
+	uv_mutex_unlock(&lane->lock);
+}
+
+static void thread_main(void *arg)
+{
+	struct lane_thread *self = arg;
+	struct lane *lane = self->lane;
+	char name[16]; /* the kernel's limit */
+	snprintf(name, sizeof(name), "%.10s-%u", lane->name, self->number % 1000);
+	pthread_setname_np(pthread_self(), name);
+	if (lane->options.thread_start)
+		lane->options.thread_start(lane->options.context);
+	run_jobs(lane);
+	if (lane->options.thread_stop)
+		lane->options.thread_stop(lane->options.context);
+}
+
+static int lane_init(const struct lane_options *options, struct lane **lane)
+{
+	struct lane *made = calloc(1, sizeof(*made) + options->max * sizeof(made->threads[0]));
+	if (!made)
+		return -ENOMEM;
+	made->options = *options;
+	snprintf(made->name, sizeof(made->name), "%s", options->name ? options->name : "lane");
+	made->options.name = made->name;
+	int error = uv_mutex_init(&made->lock);
+	if (error) {
+		free(made);
+		return error;
+	}
+	error = uv_cond_init(&made->changed);
+	if (error) {
+		uv_mutex_destroy(&made->lock);
+		free(made);
+		return error;
+	}
+	*lane = made;
+	return 0;
+}
+
+int lane_start(const struct lane_options *options, struct lane **lane)
+{
+	struct lane *made;
+	if (options->max == 0 || options->reserve >= options->max)
+		return -EINVAL;
+	int error = lane_init(options, &made);
+	if (error)
+		return error;
+	while (made->n_threads < options->max) {
+		struct lane_thread *thread = &made->threads[made->n_threads];
+		thread->lane = made;
+		thread->number = made->n_threads;
+		error = uv_thread_create(&thread->thread, thread_main, thread);
+		if (error) {
+			lane_stop(made);
+			return error;
+		}
+		made->n_threads++;
+	}
+	*lane = made;
+	return 0;
+}
+
+void lane_stop(struct lane *lane)
+{
+	if (!lane)
+		return;
+	uv_mutex_lock(&lane->lock);
+	lane->stopping = true;
+	uv_cond_broadcast(&lane->changed);
+	uv_mutex_unlock(&lane->lock);
+	for (unsigned i = 0; i < lane->n_threads; i++)
+		uv_thread_join(&lane->threads[i].thread);
+	uv_cond_destroy(&lane->changed);
+	uv_mutex_destroy(&lane->lock);
+	free(lane);
+}
+
+bool lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class)
+{
+	uv_mutex_lock(&lane->lock);
+	bool taken = class == LANE_DEMAND || !lane->stopping;
+	if (taken) {
+		job->class = class;
+		job->queued = true;
+		queue_append(&lane->queues[class], job);
+		uv_cond_signal(&lane->changed);
+	}
+	uv_mutex_unlock(&lane->lock);
+	return taken;
+}
+
+bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class)
+{
+	uv_mutex_lock(&lane->lock);
+	bool waits = job->queued;
+	if (waits && class < job->class) {
+		queue_remove(&lane->queues[job->class], job);
+		job->class = class;
+		queue_prepend(&lane->queues[class], job);
+		uv_cond_signal(&lane->changed);
+	}
+	uv_mutex_unlock(&lane->lock);
+	return waits;
+}
+
+void lane_pause(struct lane *lane, bool paused)
+{
+	uv_mutex_lock(&lane->lock);
+	lane->paused = paused;
+	uv_cond_broadcast(&lane->changed);
+	uv_mutex_unlock(&lane->lock);
+}
+
+void lane_load(struct lane *lane, struct lane_load *load)
+{
+	uv_mutex_lock(&lane->lock);
+	for (int i = 0; i < LANE_CLASSES; i++) {
+		load->queued[i] = lane->queues[i].count;
+		load->running[i] = lane->running[i];
+	}
+	uv_mutex_unlock(&lane->lock);
+}
