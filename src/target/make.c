@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Making an object and applying its metadata with as few system calls as the object needs.
+ */
+#include "target/make.h"
+
+#include "base/cleanup.h"
+#include "target/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#define ACL_ACCESS "system.posix_acl_access"
+#define ACL_DEFAULT "system.posix_acl_default"
+#define CAPABILITY "security.capability"
+
+static int make_file(int dirfd, const char *name, mode_t mode)
+{
+	int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 07777);
+	return fd < 0 ? -errno : fd;
+}
+
+static int make_dir(int dirfd, const char *name, mode_t mode)
+{
+	if (mkdirat(dirfd, name, mode & 07777) < 0)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int target_make(int dirfd, const char *name, const struct dmm_attr *attr, const char *link_text)
+{
+	int result;
+
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+		return make_file(dirfd, name, attr->mode);
+	case S_IFDIR:
+		return make_dir(dirfd, name, attr->mode);
+	case S_IFLNK:
+		result = symlinkat(link_text, dirfd, name);
+		break;
+	case S_IFBLK:
+	case S_IFCHR:
+	case S_IFIFO:
+	case S_IFSOCK:
+		result = mknodat(dirfd, name, attr->mode & (S_IFMT | 07777), makedev(attr->rdev_major, attr->rdev_minor));
+		break;
+	default:
+		return -EPROTO;
+	}
+	if (result < 0)
+		return -errno;
+	int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int full(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT ? error : 0;
+}
+
+static int note(const struct apply *apply, const char *what, int error)
+{
+	if (error < 0 && !full(error))
+		apply->loss(apply->context, what, error);
+	return full(error);
+}
+
+static bool is_path(mode_t mode)
+{
+	return !S_ISREG(mode) && !S_ISDIR(mode);
+}
+
+static int set_xattr(int fd, const char *path, const char *name, const void *value, size_t len)
+{
+	int result = path ? setxattr(path, name, value, len, 0) : fsetxattr(fd, name, value, len, 0);
+	return result < 0 ? -errno : 0;
+}
+
+static int apply_xattrs(int fd, const char *path, const struct apply *apply)
+{
+	const struct xattr_set *set = apply->xattrs;
+	const void *capability = NULL;
+	uint32_t capability_len = 0;
+
+	for (size_t at = 0; set && at < set->len;) {
+		const char *name = set->data + at;
+		uint32_t len;
+		at += strlen(name) + 1;
+		memcpy(&len, set->data + at, sizeof(len));
+		const void *value = set->data + at + sizeof(len);
+		at += sizeof(len) + len;
+		if (strcmp(name, CAPABILITY) == 0) {
+			capability = value;
+			capability_len = len;
+			continue;
+		}
+		int result = note(apply, name, set_xattr(fd, path, name, value, len));
+		if (result < 0)
+			return result;
+	}
+	if (capability)
+		return note(apply, CAPABILITY, set_xattr(fd, path, CAPABILITY, capability, capability_len));
+	return 0;
+}
+
+static int apply_mode(int fd, const char *path, mode_t mode)
+{
+	return (path ? chmod(path, mode & 07777) : fchmod(fd, mode & 07777)) < 0 ? -errno : 0;
+}
+
+/* An object made in a directory with a default ACL has got an access ACL, and a directory a default ACL as well. */
+static void drop_inherited_acl(int fd, const char *path, mode_t mode)
+{
+	if (path)
+		removexattr(path, ACL_ACCESS);
+	else
+		fremovexattr(fd, ACL_ACCESS);
+	if (S_ISDIR(mode))
+		fremovexattr(fd, ACL_DEFAULT);
+}
+
+static int apply_times(int fd, const struct dmm_attr *attr)
+{
+	struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = attr->mtime.sec, .tv_nsec = attr->mtime.nsec },
+	};
+	if (attr->valid & DMM_ATTR_ATIME)
+		times[0] = (struct timespec){ .tv_sec = attr->atime.sec, .tv_nsec = attr->atime.nsec };
+	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int target_apply(int fd, const struct apply *apply)
+{
+	const struct dmm_attr *attr = apply->attr;
+	char path_room[FD_PATH_SIZE];
+	const char *path = is_path(attr->mode) ? target_fd_path(fd, path_room) : NULL;
+	struct stat now;
+	int result = 0;
+
+	if (fstat(fd, &now) < 0)
+		return -errno;
+	bool chowned = (attr->valid & DMM_ATTR_OWNER) && (now.st_uid != attr->uid || now.st_gid != attr->gid);
+	if (chowned && fchownat(fd, "", attr->uid, attr->gid, AT_EMPTY_PATH) < 0)
+		result = note(apply, "owner", -errno);
+	if (result == 0 && apply->inherited_acl && !S_ISLNK(attr->mode))
+		drop_inherited_acl(fd, path, attr->mode);
+	bool set_id = attr->mode & (S_ISUID | S_ISGID);
+	bool mode_differs = (now.st_mode & 07777) != (attr->mode & 07777) || (chowned && set_id) || apply->inherited_acl;
+	if (result == 0 && mode_differs && !S_ISLNK(attr->mode))
+		result = note(apply, "mode", apply_mode(fd, path, attr->mode));
+	if (result == 0 && apply->xattrs && apply->xattrs->count)
+		result = apply_xattrs(fd, path, apply);
+	if (result == 0)
+		result = note(apply, "times", apply_times(fd, attr));
+	return result;
+}
+
+int target_add_flags(int fd, uint32_t flags)
+{
+	unsigned int now;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &now) < 0)
+		return -errno;
+	now |= flags;
+	return ioctl(fd, FS_IOC_SETFLAGS, &now) < 0 ? -errno : 0;
+}
+
+int64_t target_copy_range(int from, int to, uint64_t off, uint64_t len)
+{
+	off_t in = (off_t)off, out = (off_t)off;
+	uint64_t done = 0;
+
+	while (done < len) {
+		ssize_t n = copy_file_range(from, &in, to, &out, len - done, 0);
+		if (n == 0)
+			break;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS))
+			return -EOPNOTSUPP;
+		if (n < 0)
+			return -errno;
+		done += (uint64_t)n;
+	}
+	return (int64_t)done;
+}
+
+static bool all_zero(const char *buf, size_t len)
+{
+	return len == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, len - 1) == 0);
+}
+
+static int write_all(int fd, const char *buf, uint64_t off, uint64_t len)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, buf, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buf += n;
+		off += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+#define ZERO_BLOCK 4096u
+
+int target_write(int fd, const void *buf, uint64_t off, uint64_t len, bool sparse)
+{
+	const char *bytes = buf;
+
+	if (!sparse)
+		return write_all(fd, bytes, off, len);
+	for (uint64_t at = 0; at < len;) {
+		uint64_t run = at;
+		while (run < len && all_zero(bytes + run, len - run < ZERO_BLOCK ? len - run : ZERO_BLOCK))
+			run += ZERO_BLOCK;
+		at = run;
+		while (run < len && !all_zero(bytes + run, len - run < ZERO_BLOCK ? len - run : ZERO_BLOCK))
+			run += ZERO_BLOCK;
+		if (run > len)
+			run = len;
+		if (at < run) {
+			int result = write_all(fd, bytes + at, off + at, run - at);
+			if (result < 0)
+				return result;
+		}
+		at = run;
+	}
+	return 0;
+}
+
+int xattr_set_add(struct xattr_set *set, const char *name, const void *value, size_t len)
+{
+	size_t name_len = strlen(name) + 1;
+	uint32_t value_len = (uint32_t)len;
+	size_t need = set->len + name_len + sizeof(value_len) + len;
+
+	if (need > set->cap) {
+		size_t cap = need * 2;
+		char *data = realloc(set->data, cap);
+		if (!data)
+			return -ENOMEM;
+		set->data = data;
+		set->cap = cap;
+	}
+	memcpy(set->data + set->len, name, name_len);
+	memcpy(set->data + set->len + name_len, &value_len, sizeof(value_len));
+	memcpy(set->data + set->len + name_len + sizeof(value_len), value, len);
+	set->len = need;
+	set->count++;
+	return 0;
+}
+
+void xattr_set_clear(struct xattr_set *set)
+{
+	set->len = 0;
+	set->count = 0;
+}
+
+void xattr_set_free(struct xattr_set *set)
+{
+	free(set->data);
+	*set = (struct xattr_set){ 0 };
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Taking and leaving a target: the private clone of its mount, our directory and our mark.
+ */
+#include "target/target.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+
+static int clone_mount(const char *path)
+{
+	CLEAN_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return -errno;
+	int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Without the right to clone mounts (a container that may mount FUSE only) the plain directory serves as well: it was opened
+ * before our mount covers it. */
+static int open_root(const char *path)
+{
+	int fd = clone_mount(path);
+	if (fd != -EPERM && fd != -ENOSYS)
+		return fd;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int target_open(const char *path, struct target *target, char *error, size_t error_size)
+{
+	*target = (struct target){ .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
+
+	CLEAN_FD int fd = open_root(path);
+	struct stat st;
+	struct statfs fs;
+	if (fd < 0 || fstat(fd, &st) || fstatfs(fd, &fs)) {
+		int failure = fd < 0 ? fd : -errno;
+		snprintf(error, error_size, "cannot open the target %s: %s; it must be an existing directory", path,
+			 strerror(-failure));
+		return failure;
+	}
+	int result = target_handle(fd, "", &target->root_handle);
+	if (result < 0) {
+		snprintf(error, error_size,
+			 "the file system of the target %s has no file handles (%s); use one that has them: ext4, xfs, btrfs, tmpfs",
+			 path, strerror(-result));
+		return -EOPNOTSUPP;
+	}
+	target->root_fd = steal_fd(&fd);
+	target->dev = st.st_dev;
+	target->root_ino = st.st_ino;
+	target->on_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
+	return 0;
+}
+
+void target_close(struct target *target)
+{
+	cleanup_close(&target->links_fd);
+	cleanup_close(&target->ours_fd);
+	cleanup_close(&target->root_fd);
+	target->root_fd = target->ours_fd = target->links_fd = -1;
+}
+
+static int open_or_make_dir(int dirfd, const char *name)
+{
+	if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void restore_times(int fd, const struct stat *st)
+{
+	struct timespec times[2] = { st->st_atim, st->st_mtim };
+	if (futimens(fd, times) < 0)
+		log_warning("cannot restore the times of the target's root: error=%s", errno_name(errno));
+}
+
+int target_adopt(struct target *target, const char *uuid)
+{
+	struct stat before;
+	if (fstat(target->root_fd, &before) < 0)
+		return -errno;
+	CLEAN_FD int ours = open_or_make_dir(target->root_fd, TARGET_OURS);
+	if (ours < 0)
+		return ours;
+	CLEAN_FD int links = open_or_make_dir(ours, TARGET_LINKS);
+	if (links < 0)
+		return links;
+	if (fsetxattr(target->root_fd, TARGET_MARK, uuid, strlen(uuid), 0) < 0 && errno != EOPNOTSUPP)
+		return -errno;
+	restore_times(target->root_fd, &before);
+	target->ours_fd = steal_fd(&ours);
+	target->links_fd = steal_fd(&links);
+	return target_sync(target);
+}
+
+int target_mark(const struct target *target, char *uuid, size_t size)
+{
+	ssize_t len = fgetxattr(target->root_fd, TARGET_MARK, uuid, size - 1);
+	if (len < 0)
+		return errno == EOPNOTSUPP ? -ENODATA : -errno;
+	uuid[len] = '\0';
+	return 0;
+}
+
+int target_occupied(const struct target *target)
+{
+	int fd = openat(target->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		int failure = -errno;
+		close(fd);
+		return failure;
+	}
+	int occupied = 0;
+	for (struct dirent *entry; !occupied && (errno = 0, entry = readdir(dir));) {
+		const char *name = entry->d_name;
+		occupied = strcmp(name, ".") && strcmp(name, "..") && strcmp(name, TARGET_OURS) && strcmp(name, "lost+found");
+	}
+	closedir(dir);
+	return occupied;
+}
+
+/* Removes a tree below dirfd. It is ours and flat by construction, so plain recursion does. */
+static int remove_tree(int dirfd, const char *name)
+{
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		int failure = -errno;
+		close(fd);
+		return failure;
+	}
+	int result = 0;
+	for (struct dirent *entry; result == 0 && (entry = readdir(dir));) {
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			result = remove_tree(dirfd(dir), entry->d_name);
+	}
+	closedir(dir);
+	if (result == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		result = -errno;
+	return result;
+}
+
+int target_disown(struct target *target)
+{
+	struct stat before;
+	if (fstat(target->root_fd, &before) < 0)
+		return -errno;
+	int result = remove_tree(target->root_fd, TARGET_OURS);
+	if (result < 0)
+		return result;
+	if (fremovexattr(target->root_fd, TARGET_MARK) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+		return -errno;
+	restore_times(target->root_fd, &before);
+	return target_sync(target);
+}
+
+int target_handle(int dirfd, const char *name, struct handle *handle)
+{
+	union {
+		struct file_handle head;
+		char room[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
+	} raw = { .head.handle_bytes = HANDLE_BYTES_MAX };
+	int mount_id;
+
+	if (name_to_handle_at(dirfd, name, &raw.head, &mount_id, *name ? 0 : AT_EMPTY_PATH) < 0)
+		return -errno;
+	handle->type = raw.head.handle_type;
+	handle->len = (uint16_t)raw.head.handle_bytes;
+	memcpy(handle->bytes, raw.head.f_handle, handle->len);
+	return 0;
+}
+
+int target_open_handle(const struct target *target, const struct handle *handle, int flags)
+{
+	union {
+		struct file_handle head;
+		char room[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
+	} raw = { .head = { .handle_bytes = handle->len, .handle_type = handle->type } };
+
+	memcpy(raw.head.f_handle, handle->bytes, handle->len);
+	int fd = open_by_handle_at(target->root_fd, &raw.head, flags | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+int target_sync(const struct target *target)
+{
+	return syncfs(target->root_fd) < 0 ? -errno : 0;
+}
+
+const char *target_fd_path(int fd, char path[FD_PATH_SIZE])
+{
+	snprintf(path, FD_PATH_SIZE, "/proc/self/fd/%d", fd);
+	return path;
+}
+
+int target_check_name(const char *name, size_t len)
+{
+	if (len == 0 || memchr(name, '/', len) || memchr(name, '\0', len))
+		return -EINVAL;
+	if (len > NAME_MAX)
+		return -ENAMETOOLONG;
+	return (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.') ? -EINVAL : 0;
+}
