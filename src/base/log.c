@@ -195,8 +195,8 @@ static const struct {
 	int error;
 	const char *name;
 } kernel_errors[] = {
-	{512, "ERESTARTSYS"}, {515, "ENOIOCTLCMD"}, {521, "EBADHANDLE"}, {523, "EBADCOOKIE"}, {524, "ENOTSUPP"},
-	{525, "ETOOSMALL"}, {526, "ESERVERFAULT"}, {527, "EBADTYPE"}, {528, "EJUKEBOX"},
+	{512, "ERESTARTSYS"}, {515, "ENOIOCTLCMD"},  {521, "EBADHANDLE"}, {523, "EBADCOOKIE"}, {524, "ENOTSUPP"},
+	{525, "ETOOSMALL"},   {526, "ESERVERFAULT"}, {527, "EBADTYPE"},   {528, "EJUKEBOX"},
 };
 
 const char *errno_name(int error)
