@@ -17,7 +17,8 @@ void monitor_register(struct monitor *monitor, const struct monitor_ops *ops, vo
 
 static bool exclusive(enum event_kind kind)
 {
-	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH || kind == EVENT_CHANGE;
+	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH || kind == EVENT_CHANGE ||
+	       kind == EVENT_TIMES;
 }
 
 static void undo(const struct monitor *monitor, struct subject *subject, const struct event *event, unsigned count)
@@ -26,7 +27,7 @@ static void undo(const struct monitor *monitor, struct subject *subject, const s
 
 	nothing.error = -ECANCELED;
 	for (unsigned i = 0; exclusive(event->kind) && i < count; i++)
-		monitor->slots[i].ops->end(monitor->slots[i].context, subject, i, &nothing, NULL);
+		monitor->slots[i].ops->end(monitor->slots[i].context, subject, &nothing, NULL);
 }
 
 int monitor_begin(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter,
@@ -45,7 +46,7 @@ int monitor_begin(const struct monitor *monitor, struct subject *subject, const 
 			waiter->by_context = monitor->slots[i].context;
 			waiter->event = *event;
 		}
-		int result = monitor->slots[i].ops->begin(monitor->slots[i].context, subject, i, event, waiter, &quiet);
+		int result = monitor->slots[i].ops->begin(monitor->slots[i].context, subject, event, waiter, &quiet);
 		if (result != MONITOR_GO) {
 			undo(monitor, subject, event, i);
 			return result;
@@ -69,7 +70,7 @@ int monitor_end(const struct monitor *monitor, struct subject *subject, const st
 			waiter->by_context = monitor->slots[i].context;
 			waiter->event = *event;
 		}
-		int result = monitor->slots[i].ops->end(monitor->slots[i].context, subject, i, event, waiter);
+		int result = monitor->slots[i].ops->end(monitor->slots[i].context, subject, event, waiter);
 		if (result != MONITOR_GO)
 			answer = result;
 	}
@@ -84,7 +85,7 @@ bool monitor_cancel(struct waiter *waiter)
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay)
 {
 	for (unsigned i = 0; !subject_quiet(subject) && i < monitor->count; i++)
-		monitor->slots[i].ops->attr(monitor->slots[i].context, subject, i, overlay);
+		monitor->slots[i].ops->attr(monitor->slots[i].context, subject, overlay);
 }
 
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run)
@@ -93,12 +94,6 @@ bool monitor_resident(const struct monitor *monitor, struct subject *subject, ui
 
 	*run = UINT64_MAX - off;
 	for (unsigned i = 0; resident && !subject_quiet(subject) && i < monitor->count; i++)
-		resident = monitor->slots[i].ops->resident(monitor->slots[i].context, subject, i, off, run);
+		resident = monitor->slots[i].ops->resident(monitor->slots[i].context, subject, off, run);
 	return resident;
-}
-
-void monitor_forget(const struct monitor *monitor, struct subject *subject)
-{
-	for (unsigned i = 0; i < monitor->count; i++)
-		monitor->slots[i].ops->forget(monitor->slots[i].context, subject, i);
 }

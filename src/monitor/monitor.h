@@ -25,7 +25,6 @@
 
 enum event_kind {
 	EVENT_NAMES,   /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */
-	EVENT_ATTR,    /* attributes are needed: the monitor may substitute some (monitor_attr) */
 	EVENT_OPEN,    /* a file is opened for reading */
 	EVENT_OPEN_WRITE, /* a file is opened for writing */
 	EVENT_CLOSE,   /* the last descriptor of an open file is closed; never parks */
@@ -33,7 +32,8 @@ enum event_kind {
 	EVENT_WRITE,   /* (x, DM_EVENT_WRITE) the span is overwritten */
 	EVENT_RESIZE,  /* (x, DM_EVENT_TRUNCATE) the size becomes `off` */
 	EVENT_PUNCH,   /* (x) the span becomes zeros */
-	EVENT_CHANGE,  /* (x) attributes are changed (DM_EVENT_ATTRIBUTE) */
+	EVENT_CHANGE,  /* (x) attributes are changed, but not the times (DM_EVENT_ATTRIBUTE) */
+	EVENT_TIMES,   /* (x) times are set */
 	EVENT_REMOVED, /* a name was taken away, `off` names are left (DM_EVENT_REMOVE, after the fact); never parks */
 };
 
@@ -47,7 +47,6 @@ struct subject {
 	struct handle handle;
 	bool is_dir, is_file;
 	atomic_bool quiet;              /* no monitor has an interest any more, and none ever will again */
-	_Atomic(void *) watch[MONITORS_MAX]; /* what each monitor keeps for it; released by forget() */
 };
 
 struct event {
@@ -88,17 +87,14 @@ struct attr_overlay {
 struct monitor_ops {
 	/* MONITOR_GO, MONITOR_PARKED, or negative errno. With a NULL waiter -EAGAIN stands for "would park". When it finds that it
 	 * has no interest in the subject and never will have again it sets *quiet. */
-	int (*begin)(void *context, struct subject *subject, unsigned slot, const struct event *event, struct waiter *waiter,
-		     bool *quiet);
+	int (*begin)(void *context, struct subject *subject, const struct event *event, struct waiter *waiter, bool *quiet);
 	/* For (x) events that went on. MONITOR_GO, or MONITOR_PARKED: the answer waits for wake(). */
-	int (*end)(void *context, struct subject *subject, unsigned slot, const struct event *event, struct waiter *waiter);
+	int (*end)(void *context, struct subject *subject, const struct event *event, struct waiter *waiter);
 	/* True when the waiter was still parked and is now out of the monitor's hands; false: wake() was or is being called. */
 	bool (*cancel)(void *context, struct waiter *waiter);
-	void (*attr)(void *context, struct subject *subject, unsigned slot, struct attr_overlay *overlay);
+	void (*attr)(void *context, struct subject *subject, struct attr_overlay *overlay);
 	/* Is [off, off+len) here? Sets *run to the length of the run from off on that has the same answer. For SEEK_DATA. */
-	bool (*resident)(void *context, struct subject *subject, unsigned slot, uint64_t off, uint64_t *run);
-	/* The door drops the subject. */
-	void (*forget)(void *context, struct subject *subject, unsigned slot);
+	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
 };
 
 /* The registered monitors. Filled before the first event is raised, constant afterwards. */
@@ -121,7 +117,6 @@ int monitor_end(const struct monitor *monitor, struct subject *subject, const st
 bool monitor_cancel(struct waiter *waiter);
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay);
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run);
-void monitor_forget(const struct monitor *monitor, struct subject *subject);
 
 static inline bool subject_quiet(struct subject *subject)
 {

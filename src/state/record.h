@@ -50,6 +50,7 @@ struct dir_record {
 	struct handle handle;
 	struct source_ref source;
 	uint32_t nlink;          /* at the source, shown until the directory is populated */
+	struct moment atime, mtime; /* to be restored once it is populated: those of the source, or as an application set them */
 	uint32_t inode_flags;    /* chattr flags to set once it is populated */
 	bool collisions_settled; /* collision=rename: what was in the way has been moved aside */
 };
@@ -63,7 +64,10 @@ struct file_record {
 	uint64_t segsize;      /* bytes */
 	uint64_t source_used;  /* bytes allocated at the source, shown as st_blocks meanwhile */
 	uint32_t inode_flags;  /* chattr flags to set at the end */
-	bool all_changed;      /* reserved for the report: an application wrote in it */
+	bool mtime_valid;      /* mtime below is the file's, whatever our own writes make of the target's (a kill between a write
+	                          and the restoring of the time must not show); false once an application writes */
+	struct moment mtime;
+	bool changed;          /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
 	/* What the source said of the file when its directory was listed; a difference later is drift. */
 	uint64_t source_size;
 	uint64_t source_change;
