@@ -18,10 +18,11 @@
 #ifndef DMM_MONITOR_MONITOR_H
 #define DMM_MONITOR_MONITOR_H
 
-#include "state/record.h"
+#include "base/handle.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <time.h>
 
 enum event_kind {
 	EVENT_NAMES,   /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */

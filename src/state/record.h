@@ -13,24 +13,10 @@
 #ifndef DMM_STATE_RECORD_H
 #define DMM_STATE_RECORD_H
 
+#include "base/handle.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
-
-/* MAX_HANDLE_SZ of name_to_handle_at(2). */
-#define HANDLE_BYTES_MAX 128
-
-/* A file handle of the target file system. */
-struct handle {
-	int32_t type;
-	uint16_t len; /* bytes */
-	uint8_t bytes[HANDLE_BYTES_MAX];
-};
-
-static inline bool handle_equal(const struct handle *a, const struct handle *b)
-{
-	return a->type == b->type && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
-}
 
 /* A point of time as struct timespec, in a fixed size. */
 struct moment {

@@ -11,7 +11,7 @@
 #ifndef DMM_TARGET_TARGET_H
 #define DMM_TARGET_TARGET_H
 
-#include "state/record.h"
+#include "base/handle.h"
 
 #include <stddef.h>
 #include <sys/stat.h>
