@@ -2,7 +2,7 @@
 
 _dmmfs_admin_migids()
 {
-	dmmfs-admin list --json 2>/dev/null | sed -n 's/^.*"migid": *"\{0,1\}\([^",}]*\).*$/\1/p'
+	dmmfs-admin list --json 2>/dev/null | grep -o '"migid": *"\?[^",}]*' | sed 's/^"migid": *"\?//'
 }
 
 _dmmfs_admin()

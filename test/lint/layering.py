@@ -30,7 +30,6 @@ LIBRARIES = {
     r"fuse_lowlevel\.h|fuse\.h|fuse3/.*": ("src/fs/", "src/daemon/"),
     r"uv\.h": ("src/base/lane", "src/base/loop", "src/admin/socket"),
     r"nfsc/.*|libsmbclient\.h|smb2/.*": ("plugins/",),
-    r"dlfcn\.h": ("src/source/",),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -1,0 +1,34 @@
+#!/bin/bash
+# What bash offers after dmmfs-admin, with a dmmfs-admin that knows two migrations.
+set -u
+# shellcheck disable=SC2317 # called by what is sourced
+dmmfs-admin()
+{
+	[ "$*" = 'list --json' ] && echo '[{"migid": "a1b2", "state": "running"}, {"state":"paused","migid":"c3d4"}]'
+}
+# shellcheck disable=SC2317
+compopt() { :; }
+# shellcheck source=/dev/null
+. "$DMMFS_SOURCEDIR/data/dmmfs-admin.bash"
+failed=0
+
+# offers WORDS EXPECTED: the last of WORDS is being typed.
+offers()
+{
+	IFS=' ' read -ra COMP_WORDS <<<"$1"
+	[ "${1: -1}" != ' ' ] || COMP_WORDS+=('')
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_dmmfs_admin
+	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
+}
+
+offers 'dmmfs-admin ' 'list show stat where finish'
+offers 'dmmfs-admin s' 'show stat'
+offers 'dmmfs-admin stat ' 'a1b2 c3d4'
+offers 'dmmfs-admin finish --lazy c' 'c3d4'
+offers 'dmmfs-admin stat -' '--json -w'
+offers 'dmmfs-admin stat -w ' ''
+offers 'dmmfs-admin finish --' '--json --lazy --wait'
+offers 'dmmfs-admin list --j' '--json'
+offers 'dmmfs-admin where /us' '/usr'
+exit $failed
