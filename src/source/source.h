@@ -26,6 +26,7 @@ struct source_options {
 	size_t n_settings;
 	unsigned tries;          /* attempts for each request, at least 1 */
 	unsigned timeout_ms;     /* deadline of one attempt; 0: none */
+	unsigned connections;    /* most of them, for a plugin that does one request at a time on each; 0: 16 */
 };
 
 /* The options that some plugin in plugin_dir takes, so that an unknown mount option can be told from a plugin's.

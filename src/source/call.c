@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Life of a call: built on the stack of the thread that wants the answer, entered into the list of what is in flight, submitted,
+ * waited for, taken out of the list. Whatever the plugin's thread model, the thread sleeps on call.finished until complete()
+ * was called; for a plugin that blocks in submit() that has happened already.
+ *
+ * A call must not leave before the plugin completed it, since the plugin writes into it and into the caller's buffer. At its
+ * deadline, and at the end of the daemon, it is therefore cancelled and waited for.
+ */
+#include "source/internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+static struct call *call_of(struct dmm_request *request)
+{
+	return (struct call *)((char *)request - offsetof(struct call, request));
+}
+
+/* --- what the plugin calls ---------------------------------------------------------------------------------------------------- */
+
+static int refuse(struct call *call, int error)
+{
+	if (error < 0 && !call->refused)
+		call->refused = error;
+	return error;
+}
+
+static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
+{
+	struct call *call = call_of(request);
+	char printable[PRINTABLE_MAX];
+	struct dmm_entry checked;
+
+	if (call->refused)
+		return call->refused;
+	if (!call->entry)
+		return refuse(call, -EBADMSG);
+	if (request->kind == DMM_REQ_LIST) {
+		check_entry(entry, &checked, printable);
+	} else {
+		int ret = call->delivered ? -EBADMSG : check_object(entry, request->handle, &checked);
+
+		if (ret < 0)
+			return refuse(call, ret);
+	}
+	call->delivered++;
+	return refuse(call, call->entry(call->context, &checked));
+}
+
+static int on_xattr(struct dmm_request *request, const char *name, const void *value, size_t len)
+{
+	struct call *call = call_of(request);
+	int ret;
+
+	if (call->refused)
+		return call->refused;
+	ret = call->xattr ? check_xattr(name, value, len) : -EBADMSG;
+	if (ret < 0)
+		return refuse(call, ret);
+	call->delivered++;
+	return refuse(call, call->xattr(call->context, name, value, len));
+}
+
+static int on_extent(struct dmm_request *request, const struct dmm_extent *extent)
+{
+	struct call *call = call_of(request);
+	struct dmm_extent clipped;
+	int ret;
+
+	if (call->refused)
+		return call->refused;
+	ret = call->extent ? check_extent(call, extent, &clipped) : -EBADMSG;
+	if (ret <= 0)
+		return refuse(call, ret);
+	call->delivered++;
+	call->extent_end = clipped.off + clipped.len;
+	return refuse(call, call->extent(call->context, &clipped));
+}
+
+static void on_complete(struct dmm_request *request)
+{
+	struct call *call = call_of(request);
+
+	pthread_mutex_lock(&call->lock);
+	call->done = true;
+	pthread_cond_signal(&call->finished);
+	pthread_mutex_unlock(&call->lock);
+}
+
+/* --- in flight ------------------------------------------------------------------------------------------------------------------ */
+
+unsigned shard_here(void)
+{
+	int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (unsigned)cpu % SHARDS;
+}
+
+static void enlist(struct call *call)
+{
+	call->shard = shard_here();
+	struct shard *shard = &call->source->shards[call->shard];
+
+	pthread_mutex_lock(&shard->lock);
+	call->prev = NULL;
+	call->next = shard->calls;
+	if (call->next)
+		call->next->prev = call;
+	shard->calls = call;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+static void delist(struct call *call)
+{
+	struct shard *shard = &call->source->shards[call->shard];
+
+	pthread_mutex_lock(&shard->lock);
+	if (call->prev)
+		call->prev->next = call->next;
+	else
+		shard->calls = call->next;
+	if (call->next)
+		call->next->prev = call->prev;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+static void cancel(struct call *call)
+{
+	const struct dmm_plugin *plugin = &call->source->module.plugin;
+
+	atomic_store(&call->request.cancelled, true);
+	if (plugin->cancel)
+		plugin->cancel(call->connection->conn, &call->request);
+}
+
+/* A file is closed even then: its plugin's memory and the server's share want to be given back. */
+void call_cancel_all(struct source *source)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *shard = &source->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		for (struct call *call = shard->calls; call; call = call->next)
+			if (call->request.kind != DMM_REQ_CLOSE)
+				cancel(call);
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+/* True: it had to be cancelled at its deadline. The plugin has the first chance to see to that, but not the only one. */
+static bool wait_for(struct call *call)
+{
+	uint64_t deadline_ns = call->request.deadline_ns;
+	struct timespec until = {.tv_sec = (time_t)(deadline_ns / NS_PER_S), .tv_nsec = (long)(deadline_ns % NS_PER_S)};
+	bool late = false;
+
+	pthread_mutex_lock(&call->lock);
+	while (!call->done) {
+		if (deadline_ns == 0 || late) {
+			pthread_cond_wait(&call->finished, &call->lock);
+		} else if (pthread_cond_clockwait(&call->finished, &call->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT &&
+			   !call->done) {
+			late = true;
+			pthread_mutex_unlock(&call->lock);
+			cancel(call);
+			pthread_mutex_lock(&call->lock);
+		}
+	}
+	pthread_mutex_unlock(&call->lock);
+	return late;
+}
+
+static bool submit_and_wait(struct call *call)
+{
+	const struct dmm_plugin *plugin = &call->source->module.plugin;
+	bool serial = plugin->threads == DMM_THREADS_SERIAL;
+	bool late;
+
+	if (serial)
+		pthread_mutex_lock(&call->source->serial);
+	if (call->source->timeout_ns && call->request.kind != DMM_REQ_CLOSE)
+		call->request.deadline_ns = clock_monotonic_ns() + call->source->timeout_ns;
+	if (serial && atomic_load(&call->source->cancelled) && call->request.kind != DMM_REQ_CLOSE) {
+		pthread_mutex_unlock(&call->source->serial);
+		call->request.result = -ECANCELED;
+		return false;
+	}
+	plugin->submit(call->connection->conn, &call->request);
+	late = wait_for(call);
+	if (serial)
+		pthread_mutex_unlock(&call->source->serial);
+	return late;
+}
+
+int64_t call_once(struct call *call, struct connection *connection)
+{
+	struct source *source = call->source;
+	bool late;
+
+	call->connection = connection;
+	call->done = false;
+	call->refused = 0;
+	call->extent_end = call->request.off;
+	call->request.entry = on_entry;
+	call->request.xattr = on_xattr;
+	call->request.extent = on_extent;
+	call->request.complete = on_complete;
+	call->request.host = call;
+	call->request.result = 0;
+	atomic_store(&call->request.cancelled, false);
+
+	enlist(call);
+	/* After enlisting: whoever cancels all either finds us in the list, or was seen here. */
+	if (atomic_load(&source->cancelled) && call->request.kind != DMM_REQ_CLOSE) {
+		delist(call);
+		return -ECANCELED;
+	}
+	late = submit_and_wait(call);
+	delist(call);
+
+	if (call->refused)
+		return call->refused;
+	if (call->request.result != -ECANCELED)
+		return check_result(call);
+	if (atomic_load(&source->cancelled))
+		return -ECANCELED;
+	return late ? -ETIMEDOUT : -EIO; /* nobody asked for it */
+}
+
+int64_t call_run(struct call *call)
+{
+	struct retry retry = {.source = call->source};
+	int64_t result;
+
+	do {
+		struct connection *connection;
+
+		result = connection_take(call->source, &connection);
+		if (result < 0)
+			continue;
+		result = call_once(call, connection);
+		connection_give(call->source, connection, result, 0);
+	} while (retry_again(&retry, result, call->delivered > 0 || call->refused));
+	count_result(call->source, call->request.kind, result);
+	return result < 0 && atomic_load(&call->source->cancelled) ? -ECANCELED : result;
+}
+
+/* --- counters ------------------------------------------------------------------------------------------------------------------- */
+
+void count_result(struct source *source, enum dmm_request_kind kind, int64_t result)
+{
+	struct shard *shard = &source->shards[shard_here()];
+
+	pthread_mutex_lock(&shard->lock);
+	shard->counters.requests[kind]++;
+	if (result < 0)
+		shard->counters.errors++;
+	else if (kind == DMM_REQ_READ)
+		shard->counters.bytes_read += (uint64_t)result;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void count_retry(struct source *source)
+{
+	struct shard *shard = &source->shards[shard_here()];
+
+	pthread_mutex_lock(&shard->lock);
+	shard->counters.retries++;
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void source_counters(const struct source *source, struct source_counters *counters)
+{
+	*counters = (struct source_counters){0};
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *shard = (struct shard *)&source->shards[i];
+
+		pthread_mutex_lock(&shard->lock);
+		for (unsigned kind = 0; kind < sizeof(counters->requests) / sizeof(counters->requests[0]); kind++)
+			counters->requests[kind] += shard->counters.requests[kind];
+		counters->bytes_read += shard->counters.bytes_read;
+		counters->errors += shard->counters.errors;
+		counters->retries += shard->counters.retries;
+		pthread_mutex_unlock(&shard->lock);
+	}
+}

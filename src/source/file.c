@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Open files. A source_file outlives the plugin's own file: when the connection that carried it is lost, or the server does not
+ * know it any more (ESTALE), it is opened anew by its handle, once for all who use it. A directory is not, once its listing has
+ * begun: nothing says that another listing would go on at the same place. Nor is a file whose descriptor was given out.
+ *
+ * Life of an opening: made with two references, the file's and that of its first user; replaced in file->now by a newer one, or
+ * taken out by source_file_close(); closed by whoever drops the last reference.
+ */
+#include "source/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct opening {
+	struct connection *connection;
+	struct dmm_file *file;
+	unsigned references;
+};
+
+struct source_file {
+	struct source *source;
+	pthread_mutex_t lock; /* guards what follows; held while the file is opened anew, so that this is done once */
+	struct opening *now;  /* NULL while there is none */
+	bool pinned;          /* must stay the one it is */
+	size_t handle_len;
+	unsigned char handle[];
+};
+
+static int64_t open_once(struct source *source, struct dmm_bytes handle, struct opening **result)
+{
+	struct opening *opening = malloc(sizeof(*opening));
+	struct call call = CALL(source, DMM_REQ_OPEN);
+	struct connection *connection;
+	int64_t ret;
+
+	if (!opening)
+		return -ENOMEM;
+	call.request.handle = handle;
+	ret = connection_take(source, &connection);
+	if (ret >= 0) {
+		ret = call_once(&call, connection);
+		connection_give(source, connection, ret, ret >= 0 ? 1 : 0);
+	}
+	if (ret < 0) {
+		free(opening);
+		return ret;
+	}
+	*opening = (struct opening){.connection = connection, .file = call.request.file, .references = 1};
+	*result = opening;
+	return 0;
+}
+
+static void opening_close(struct source *source, struct opening *opening)
+{
+	struct call call = CALL(source, DMM_REQ_CLOSE);
+	int64_t ret;
+
+	call.request.file = opening->file;
+	connection_take_this(source, opening->connection, true);
+	ret = call_once(&call, opening->connection);
+	connection_give(source, opening->connection, ret, -1);
+	count_result(source, DMM_REQ_CLOSE, ret);
+	free(opening);
+}
+
+int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **result)
+{
+	struct retry retry = {.source = source};
+	struct source_file *file;
+	int64_t ret;
+
+	file = malloc(sizeof(*file) + handle.len);
+	if (!file)
+		return -ENOMEM;
+	*file = (struct source_file){.source = source, .handle_len = handle.len};
+	memcpy(file->handle, handle.data, handle.len);
+	do
+		ret = open_once(source, handle, &file->now);
+	while (retry_again(&retry, ret, false));
+	count_result(source, DMM_REQ_OPEN, ret);
+	if (ret < 0) {
+		free(file);
+		return atomic_load(&source->cancelled) ? -ECANCELED : (int)ret;
+	}
+	pthread_mutex_init(&file->lock, NULL);
+	*result = file;
+	return 0;
+}
+
+void source_file_close(struct source_file *file)
+{
+	if (!file)
+		return;
+	if (file->now)
+		opening_close(file->source, file->now);
+	pthread_mutex_destroy(&file->lock);
+	free(file);
+}
+
+/* Gives back a use. When it failed because this opening is of no use any more, the next user opens anew. */
+static void drop(struct source_file *file, struct opening *opening, bool useless)
+{
+	bool last;
+
+	pthread_mutex_lock(&file->lock);
+	if (useless && file->now == opening && !file->pinned) {
+		file->now = NULL;
+		opening->references--;
+	}
+	last = --opening->references == 0;
+	pthread_mutex_unlock(&file->lock);
+	if (last)
+		opening_close(file->source, opening);
+}
+
+static int64_t use(struct source_file *file, struct opening **opening)
+{
+	int64_t ret = 0;
+
+	pthread_mutex_lock(&file->lock);
+	if (!file->now)
+		ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &file->now);
+	if (ret >= 0) {
+		*opening = file->now;
+		file->now->references++;
+	}
+	pthread_mutex_unlock(&file->lock);
+	return ret;
+}
+
+static void pin(struct source_file *file)
+{
+	pthread_mutex_lock(&file->lock);
+	file->pinned = true;
+	pthread_mutex_unlock(&file->lock);
+}
+
+static int64_t attempt(struct source_file *file, struct call *call)
+{
+	struct opening *opening;
+	int64_t ret;
+
+	ret = use(file, &opening);
+	if (ret < 0)
+		return ret;
+	call->request.file = opening->file;
+	ret = connection_take_this(file->source, opening->connection, false);
+	if (ret >= 0) {
+		ret = call_once(call, opening->connection);
+		connection_give(file->source, opening->connection, ret, 0);
+	}
+	drop(file, opening, !call->refused && (error_ends_connection(ret) || ret == -ESTALE));
+	return ret;
+}
+
+/* What was open is gone, and another opening would not do. */
+static bool is_lost(struct source_file *file, int64_t result)
+{
+	bool pinned;
+
+	if (!error_ends_connection(result) && result != -ESTALE)
+		return false;
+	pthread_mutex_lock(&file->lock);
+	pinned = file->pinned;
+	pthread_mutex_unlock(&file->lock);
+	return pinned;
+}
+
+static int64_t run(struct source_file *file, struct call *call)
+{
+	struct retry retry = {.source = file->source};
+	int64_t ret;
+
+	do
+		ret = attempt(file, call);
+	while (!is_lost(file, ret) && retry_again(&retry, ret, call->delivered > 0 || call->refused));
+	count_result(file->source, call->request.kind, ret);
+	return ret < 0 && atomic_load(&file->source->cancelled) ? -ECANCELED : ret;
+}
+
+int source_list(struct source_file *dir, source_entry_fn entry, void *context)
+{
+	struct call call = CALL(dir->source, DMM_REQ_LIST);
+	int64_t ret;
+
+	call.entry = entry;
+	call.context = context;
+	ret = run(dir, &call);
+	if (ret > 0 && !dir->pinned)
+		pin(dir);
+	return (int)ret;
+}
+
+/* A short read is followed by another one: only nothing is the end of the file. Who asks for what is there pays nothing. */
+int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		struct call call = CALL(file->source, DMM_REQ_READ);
+		int64_t ret;
+
+		call.request.off = off + done;
+		call.request.len = len - done;
+		call.request.buf = (char *)buf + done;
+		ret = run(file, &call);
+		if (ret < 0)
+			return ret;
+		if (ret == 0)
+			break;
+		done += (uint64_t)ret;
+	}
+	return (int64_t)done;
+}
+
+int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context)
+{
+	struct call call = CALL(file->source, DMM_REQ_EXTENTS);
+
+	call.request.off = off;
+	call.request.len = len;
+	call.extent = extent;
+	call.context = context;
+	return (int)run(file, &call);
+}
+
+int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, void *context)
+{
+	struct call call = CALL(file->source, DMM_REQ_XATTRS);
+
+	call.xattr = xattr;
+	call.context = context;
+	return (int)run(file, &call);
+}
+
+int source_file_fd(struct source_file *file)
+{
+	const struct dmm_plugin *plugin = &file->source->module.plugin;
+	struct opening *opening;
+	int64_t ret;
+
+	if (!plugin->file_fd || !(file->source->capabilities & DMM_CAP_FD))
+		return -EOPNOTSUPP;
+	ret = use(file, &opening);
+	if (ret < 0)
+		return (int)ret;
+	pin(file);
+	ret = plugin->file_fd(opening->file);
+	drop(file, opening, false);
+	return (int)ret;
+}

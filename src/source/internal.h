@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of the source port share: the source itself, its connections, and a call: one request on its way to a plugin.
+ *
+ * Locks: pool.lock, shard.lock, sleep_lock and call.lock are leaves; serial is held around a whole request and may be followed by
+ * any of them. Nothing is held while a plugin connects or answers, but serial for DMM_THREADS_SERIAL, and the shard's lock while
+ * source_cancel_all() calls cancel().
+ */
+#ifndef DMM_SOURCE_INTERNAL_H
+#define DMM_SOURCE_INTERNAL_H
+
+#include "source/source.h"
+
+#include <pthread.h>
+
+/* --- plugin.c: a loaded plugin -------------------------------------------------------------------------------------------------- */
+
+struct plugin_module {
+	void *library;
+	struct dmm_plugin plugin; /* a copy of full size: members that the plugin does not know yet are NULL */
+};
+
+/* By protocol, or by the scheme of the source. A sentence in `error` on failure. */
+int plugin_load(const char *dir, const char *protocol, const char *source, struct plugin_module *module, char *error,
+		size_t error_size);
+void plugin_unload(struct plugin_module *module);
+bool plugin_takes_option(const struct plugin_module *module, const char *option);
+
+/* --- connection.c: the connections of a source --------------------------------------------------------------------------------- */
+
+/* Most connections for a plugin of DMM_THREADS_CONNECTION, unless the options say otherwise. */
+#define CONNECTIONS_DEFAULT 16
+
+struct connection {
+	struct dmm_conn *conn;
+	struct connection *next;
+	unsigned users; /* requests in flight */
+	unsigned files; /* open ones, which belong to it */
+	bool broken;    /* the session is gone: takes no new requests, ends when its last file is closed */
+};
+
+struct connection_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct connection *list;
+	unsigned count, connecting, limit;
+	bool exclusive; /* one request at a time on each */
+};
+
+void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit);
+void pool_destroy(struct source *source);
+
+/* A connection for one request: any, for NULL, made when there is none. -ECANCELED at the end of the daemon. */
+int connection_take(struct source *source, struct connection **connection);
+/* This one, on which a file is open. With `closing` even when broken, and even at the end. -ENOTCONN when it is broken. */
+int connection_take_this(struct source *source, struct connection *connection, bool closing);
+/* Gives it back; `result` may tell that its session is gone; `files` were opened (1) or closed (-1) by the request. */
+void connection_give(struct source *source, struct connection *connection, int64_t result, int files);
+
+/* --- call.c: one request --------------------------------------------------------------------------------------------------------- */
+
+struct call {
+	struct dmm_request request;
+	struct source *source;
+	struct connection *connection;
+
+	/* Where the answers go; the checks of check.c come first. */
+	source_entry_fn entry;
+	source_xattr_fn xattr;
+	source_extent_fn extent;
+	void *context;
+	uint64_t delivered;  /* answers given to a sink: from then on the call is not tried again */
+	uint64_t extent_end; /* no extent may begin before this */
+	int refused;         /* by a check or a sink: ends the call */
+
+	/* In flight: in a shard's list. */
+	struct call *next, *prev;
+	unsigned shard;
+
+	pthread_mutex_t lock;
+	pthread_cond_t finished;
+	bool done;
+};
+
+#define CALL(source_, kind_)                                                                                                   \
+	{                                                                                                                      \
+		.request = {.struct_size = sizeof(struct dmm_request), .kind = (kind_)}, .source = (source_),                  \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER                                        \
+	}
+
+/* One attempt on a connection: submitted, waited for, its result checked. */
+int64_t call_once(struct call *call, struct connection *connection);
+
+/* A call that no open file is needed for: takes a connection, tries again as retry_again() says. */
+int64_t call_run(struct call *call);
+
+/* Sets `cancelled` of all that are in flight, and wakes them. */
+void call_cancel_all(struct source *source);
+
+/* Calls in flight and counters, by processor, so that threads do not get in each other's way. */
+#define SHARDS 16
+struct shard {
+	pthread_mutex_t lock;
+	struct call *calls;
+	struct source_counters counters;
+} __attribute__((aligned(64)));
+
+/* The shard of the processor that runs us. */
+unsigned shard_here(void);
+void count_result(struct source *source, enum dmm_request_kind kind, int64_t result);
+void count_retry(struct source *source);
+
+/* --- retry.c ------------------------------------------------------------------------------------------------------------------------ */
+
+struct retry {
+	struct source *source;
+	unsigned failed;   /* attempts so far */
+	bool stale;        /* ESTALE was seen once */
+};
+
+/* Whether to try again after this result; when so, the pause is over on return. `delivered`: a sink was called already. */
+bool retry_again(struct retry *retry, int64_t result, bool delivered);
+bool error_ends_connection(int64_t result);
+
+/* --- check.c: nothing that a source says is believed ---------------------------------------------------------------------------------- */
+
+#define PRINTABLE_MAX 256
+
+/* An entry as the sink may have it: when it is not sound, with `error` set and a name made printable in `printable`. */
+void check_entry(const struct dmm_entry *entry, struct dmm_entry *checked, char printable[PRINTABLE_MAX]);
+/* The same for ROOT and ATTR, where there is no name. 0 or -EBADMSG. */
+int check_object(const struct dmm_entry *entry, struct dmm_bytes handle, struct dmm_entry *checked);
+int check_xattr(const char *name, const void *value, size_t len);
+/* 1: `clipped` is for the sink; 0: outside of what was asked for; -EBADMSG. */
+int check_extent(const struct call *call, const struct dmm_extent *extent, struct dmm_extent *clipped);
+int64_t check_result(const struct call *call);
+
+/* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
+
+int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, void *context);
+
+/* --- the source ------------------------------------------------------------------------------------------------------------------------ */
+
+struct source {
+	struct plugin_module module;
+	struct dmm_instance *instance;
+	uint64_t capabilities;
+	unsigned tries;
+	uint64_t timeout_ns;
+	struct connection_pool pool;
+	pthread_mutex_t serial;
+	pthread_mutex_t sleep_lock; /* those who wait between two attempts */
+	pthread_cond_t sleep;
+	atomic_bool cancelled;
+	struct shard shards[SHARDS];
+};
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A source from its opening to its end, and the calls that need no open file.
+ */
+#include "source/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- opening ------------------------------------------------------------------------------------------------------------------ */
+
+static void plugin_log(enum dmm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void plugin_log(enum dmm_log_level level, const char *format, ...)
+{
+	static const enum log_level levels[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
+	char line[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	log_write((unsigned)level <= DMM_LOG_DEBUG ? levels[level] : LOG_LEVEL_DEBUG, "source: %s", line);
+}
+
+static int check_settings(const struct plugin_module *module, const struct source_options *options, char *error, size_t error_size)
+{
+	for (size_t i = 0; i < options->n_settings; i++) {
+		if (plugin_takes_option(module, options->settings[i].name))
+			continue;
+		snprintf(error, error_size, "The plugin \"%s\" takes no option \"%s\"; take it out of the mount options.",
+			 module->plugin.name, options->settings[i].name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int open_instance(struct source *source, const struct source_options *options, char *error, size_t error_size)
+{
+	const struct dmm_config config = {
+		.struct_size = sizeof(config),
+		.source = options->source,
+		.settings = options->settings,
+		.n_settings = options->n_settings,
+		.error = error,
+		.error_size = error_size,
+		.log = plugin_log,
+	};
+	int ret;
+
+	error[0] = '\0';
+	ret = source->module.plugin.open(&config, &source->instance);
+	if (ret < 0 && !error[0])
+		snprintf(error, error_size, "The source %s cannot be opened: %s.", options->source, strerror(-ret));
+	return ret < 0 ? ret : 0;
+}
+
+/* The first connection tells whether the source can be reached, and what it can do. */
+static int connect_first(struct source *source, const struct source_options *options, char *error, size_t error_size)
+{
+	struct retry retry = {.source = source};
+	const struct dmm_plugin *plugin = &source->module.plugin;
+	struct connection *connection;
+	int ret;
+
+	do
+		ret = connection_take(source, &connection);
+	while (retry_again(&retry, ret, false));
+	if (ret < 0) {
+		snprintf(error, error_size, "The source %s cannot be reached: %s; check the address and whether the server answers.",
+			 options->source, strerror(-ret));
+		return ret;
+	}
+	source->capabilities = plugin->capabilities ? plugin->capabilities(connection->conn) : 0;
+	connection_give(source, connection, 0, 0);
+	return 0;
+}
+
+static void init(struct source *source, const struct source_options *options)
+{
+	source->tries = options->tries > 0 ? options->tries : 1;
+	source->timeout_ns = options->timeout_ms * NS_PER_MS;
+	pool_init(&source->pool, source->module.plugin.threads == DMM_THREADS_CONNECTION,
+		  options->connections > 0 ? options->connections : CONNECTIONS_DEFAULT);
+	pthread_mutex_init(&source->serial, NULL);
+	pthread_mutex_init(&source->sleep_lock, NULL);
+	pthread_cond_init(&source->sleep, NULL);
+	for (unsigned i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&source->shards[i].lock, NULL);
+}
+
+static struct source *source_new(void)
+{
+	struct source *source = aligned_alloc(_Alignof(struct source), sizeof(*source));
+
+	if (source)
+		memset(source, 0, sizeof(*source));
+	return source;
+}
+
+int source_open(const struct source_options *options, struct source **result, char *error, size_t error_size)
+{
+	struct source *source = source_new();
+	int ret;
+
+	if (!source)
+		return -ENOMEM;
+	ret = plugin_load(options->plugin_dir, options->protocol, options->source, &source->module, error, error_size);
+	if (ret < 0) {
+		free(source);
+		return ret;
+	}
+	init(source, options);
+	ret = check_settings(&source->module, options, error, error_size);
+	if (ret == 0)
+		ret = open_instance(source, options, error, error_size);
+	if (ret == 0)
+		ret = connect_first(source, options, error, error_size);
+	if (ret < 0) {
+		source_close(source);
+		return ret;
+	}
+	*result = source;
+	return 0;
+}
+
+void source_close(struct source *source)
+{
+	if (!source)
+		return;
+	pool_destroy(source);
+	if (source->instance)
+		source->module.plugin.close(source->instance);
+	plugin_unload(&source->module);
+	for (unsigned i = 0; i < SHARDS; i++)
+		pthread_mutex_destroy(&source->shards[i].lock);
+	pthread_cond_destroy(&source->sleep);
+	pthread_mutex_destroy(&source->sleep_lock);
+	pthread_mutex_destroy(&source->serial);
+	free(source);
+}
+
+const char *source_plugin_name(const struct source *source)
+{
+	return source->module.plugin.name;
+}
+
+uint64_t source_capabilities(const struct source *source)
+{
+	return source->capabilities;
+}
+
+void source_cancel_all(struct source *source)
+{
+	atomic_store(&source->cancelled, true);
+	pthread_mutex_lock(&source->sleep_lock);
+	pthread_cond_broadcast(&source->sleep);
+	pthread_mutex_unlock(&source->sleep_lock);
+	pthread_mutex_lock(&source->pool.lock);
+	pthread_cond_broadcast(&source->pool.changed);
+	pthread_mutex_unlock(&source->pool.lock);
+	call_cancel_all(source);
+}
+
+/* --- calls by handle ------------------------------------------------------------------------------------------------------------ */
+
+int source_root(struct source *source, source_entry_fn entry, void *context)
+{
+	struct call call = CALL(source, DMM_REQ_ROOT);
+
+	call.entry = entry;
+	call.context = context;
+	return (int)call_run(&call);
+}
+
+int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
+{
+	struct call call = CALL(source, DMM_REQ_ATTR);
+
+	call.request.handle = handle;
+	call.entry = entry;
+	call.context = context;
+	return (int)call_run(&call);
+}
+
+int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size)
+{
+	struct call call = CALL(source, DMM_REQ_READLINK);
+	int64_t len;
+
+	call.request.handle = handle;
+	call.request.buf = buf;
+	call.request.len = size;
+	len = call_run(&call);
+	if (len < 0)
+		return (int)len;
+	/* All of the buffer: there may be more, and the NUL has no room. */
+	if ((uint64_t)len >= size)
+		return -ENAMETOOLONG;
+	buf[len] = '\0';
+	return (int)len;
+}
+
+int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context)
+{
+	struct call call = CALL(source, DMM_REQ_XATTRS);
+
+	if (file)
+		return source_file_xattrs(file, xattr, context);
+	call.request.handle = handle;
+	call.xattr = xattr;
+	call.context = context;
+	return (int)call_run(&call);
+}
