@@ -6,9 +6,10 @@
  *   submission, syncs the target once if any of them asks for it, commits them in one transaction, and calls their callbacks.
  *   This is the phased commit: what a record claims is on stable storage before the record is (invariant I1).
  * Reading: any thread, sees what is committed; a read holds a transaction only for the length of the call.
- * Failure: a commit that fails is retried with back-off when the disk may recover (ENOSPC, EIO of a full disk, see FACTS);
- *   callbacks get the error only when the store gives up, after which every submit fails with -EIO: the daemon then stops
- *   serving what is not resident rather than promise what it cannot keep.
+ * Failure: a commit that fails is retried with back-off for as long as the disk may recover (ENOSPC, and EIO, by which LMDB
+ *   reports a full disk); store_trouble() tells of it meanwhile, and nothing that was submitted is lost or reordered.
+ *   Callbacks get the error only when the store gives up, after which every submit fails with -EIO: the daemon then stops
+ *   serving what is not resident rather than promise what it cannot keep. A new start resumes from the last commit.
  * Locks: none is held while a callback runs. Callbacks run in the committer thread and must not block or submit-and-wait.
  */
 #ifndef DMM_STATE_STORE_H
@@ -25,20 +26,27 @@ struct batch;
 #define STORE_FORMAT_VERSION 1
 
 struct store_options {
-	const char *dir;               /* holds data.mdb and lock.mdb; exists, mode 0700 */
-	int (*barrier)(void *context); /* makes everything written to the target durable; 0 or negative errno */
+	const char *dir; /* holds data.mdb, lock.mdb and lock; exists, mode 0700 */
+	/* Makes everything written to the target durable; 0 or negative errno. -EINTR, -EAGAIN and -ENOMEM are tried again. Any
+	 * other error makes the store give up: the kernel reports a failed write-back once and forgets it, so that a repeated sync
+	 * which succeeds proves nothing. May be NULL. */
+	int (*barrier)(void *context);
 	void *context;
 	unsigned linger_ms;            /* how long a batch that is not urgent may wait for company */
 };
 
-/* Opens or creates. On failure a sentence for the administrator is put into `error`. */
+/* Opens or creates. On failure a sentence for the administrator is put into `error`. -EBUSY: another daemon has it (one that is
+ * just ending is waited for, two seconds at most); -EPROTO: another format version; -EBADMSG: damaged. Nothing that is there is
+ * ever truncated or deleted. */
 int store_open(const struct store_options *options, struct store **store, char *error, size_t error_size);
 
-/* Commits what was submitted, stops the committer, closes. */
+/* Commits what was submitted, stops the committer, closes. While the disk is in trouble it goes on trying for five seconds;
+ * callbacks of what could not be committed then get the error. All callbacks have returned when it returns. */
 void store_close(struct store *store);
 
 /* --- identity of the migration, written once at creation: small named strings ("uuid", "source", "target", ...) --- */
-int store_meta_put(struct store *store, const char *name, const char *value); /* durable on return */
+#define STORE_META_NAME_MAX 255 /* bytes */
+int store_meta_put(struct store *store, const char *name, const char *value); /* durable on return; not from a callback */
 int store_meta_get(struct store *store, const char *name, char *value, size_t size); /* -ENOENT; -ERANGE */
 
 /* --- reading. 1: found, 0: not there, negative errno. A found record is freed with its _free function. --- */
@@ -55,12 +63,14 @@ int store_files_after(struct store *store, uint64_t after, uint64_t *inos, size_
 /* The same for link records, by their inode numbers on the target. */
 int store_links_after(struct store *store, uint64_t after, uint64_t *inos, size_t max);
 
-/* Reads the residency of a file's segments into a bitmap of n_segments bits (bit s of byte s/8: resident). */
+/* Reads the residency of a file's segments into a bitmap of n_segments bits (bit s % 8 of byte s / 8: resident). 0 also when none
+ * is recorded: the bitmap is then all zeros. */
 int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments);
 
-/* Calls `each` for every error entry, ascending by id; a non-zero return ends the walk and is returned. */
+/* Calls `each` for every error entry, ascending by id; a non-zero return ends the walk and is returned. `each` may call anything,
+ * and take its time; entries that are put or deleted meanwhile may be seen or not. */
 int store_errors_walk(struct store *store, int (*each)(void *context, const struct error_record *record), void *context);
-/* The error entry of an object (ino, and name of what was being done), see error_record_free. */
+/* The error entry with this id, see error_record_free. */
 int store_error_get(struct store *store, uint64_t id, struct error_record **record);
 void error_record_free(struct error_record *record);
 
@@ -69,12 +79,20 @@ void store_totals(struct store *store, struct totals *totals); /* as of the last
 /* Bytes of the environment in use, and number of commits since the start: for `stat`. */
 void store_usage(struct store *store, uint64_t *bytes, uint64_t *commits);
 
+/* 0, or the negative errno why nothing can be committed at present: for `stat`. It stays once the store has given up. */
+int store_trouble(struct store *store);
+
 /* --- changing --- */
 
 struct batch *batch_new(void); /* never NULL: ends the process when memory is out */
 void batch_free(struct batch *batch); /* of a batch that is not submitted */
 
-/* Each appends one change. They copy what they are given. Within a store, changes apply in the order of submission. */
+/* Each appends one change. They copy what they are given. Within a store, changes apply in the order of submission; a change is
+ * seen by reads once it is committed. Deleting what is not there is no error.
+ *
+ * Segments exist only below a file record: marking them for an inode number without one has no effect, and putting a record with
+ * another handle than the stored one has drops the segments of its predecessor. A mark that is submitted after both, the delete
+ * of its file and the put of a new file at the same inode number, would count for the new file: submit it before the delete. */
 void batch_dir_put(struct batch *batch, const struct dir_record *record);
 void batch_dir_delete(struct batch *batch, uint64_t ino);
 void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
@@ -96,7 +114,8 @@ void batch_totals_add(struct batch *batch, const struct totals *delta);
 void store_submit(struct store *store, struct batch *batch, unsigned flags, void (*done)(void *context, int error),
 		  void *context);
 
-/* Waits until everything that was submitted before is durable. */
+/* Waits until everything that was submitted before is durable and its callbacks have returned. Not from a callback. 0, or the
+ * negative errno with which the store has given up. */
 int store_flush(struct store *store);
 
 /* Commits what waits now, without waiting for it: called when nothing else is left to do. */
@@ -105,7 +124,7 @@ void store_hurry(struct store *store);
 /* How many batches are submitted and not committed yet: for back-pressure (I12). */
 size_t store_backlog(struct store *store);
 
-/* A new error id. */
+/* A new error id. One that was stored is never given again, not after a restart either. */
 uint64_t store_error_id(struct store *store);
 
 #endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Encoding and decoding of records. See codec.h for the rule and docs/FORMAT.md for the layout.
+ */
+#include "state/codec.h"
+
+#include "state/bytes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Flags in the second byte of a record. */
+#define DIR_SETTLED 0x01
+#define FILE_CHANGED 0x01
+#define FILE_MTIME 0x02 /* mtime is valid, and there */
+
+#define MOMENT_BYTES 12
+
+/* A bitmap grows by this many bytes, so that marking one segment after the other mostly replaces a value by one of its size. */
+#define BITMAP_STEP 32
+
+static size_t handle_room(const struct handle *handle)
+{
+	return 4 + 1 + (size_t)handle->len;
+}
+
+static uint8_t *write_handle(uint8_t *out, const struct handle *handle)
+{
+	assert(handle->len <= HANDLE_BYTES_MAX);
+	out = write_u32(out, (uint32_t)handle->type);
+	out = write_u8(out, (uint8_t)handle->len);
+	return write_bytes(out, handle->bytes, handle->len);
+}
+
+static void read_handle(struct bytes_reader *in, struct handle *handle)
+{
+	handle->type = (int32_t)read_u32(in);
+	handle->len = read_u8(in);
+	if (handle->len > HANDLE_BYTES_MAX)
+		in->bad = true;
+	const uint8_t *bytes = read_bytes(in, handle->len);
+	if (bytes)
+		memcpy(handle->bytes, bytes, handle->len);
+}
+
+static uint8_t *write_moment(uint8_t *out, const struct moment *moment)
+{
+	out = write_u64(out, (uint64_t)moment->sec);
+	return write_u32(out, moment->nsec);
+}
+
+static void read_moment(struct bytes_reader *in, struct moment *moment)
+{
+	moment->sec = (int64_t)read_u64(in);
+	moment->nsec = read_u32(in);
+	if (moment->nsec >= 1000000000u)
+		in->bad = true;
+}
+
+static uint8_t *write_source(uint8_t *out, const struct source_ref *source)
+{
+	out = write_u16(out, source->len);
+	return write_bytes(out, source->bytes, source->len);
+}
+
+static void read_source(struct bytes_reader *in, struct source_ref *source)
+{
+	source->len = read_u16(in);
+	source->bytes = read_bytes(in, source->len);
+}
+
+static void read_tag(struct bytes_reader *in, enum record_tag tag)
+{
+	if (read_u8(in) != tag)
+		in->bad = true;
+}
+
+static uint8_t read_flags(struct bytes_reader *in, uint8_t known)
+{
+	uint8_t flags = read_u8(in);
+	if (flags & ~known)
+		in->bad = true;
+	return flags;
+}
+
+/* A copy of `size` bytes at `record` in one allocation with the bytes of the source handle, which it points to. */
+static void *record_with_source(const void *record, size_t size, const struct source_ref *source)
+{
+	uint8_t *copy = malloc(size + source->len);
+	if (!copy)
+		return NULL;
+	memcpy(copy, record, size);
+	if (source->len)
+		memcpy(copy + size, source->bytes, source->len);
+	return copy;
+}
+
+/* --- directories --- */
+
+size_t dir_record_room(const struct dir_record *record)
+{
+	return 1 + 1 + handle_room(&record->handle) + 4 + 2 * MOMENT_BYTES + 4 + 2 + record->source.len;
+}
+
+size_t dir_record_encode(const struct dir_record *record, uint8_t *out)
+{
+	uint8_t *at = write_u8(out, TAG_DIR);
+	at = write_u8(at, record->collisions_settled ? DIR_SETTLED : 0);
+	at = write_handle(at, &record->handle);
+	at = write_u32(at, record->nlink);
+	at = write_moment(at, &record->atime);
+	at = write_moment(at, &record->mtime);
+	at = write_u32(at, record->inode_flags);
+	at = write_source(at, &record->source);
+	return (size_t)(at - out);
+}
+
+int dir_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct dir_record **record)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct dir_record read = {.ino = ino};
+
+	read_tag(&in, TAG_DIR);
+	read.collisions_settled = read_flags(&in, DIR_SETTLED) & DIR_SETTLED;
+	read_handle(&in, &read.handle);
+	read.nlink = read_u32(&in);
+	read_moment(&in, &read.atime);
+	read_moment(&in, &read.mtime);
+	read.inode_flags = read_u32(&in);
+	read_source(&in, &read.source);
+	if (!read_complete(&in))
+		return -EBADMSG;
+
+	struct dir_record *copy = record_with_source(&read, sizeof(read), &read.source);
+	if (!copy)
+		return -ENOMEM;
+	copy->source.bytes = (const uint8_t *)(copy + 1);
+	*record = copy;
+	return 0;
+}
+
+/* --- files --- */
+
+size_t file_record_room(const struct file_record *record)
+{
+	return 1 + 1 + handle_room(&record->handle) + 8 + 8 + 8 + 4 + 8 + 8 + 4 * MOMENT_BYTES + 2 + record->source.len;
+}
+
+size_t file_record_encode(const struct file_record *record, uint8_t *out)
+{
+	uint8_t *at = write_u8(out, TAG_FILE);
+	at = write_u8(at, (record->changed ? FILE_CHANGED : 0) | (record->mtime_valid ? FILE_MTIME : 0));
+	at = write_handle(at, &record->handle); /* here, behind two bytes: file_record_same_object() knows it */
+	at = write_u64(at, record->limit);
+	at = write_u64(at, record->segsize);
+	at = write_u64(at, record->source_used);
+	at = write_u32(at, record->inode_flags);
+	if (record->mtime_valid)
+		at = write_moment(at, &record->mtime);
+	at = write_u64(at, record->source_size);
+	at = write_u64(at, record->source_change);
+	at = write_moment(at, &record->source_mtime);
+	at = write_moment(at, &record->source_ctime);
+	at = write_moment(at, &record->shown_ctime);
+	at = write_source(at, &record->source);
+	return (size_t)(at - out);
+}
+
+int file_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct file_record **record)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct file_record read = {.ino = ino};
+
+	read_tag(&in, TAG_FILE);
+	uint8_t flags = read_flags(&in, FILE_CHANGED | FILE_MTIME);
+	read.changed = flags & FILE_CHANGED;
+	read.mtime_valid = flags & FILE_MTIME;
+	read_handle(&in, &read.handle);
+	read.limit = read_u64(&in);
+	read.segsize = read_u64(&in);
+	read.source_used = read_u64(&in);
+	read.inode_flags = read_u32(&in);
+	if (read.mtime_valid)
+		read_moment(&in, &read.mtime);
+	read.source_size = read_u64(&in);
+	read.source_change = read_u64(&in);
+	read_moment(&in, &read.source_mtime);
+	read_moment(&in, &read.source_ctime);
+	read_moment(&in, &read.shown_ctime);
+	read_source(&in, &read.source);
+	/* A segment of no bytes would be a division by zero for whoever believes it. */
+	if (!read_complete(&in) || read.segsize == 0)
+		return -EBADMSG;
+
+	struct file_record *copy = record_with_source(&read, sizeof(read), &read.source);
+	if (!copy)
+		return -ENOMEM;
+	copy->source.bytes = (const uint8_t *)(copy + 1);
+	*record = copy;
+	return 0;
+}
+
+bool file_record_same_object(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+	struct bytes_reader in_a = {.at = a, .end = a + a_len}, in_b = {.at = b, .end = b + b_len};
+	struct handle handle_a, handle_b;
+
+	read_tag(&in_a, TAG_FILE);
+	read_tag(&in_b, TAG_FILE);
+	read_u8(&in_a); /* flags */
+	read_u8(&in_b);
+	read_handle(&in_a, &handle_a);
+	read_handle(&in_b, &handle_b);
+	return !in_a.bad && !in_b.bad && handle_equal(&handle_a, &handle_b);
+}
+
+/* --- files with several names --- */
+
+size_t link_record_encode(const struct link_record *record, uint8_t *out)
+{
+	uint8_t *at = write_u8(out, TAG_LINK);
+	at = write_u64(at, record->ino);
+	at = write_handle(at, &record->handle);
+	at = write_u32(at, record->nlink);
+	at = write_u32(at, record->seen);
+	return (size_t)(at - out);
+}
+
+int link_record_decode(uint64_t fsid, uint64_t fileid, const uint8_t *value, size_t len, struct link_record *record)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct link_record read = {.fsid = fsid, .fileid = fileid};
+
+	read_tag(&in, TAG_LINK);
+	read.ino = read_u64(&in);
+	read_handle(&in, &read.handle);
+	read.nlink = read_u32(&in);
+	read.seen = read_u32(&in);
+	if (!read_complete(&in))
+		return -EBADMSG;
+	*record = read;
+	return 0;
+}
+
+/* --- errors --- */
+
+static size_t string_len(const char *string)
+{
+	size_t len = string ? strlen(string) : 0;
+	return len > UINT16_MAX ? UINT16_MAX : len;
+}
+
+static uint8_t *write_string(uint8_t *out, const char *string)
+{
+	size_t len = string_len(string);
+	out = write_u16(out, (uint16_t)len);
+	return write_bytes(out, string, len);
+}
+
+static const uint8_t *read_string(struct bytes_reader *in, size_t *len)
+{
+	*len = read_u16(in);
+	const uint8_t *bytes = read_bytes(in, *len);
+	if (bytes && memchr(bytes, 0, *len))
+		in->bad = true;
+	return bytes;
+}
+
+static char *place_string(char **room, const uint8_t *bytes, size_t len)
+{
+	char *string = *room;
+	memcpy(string, bytes, len);
+	string[len] = 0;
+	*room += len + 1;
+	return string;
+}
+
+size_t error_record_room(const struct error_record *record)
+{
+	return 1 + 8 + 1 + 4 + 4 + 4 + 8 + 8 + 8 + 3 * 2 + string_len(record->what) + string_len(record->path) +
+	       string_len(record->detail);
+}
+
+size_t error_record_encode(const struct error_record *record, uint8_t *out)
+{
+	uint8_t *at = write_u8(out, TAG_ERROR);
+	at = write_u64(at, record->ino);
+	at = write_u8(at, (uint8_t)record->state);
+	at = write_u32(at, (uint32_t)record->error);
+	at = write_u32(at, (uint32_t)record->told);
+	at = write_u32(at, record->tries);
+	at = write_u64(at, record->first_ns);
+	at = write_u64(at, record->last_ns);
+	at = write_u64(at, record->bytes);
+	at = write_string(at, record->what);
+	at = write_string(at, record->path);
+	at = write_string(at, record->detail);
+	return (size_t)(at - out);
+}
+
+int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct error_record **record)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct error_record read = {.id = id};
+	const uint8_t *what, *path, *detail;
+	size_t what_len, path_len, detail_len;
+
+	read_tag(&in, TAG_ERROR);
+	read.ino = read_u64(&in);
+	uint8_t state = read_u8(&in);
+	read.error = (int32_t)read_u32(&in);
+	read.told = (int32_t)read_u32(&in);
+	read.tries = read_u32(&in);
+	read.first_ns = read_u64(&in);
+	read.last_ns = read_u64(&in);
+	read.bytes = read_u64(&in);
+	what = read_string(&in, &what_len);
+	path = read_string(&in, &path_len);
+	detail = read_string(&in, &detail_len);
+	if (!read_complete(&in) || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
+		return -EBADMSG;
+	read.state = (enum error_state)state;
+
+	/* One allocation for the record and its strings, as for the others. */
+	struct error_record *copy = malloc(sizeof(*copy) + what_len + path_len + detail_len + 3);
+	if (!copy)
+		return -ENOMEM;
+	char *room = (char *)(copy + 1);
+	*copy = read;
+	copy->what = place_string(&room, what, what_len);
+	copy->path = place_string(&room, path, path_len);
+	copy->detail = place_string(&room, detail, detail_len);
+	*record = copy;
+	return 0;
+}
+
+/* --- totals --- */
+
+/* The order on disk. A counter is added at the end only, with a new format version. */
+#define TOTALS_MEMBERS(M) \
+	M(dirs_found) \
+	M(dirs_migrated) M(files_found) M(files_migrated) M(bytes_found) M(bytes_migrated) M(files_pending) M(bytes_pending) \
+		M(files_error) M(dirs_error) M(links_pending)
+
+#define COUNT_MEMBER(member) +1
+_Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");
+
+size_t totals_encode(const struct totals *totals, uint8_t *out)
+{
+	uint8_t *at = write_u8(out, TAG_TOTALS);
+#define WRITE_MEMBER(member) at = write_u64(at, (uint64_t)totals->member);
+	TOTALS_MEMBERS(WRITE_MEMBER)
+	return (size_t)(at - out);
+}
+
+int totals_decode(const uint8_t *value, size_t len, struct totals *totals)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct totals read;
+
+	read_tag(&in, TAG_TOTALS);
+#define READ_MEMBER(member) read.member = (int64_t)read_u64(&in);
+	TOTALS_MEMBERS(READ_MEMBER)
+	if (!read_complete(&in))
+		return -EBADMSG;
+	*totals = read;
+	return 0;
+}
+
+void totals_add(struct totals *totals, const struct totals *delta)
+{
+	/* Unsigned: a total that was wrong on disk must not become undefined behaviour. */
+#define ADD_MEMBER(member) totals->member = (int64_t)((uint64_t)totals->member + (uint64_t)delta->member);
+	TOTALS_MEMBERS(ADD_MEMBER)
+}
+
+/* --- segments --- */
+
+int segments_decode(const uint8_t *value, size_t len, uint8_t bitmap[SEGMENT_CHUNK_BYTES])
+{
+	if (len < 2 || len > 1 + SEGMENT_CHUNK_BYTES || value[0] != TAG_SEGMENTS)
+		return -EBADMSG;
+	memcpy(bitmap, value + 1, len - 1);
+	memset(bitmap + len - 1, 0, SEGMENT_CHUNK_BYTES - (len - 1));
+	return 0;
+}
+
+size_t segments_encode(const uint8_t bitmap[SEGMENT_CHUNK_BYTES], uint8_t *out)
+{
+	size_t len = SEGMENT_CHUNK_BYTES;
+
+	while (len > 0 && bitmap[len - 1] == 0)
+		len--;
+	if (len == 0)
+		return 0;
+	len = (len + BITMAP_STEP - 1) / BITMAP_STEP * BITMAP_STEP;
+	out[0] = TAG_SEGMENTS;
+	memcpy(out + 1, bitmap, len);
+	return 1 + len;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Records to bytes and back; docs/FORMAT.md describes the same for people. Nothing here knows the database.
+ *
+ * The disk is hostile until checked: a decoder accepts exactly what its encoder can write. Anything else, shorter, longer or
+ * with a member out of its range, is -EBADMSG, and `record` is then not written.
+ */
+#ifndef DMM_STATE_CODEC_H
+#define DMM_STATE_CODEC_H
+
+#include "state/record.h"
+
+#include <stddef.h>
+
+/* The first byte of every value: what it is (high half) and which form of it (low half). */
+enum record_tag {
+	TAG_DIR = 0x11,
+	TAG_FILE = 0x21,
+	TAG_LINK = 0x31,
+	TAG_ERROR = 0x41,
+	TAG_SEGMENTS = 0x51,
+	TAG_TOTALS = 0x61,
+};
+
+/* One value of the segments holds the residency of this many segments, as a bitmap of at most SEGMENT_CHUNK_BYTES. What lies
+ * behind the end of a shorter one is absent. */
+#define SEGMENT_CHUNK_BYTES 512
+#define SEGMENT_CHUNK (SEGMENT_CHUNK_BYTES * 8)
+
+/* Bytes that encoding needs at most. */
+size_t dir_record_room(const struct dir_record *record);
+size_t file_record_room(const struct file_record *record);
+size_t error_record_room(const struct error_record *record);
+#define LINK_RECORD_ROOM (1 + 8 + 4 + 1 + HANDLE_BYTES_MAX + 4 + 4)
+#define TOTALS_ROOM (1 + sizeof(struct totals))
+
+/* Each gives the number of bytes written. What is the key is not part of the value. */
+size_t dir_record_encode(const struct dir_record *record, uint8_t *out);
+size_t file_record_encode(const struct file_record *record, uint8_t *out);
+size_t link_record_encode(const struct link_record *record, uint8_t *out);
+size_t error_record_encode(const struct error_record *record, uint8_t *out);
+size_t totals_encode(const struct totals *totals, uint8_t *out);
+
+/* The number that is the key is given by the caller. Allocated records are freed with free(). */
+int dir_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct dir_record **record);
+int file_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct file_record **record);
+int link_record_decode(uint64_t fsid, uint64_t fileid, const uint8_t *value, size_t len, struct link_record *record);
+int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct error_record **record);
+int totals_decode(const uint8_t *value, size_t len, struct totals *totals);
+
+/* Two encoded file records belong to the same object: their handles are equal. */
+bool file_record_same_object(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len);
+
+/* The bitmap of an encoded chunk, into the full size. */
+int segments_decode(const uint8_t *value, size_t len, uint8_t bitmap[SEGMENT_CHUNK_BYTES]);
+/* Bytes written to out, which has room for 1 + SEGMENT_CHUNK_BYTES; 0 when no segment is resident: no value is needed then. */
+size_t segments_encode(const uint8_t bitmap[SEGMENT_CHUNK_BYTES], uint8_t *out);
+
+void totals_add(struct totals *totals, const struct totals *delta);
+
+#endif

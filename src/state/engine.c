@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Opening and creating LMDB environments. See engine.h.
+ */
+#include "state/engine.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define DATA_NAME "data.mdb"
+#define LOCK_NAME "lock.mdb"
+#define NEW_NAME "new"
+
+/* An environment begins with two meta pages; a file that is shorter than two of the smallest pages is none. */
+#define DATA_BYTES_MIN (2 * 4096)
+
+/* Sizes of the map to fall back to: the address space may be limited (RLIMIT_AS, small machines, sanitizers). */
+static const size_t map_sizes[] = {(size_t)64 << 30, (size_t)4 << 30, (size_t)1 << 30, (size_t)256 << 20};
+#define N_MAP_SIZES (sizeof(map_sizes) / sizeof(map_sizes[0]))
+
+int engine_errno(int code)
+{
+	if (code >= 0)
+		return -code;
+	switch (code) {
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_KEYEXIST:
+		return -EEXIST;
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_PAGE_NOTFOUND:
+	case MDB_CORRUPTED:
+	case MDB_INVALID:
+	case MDB_INCOMPATIBLE:
+		return -EBADMSG;
+	case MDB_VERSION_MISMATCH:
+		return -EPROTO;
+	case MDB_TXN_FULL:
+		return -E2BIG;
+	case MDB_READERS_FULL:
+		return -EUSERS;
+	case MDB_BAD_VALSIZE:
+		return -EINVAL;
+	default:
+		return -EIO;
+	}
+}
+
+static int open_once(int dir_fd, const struct engine_options *options, size_t map_bytes, MDB_env **env)
+{
+	/* Through the descriptor and not by the path: an access point may be mounted over the path meanwhile. */
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir_fd);
+
+	MDB_env *opened;
+	int code = mdb_env_create(&opened);
+	if (code)
+		return code;
+	code = mdb_env_set_mapsize(opened, map_bytes);
+	if (!code)
+		code = mdb_env_set_maxreaders(opened, options->readers);
+	if (!code && options->databases)
+		code = mdb_env_set_maxdbs(opened, options->databases);
+	/* Default sync flags: with MDB_NOSYNC a power cut leaves an environment that cannot be walked. NOTLS: a read transaction
+	 * belongs to who has it and not to a thread. */
+	if (!code)
+		code = mdb_env_open(opened, path, MDB_NOTLS, 0600);
+	if (code) {
+		mdb_env_close(opened);
+		return code;
+	}
+	int dead;
+	mdb_reader_check(opened, &dead);
+	*env = opened;
+	return 0;
+}
+
+int engine_open(int dir_fd, const struct engine_options *options, MDB_env **env)
+{
+	int code = open_once(dir_fd, options, options->map_bytes, env);
+	for (size_t i = 0; i < N_MAP_SIZES && (code == ENOMEM || code == EINVAL || code == EFBIG || code == EOVERFLOW); i++)
+		if (map_sizes[i] < options->map_bytes)
+			code = open_once(dir_fd, options, map_sizes[i], env);
+	return code;
+}
+
+int engine_exists(int dir_fd)
+{
+	struct stat st;
+	if (fstatat(dir_fd, DATA_NAME, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : -errno;
+	return S_ISREG(st.st_mode) && st.st_size >= DATA_BYTES_MIN ? 1 : -EBADMSG;
+}
+
+static void remove_new(int dir_fd)
+{
+	unlinkat(dir_fd, NEW_NAME "/" DATA_NAME, 0);
+	unlinkat(dir_fd, NEW_NAME "/" LOCK_NAME, 0);
+	unlinkat(dir_fd, NEW_NAME, AT_REMOVEDIR);
+}
+
+static int fill_new(int new_fd, const struct engine_options *options, int (*fill)(MDB_env *env, MDB_txn *txn))
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	int code = engine_open(new_fd, options, &env);
+	if (code)
+		return code;
+	code = mdb_txn_begin(env, NULL, 0, &txn);
+	if (!code) {
+		code = fill(env, txn);
+		if (code)
+			mdb_txn_abort(txn);
+		else
+			code = mdb_txn_commit(txn);
+	}
+	mdb_env_close(env);
+	return code;
+}
+
+int engine_create(int dir_fd, const struct engine_options *options, int (*fill)(MDB_env *env, MDB_txn *txn))
+{
+	remove_new(dir_fd); /* what an interrupted creation left */
+	if (mkdirat(dir_fd, NEW_NAME, 0700))
+		return errno;
+	CLEAN_FD int new_fd = openat(dir_fd, NEW_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int code = new_fd < 0 ? errno : fill_new(new_fd, options, fill);
+	/* The commit has synced the file; the name must be durable, too, before anybody is told that it exists. */
+	if (!code && renameat(new_fd, DATA_NAME, dir_fd, DATA_NAME))
+		code = errno;
+	if (!code && fsync(dir_fd))
+		code = errno;
+	remove_new(dir_fd);
+	return code;
+}
+
+void engine_explain(int code, const char *dir, const char *what, char *error, size_t error_size)
+{
+	switch (code) {
+	case MDB_INVALID:
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INCOMPATIBLE:
+	case MDB_NOTFOUND:
+		snprintf(error, error_size,
+		         "%s/" DATA_NAME " is damaged, or is not %s of dmmfs (%s); it was left as it is: put back a copy of it, "
+		         "or move it away to begin anew",
+		         dir, what, mdb_strerror(code));
+		break;
+	case MDB_VERSION_MISMATCH:
+		snprintf(error, error_size,
+		         "%s/" DATA_NAME " was written by another version of LMDB (%s); use dmmfs with that one", dir,
+		         mdb_strerror(code));
+		break;
+	default:
+		snprintf(error, error_size, "cannot open %s in %s: %s", what, dir, mdb_strerror(code));
+	}
+}

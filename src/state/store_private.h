@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The inside of the store, shared by the files of this folder alone.
+ *
+ *   store.c      open, close, one daemon at a time, format version, replacing the environment
+ *   batch.c      collecting changes, in the callers' threads
+ *   committer.c  the one thread that commits
+ *   apply.c      the changes of a batch in a transaction; meta.c: what the store remembers of itself
+ *   read.c       reading
+ *   codec.c      records to bytes and back; engine.c: LMDB
+ *
+ * Locks, in this order; both are never held while a callback runs:
+ *   store->lock            the queue and everything marked (lock)
+ *   read_slot.lock         one read transaction. A reader holds one slot and takes no other lock. Replacing the environment
+ *                          takes all of them, in the order of the array: then no transaction is open.
+ * Members marked (committer) are touched by the committer thread only, after store_open().
+ */
+#ifndef DMM_STATE_STORE_PRIVATE_H
+#define DMM_STATE_STORE_PRIVATE_H
+
+#include "state/engine.h"
+#include "state/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum database {
+	DB_META,      /* name -> what the store itself must remember, META_* */
+	DB_IDENTITY,  /* name -> string of store_meta_put() */
+	DB_DIRS,      /* ino -> directory record */
+	DB_FILES,     /* ino -> file record */
+	DB_SEGMENTS,  /* ino, chunk -> bitmap. Only for files that have a record. */
+	DB_LINKS,     /* fsid, fileid -> link record */
+	DB_LINKS_INO, /* ino -> fsid, fileid */
+	DB_ERRORS,    /* id -> error record */
+	DATABASES
+};
+
+#define META_FORMAT "format"         /* number: STORE_FORMAT_VERSION */
+#define META_COMMIT "commit"         /* number of the last commit */
+#define META_NEXT_ERROR "next-error" /* number: greater than every error id that was ever stored */
+#define META_TOTALS "totals"
+
+/* Read transactions that are kept for the next caller: a little more than there are processors is enough, since a call lasts
+ * about a microsecond; whoever finds none free waits for one. */
+#define READ_SLOTS 64
+
+struct read_slot {
+	pthread_mutex_t lock;
+	MDB_txn *txn; /* reset, or NULL before first use; belongs to the environment */
+} __attribute__((aligned(64)));
+
+/* --- batches --- */
+
+enum change_kind {
+	CHANGE_DIR_PUT,         /* a: ino */
+	CHANGE_DIR_DELETE,      /* a: ino */
+	CHANGE_FILE_PUT,        /* a: ino */
+	CHANGE_FILE_DELETE,     /* a: ino */
+	CHANGE_SEGMENTS_MARK,   /* a: ino, b: first, c: count */
+	CHANGE_SEGMENTS_CLEAR,  /* a: ino, b: first, c: count */
+	CHANGE_LINK_PUT,        /* a: fsid, b: fileid, c: ino */
+	CHANGE_LINK_DELETE,     /* a: fsid, b: fileid */
+	CHANGE_ERROR_PUT,       /* a: id */
+	CHANGE_ERROR_DELETE,    /* a: id */
+	CHANGE_IDENTITY_PUT,    /* a: length of the name, which comes first in the value */
+};
+
+/* A change, as it lies in the buffer of its batch: encoded already, in the caller's thread. */
+struct change {
+	enum change_kind kind;
+	uint32_t value_bytes;
+	uint64_t a, b, c;
+	uint8_t value[]; /* filled up to a multiple of 8 */
+};
+
+struct batch {
+	uint8_t *changes;      /* struct change one after the other */
+	size_t used, room;     /* bytes */
+	size_t n_changes;
+	struct totals delta;
+	bool has_delta;
+	uint64_t next_error;   /* greater than every error id in it */
+	unsigned flags;
+	void (*done)(void *context, int error);
+	void *context;
+	uint64_t number;       /* ascending in the order of submission */
+	uint64_t submitted_ns;
+	struct batch *next;
+};
+
+/* The changes in turn; NULL at the end. */
+static inline const struct change *batch_first(const struct batch *batch)
+{
+	return batch->used ? (const struct change *)batch->changes : NULL;
+}
+
+static inline const struct change *batch_next(const struct batch *batch, const struct change *change)
+{
+	size_t bytes = (sizeof(*change) + change->value_bytes + 7) & ~(size_t)7;
+	const uint8_t *next = (const uint8_t *)change + bytes;
+	return next < batch->changes + batch->used ? (const struct change *)next : NULL;
+}
+
+void batch_identity_put(struct batch *batch, const char *name, const char *value);
+
+/* --- the store --- */
+
+struct store {
+	struct store_options options;
+	char *dir;              /* for messages */
+	int dir_fd;
+	int lock_fd;            /* "lock", with flock(2) held: one daemon */
+	uint64_t format;        /* that was found */
+
+	MDB_env *env;           /* changed only with all read slots held; NULL when it could not be opened again */
+	MDB_dbi dbi[DATABASES];
+	size_t map_bytes;       /* (committer) */
+	struct read_slot slots[READ_SLOTS];
+
+	/* How many entries a database has as of the last commit, so that "there are none" needs no transaction. */
+	atomic_uint_least64_t entries[DATABASES];
+	atomic_uint_least64_t used_bytes, commits, next_error_id;
+	atomic_int trouble;     /* negative errno of the present trouble, or 0 */
+
+	uint64_t commit_number; /* (committer) of the last commit, META_COMMIT */
+	uint64_t next_error;    /* (committer) META_NEXT_ERROR as stored */
+	uint64_t reader_check_ns; /* (committer) */
+
+	pthread_t committer;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;    /* the committer: something changed for it */
+	pthread_cond_t settled; /* others: settled_number went up */
+	struct totals totals;   /* (lock) as of the last commit */
+	struct batch *first, *last; /* (lock) submitted and not settled, oldest first */
+	size_t n_batches;       /* (lock) in that list */
+	size_t n_changes;       /* (lock) in that list */
+	size_t n_urgent;        /* (lock) in that list */
+	uint64_t submitted_number; /* (lock) of the batch that was submitted last */
+	uint64_t settled_number;   /* (lock) up to here callbacks were called */
+	uint64_t hurry_number;     /* (lock) up to here nothing waits for company */
+	int broken;             /* (lock) the store has given up: the negative errno why */
+	bool closing;           /* (lock) */
+	uint64_t closing_ns;    /* (lock) */
+};
+
+/* store.c */
+int store_open_sized(const struct store_options *options, size_t map_bytes, struct store **store, char *error,
+		     size_t error_size);
+/* Closes the environment and opens it anew, with a map of map_bytes. No write transaction is open. LMDB's code. */
+int store_replace_environment(struct store *store, size_t map_bytes);
+/* Publishes what `stat` shows and readers rely on, from a transaction that is about to be committed. */
+struct store_counts {
+	uint64_t entries[DATABASES];
+};
+int store_count(struct store *store, MDB_txn *txn, struct store_counts *counts);
+void store_publish(struct store *store, const struct store_counts *counts);
+
+/* meta.c: LMDB's code */
+int engine_meta_get_number(MDB_txn *txn, MDB_dbi meta, const char *name, uint64_t *number);
+int engine_meta_put_number(MDB_txn *txn, MDB_dbi meta, const char *name, uint64_t number);
+int engine_meta_get_totals(MDB_txn *txn, MDB_dbi meta, struct totals *totals);
+int engine_meta_put_totals(MDB_txn *txn, MDB_dbi meta, const struct totals *totals);
+
+/* apply.c: all changes of `n` batches from `first` on. LMDB's code. */
+int engine_apply(struct store *store, MDB_txn *txn, const struct batch *first, size_t n);
+
+/* committer.c */
+int committer_start(struct store *store);
+void committer_stop(struct store *store); /* commits what was submitted */
+
+#endif

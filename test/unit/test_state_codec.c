@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Records to bytes and back; and the disk is hostile: truncated, lengthened, changed and random bytes are refused with -EBADMSG,
+ * and no byte outside is read (each input lies in an allocation of its exact size: the address sanitizer watches).
+ */
+#include "state/codec.h"
+#include "state_fixture.h"
+
+#include <time.h>
+
+static uint64_t random_state;
+
+static uint64_t random_u64(void)
+{
+	random_state += 0x9e3779b97f4a7c15ull;
+	uint64_t z = random_state;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static void seed_random(void)
+{
+	const char *seed = getenv("DMMFS_TEST_SEED");
+	random_state = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+	printf("DMMFS_TEST_SEED=%llu\n", (unsigned long long)random_state);
+	fflush(stdout);
+}
+
+/* Decodes as each kind. What is accepted is encoded again and must be the same bytes: a decoder knows one form only. */
+static int decode_dir(const uint8_t *value, size_t len)
+{
+	struct dir_record *record = NULL;
+	int error = dir_record_decode(1, value, len, &record);
+	if (error) {
+		ck_assert_ptr_null(record);
+		return error;
+	}
+	uint8_t *again = malloc(dir_record_room(record));
+	ck_assert_uint_eq(dir_record_encode(record, again), len);
+	ck_assert_int_eq(memcmp(again, value, len), 0);
+	free(again);
+	dir_record_free(record);
+	return 0;
+}
+
+static int decode_file(const uint8_t *value, size_t len)
+{
+	struct file_record *record = NULL;
+	int error = file_record_decode(1, value, len, &record);
+	if (error) {
+		ck_assert_ptr_null(record);
+		return error;
+	}
+	uint8_t *again = malloc(file_record_room(record));
+	ck_assert_uint_eq(file_record_encode(record, again), len);
+	ck_assert_int_eq(memcmp(again, value, len), 0);
+	ck_assert(file_record_same_object(value, len, again, len));
+	free(again);
+	file_record_free(record);
+	return 0;
+}
+
+static int decode_link(const uint8_t *value, size_t len)
+{
+	struct link_record record;
+	uint8_t again[LINK_RECORD_ROOM];
+	int error = link_record_decode(1, 2, value, len, &record);
+	if (error)
+		return error;
+	ck_assert_uint_eq(link_record_encode(&record, again), len);
+	ck_assert_int_eq(memcmp(again, value, len), 0);
+	return 0;
+}
+
+static int decode_error(const uint8_t *value, size_t len)
+{
+	struct error_record *record = NULL;
+	int error = error_record_decode(1, value, len, &record);
+	if (error) {
+		ck_assert_ptr_null(record);
+		return error;
+	}
+	uint8_t *again = malloc(error_record_room(record));
+	ck_assert_uint_eq(error_record_encode(record, again), len);
+	ck_assert_int_eq(memcmp(again, value, len), 0);
+	free(again);
+	error_record_free(record);
+	return 0;
+}
+
+static int decode_totals(const uint8_t *value, size_t len)
+{
+	struct totals totals;
+	uint8_t again[TOTALS_ROOM];
+	int error = totals_decode(value, len, &totals);
+	if (error)
+		return error;
+	ck_assert_uint_eq(totals_encode(&totals, again), len);
+	ck_assert_int_eq(memcmp(again, value, len), 0);
+	return 0;
+}
+
+static int decode_segments(const uint8_t *value, size_t len)
+{
+	uint8_t bitmap[SEGMENT_CHUNK_BYTES], again[1 + SEGMENT_CHUNK_BYTES], bitmap_again[SEGMENT_CHUNK_BYTES];
+	int error = segments_decode(value, len, bitmap);
+	if (error)
+		return error;
+	size_t n = segments_encode(bitmap, again);
+	if (n == 0)
+		return 0;
+	ck_assert_int_eq(segments_decode(again, n, bitmap_again), 0);
+	ck_assert_int_eq(memcmp(bitmap, bitmap_again, sizeof(bitmap)), 0);
+	return 0;
+}
+
+static int (*const decoders[])(const uint8_t *value, size_t len) = {
+	decode_dir, decode_file, decode_link, decode_error, decode_totals, decode_segments,
+};
+#define KINDS (sizeof(decoders) / sizeof(decoders[0]))
+
+/* On bytes that end where their allocation ends. */
+static int decode(size_t kind, const uint8_t *value, size_t len)
+{
+	uint8_t *exact = malloc(len ? len : 1);
+	memcpy(exact, value, len);
+	int error = decoders[kind](exact, len);
+	ck_assert_msg(error == 0 || error == -EBADMSG, "kind %zu: %d", kind, error);
+	free(exact);
+	return error;
+}
+
+static size_t example(size_t kind, uint8_t *out)
+{
+	struct dir_record dir = dir_of(5);
+	struct file_record file = file_of(6);
+	struct link_record link = link_of(7, 8);
+	struct error_record error = error_of(9);
+	struct totals totals = {.dirs_found = 1, .links_pending = -2};
+	uint8_t bitmap[SEGMENT_CHUNK_BYTES] = {0};
+	bitmap[70] = 0x55;
+
+	switch (kind) {
+	case 0:
+		return dir_record_encode(&dir, out);
+	case 1:
+		return file_record_encode(&file, out);
+	case 2:
+		return link_record_encode(&link, out);
+	case 3:
+		return error_record_encode(&error, out);
+	case 4:
+		return totals_encode(&totals, out);
+	default:
+		return segments_encode(bitmap, out);
+	}
+}
+
+START_TEST(test_file_members)
+{
+	struct file_record file = file_of(6), *read;
+	uint8_t bytes[512];
+	size_t len = file_record_encode(&file, bytes);
+	ck_assert_uint_le(len, file_record_room(&file));
+	ck_assert_uint_le(len - file.source.len, 128); /* I12: what is not finished costs about a hundred bytes */
+	ck_assert_int_eq(file_record_decode(6, bytes, len, &read), 0);
+	ck_assert_uint_eq(read->ino, 6);
+	ck_assert(handle_equal(&read->handle, &file.handle));
+	ck_assert_uint_eq(read->source.len, 6);
+	ck_assert_int_eq(memcmp(read->source.bytes, "source", 6), 0);
+	ck_assert_uint_eq(read->limit, file.limit);
+	ck_assert_uint_eq(read->segsize, file.segsize);
+	ck_assert_uint_eq(read->source_used, file.source_used);
+	ck_assert_uint_eq(read->inode_flags, file.inode_flags);
+	ck_assert_int_eq(read->changed, file.changed);
+	ck_assert_int_eq(read->mtime_valid, true);
+	ck_assert_int_eq(read->mtime.sec, -5);
+	ck_assert_uint_eq(read->mtime.nsec, 999999999);
+	ck_assert_uint_eq(read->source_size, file.source_size);
+	ck_assert_uint_eq(read->source_change, file.source_change);
+	ck_assert_int_eq(read->source_mtime.sec, 1);
+	ck_assert_uint_eq(read->source_ctime.nsec, 4);
+	ck_assert_int_eq(read->shown_ctime.sec, 5);
+	file_record_free(read);
+
+	file.mtime_valid = false;
+	file.changed = true;
+	size_t shorter = file_record_encode(&file, bytes);
+	ck_assert_uint_eq(shorter, len - 12);
+	ck_assert_int_eq(file_record_decode(6, bytes, shorter, &read), 0);
+	ck_assert(!read->mtime_valid && read->changed);
+	file_record_free(read);
+}
+END_TEST
+
+START_TEST(test_dir_members)
+{
+	struct dir_record dir = dir_of(6), *read;
+	uint8_t bytes[512];
+	size_t len = dir_record_encode(&dir, bytes);
+	ck_assert_uint_le(len, dir_record_room(&dir));
+	ck_assert_int_eq(dir_record_decode(6, bytes, len, &read), 0);
+	ck_assert_uint_eq(read->ino, 6);
+	ck_assert(handle_equal(&read->handle, &dir.handle));
+	ck_assert_uint_eq(read->nlink, 17);
+	ck_assert_int_eq(read->atime.sec, 11);
+	ck_assert_int_eq(read->mtime.sec, -13);
+	ck_assert_uint_eq(read->inode_flags, 0x20);
+	ck_assert(read->collisions_settled);
+	ck_assert_uint_eq(read->source.len, 3);
+	dir_record_free(read);
+}
+END_TEST
+
+START_TEST(test_longest_handles)
+{
+	uint8_t *source = malloc(UINT16_MAX), *bytes;
+	memset(source, 0xa5, UINT16_MAX);
+	struct file_record file = file_of(1), *read;
+	file.handle.len = HANDLE_BYTES_MAX;
+	memset(file.handle.bytes, 0x5a, HANDLE_BYTES_MAX);
+	file.source = (struct source_ref){.len = UINT16_MAX, .bytes = source};
+	bytes = malloc(file_record_room(&file));
+	size_t len = file_record_encode(&file, bytes);
+	ck_assert_int_eq(file_record_decode(1, bytes, len, &read), 0);
+	ck_assert_int_eq(memcmp(read->source.bytes, source, UINT16_MAX), 0);
+	file_record_free(read);
+	free(bytes);
+	free(source);
+}
+END_TEST
+
+START_TEST(test_error_strings)
+{
+	struct error_record error = error_of(3), *read;
+	uint8_t *bytes = malloc(error_record_room(&error));
+	size_t len = error_record_encode(&error, bytes);
+	ck_assert_int_eq(error_record_decode(3, bytes, len, &read), 0);
+	ck_assert_str_eq(read->what, "read");
+	ck_assert_str_eq(read->path, "a/b");
+	ck_assert_str_eq(read->detail, "the source did not answer");
+	ck_assert_int_eq(read->told, 110);
+	ck_assert_int_eq(read->state, ERROR_WAITING);
+	error_record_free(read);
+	bytes[len - 3] = 0; /* a string that ends inside */
+	ck_assert_int_eq(error_record_decode(3, bytes, len, &read), -EBADMSG);
+	free(bytes);
+
+	error.what = error.path = error.detail = NULL;
+	bytes = malloc(error_record_room(&error));
+	len = error_record_encode(&error, bytes);
+	ck_assert_int_eq(error_record_decode(3, bytes, len, &read), 0);
+	ck_assert_str_eq(read->detail, "");
+	error_record_free(read);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(test_out_of_range)
+{
+	uint8_t bytes[512];
+	struct file_record file = file_of(1), *read;
+	struct link_record link = link_of(1, 2);
+	size_t len;
+
+	file.mtime.nsec = 1000000000;
+	len = file_record_encode(&file, bytes);
+	ck_assert_int_eq(file_record_decode(1, bytes, len, &read), -EBADMSG);
+	file = file_of(1);
+	file.segsize = 0;
+	len = file_record_encode(&file, bytes);
+	ck_assert_int_eq(file_record_decode(1, bytes, len, &read), -EBADMSG);
+
+	len = link_record_encode(&link, bytes);
+	bytes[1 + 8 + 4] = HANDLE_BYTES_MAX + 1;
+	ck_assert_int_eq(link_record_decode(1, 2, bytes, sizeof(bytes), &link), -EBADMSG);
+	ck_assert_uint_lt(len, sizeof(bytes));
+}
+END_TEST
+
+START_TEST(test_every_truncation)
+{
+	uint8_t bytes[1024] = {0};
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		size_t len = example(kind, bytes);
+		ck_assert_int_eq(decode(kind, bytes, len), 0);
+		for (size_t shorter = 0; shorter < len; shorter++)
+			if (kind != 5 || shorter < 2) /* a bitmap may be of any length */
+				ck_assert_int_eq(decode(kind, bytes, shorter), -EBADMSG);
+		if (kind != 5)
+			ck_assert_int_eq(decode(kind, bytes, len + 1), -EBADMSG);
+	}
+	memset(bytes, TAG_SEGMENTS, sizeof(bytes));
+	ck_assert_int_eq(decode(5, bytes, 1 + SEGMENT_CHUNK_BYTES), 0);
+	ck_assert_int_eq(decode(5, bytes, 2 + SEGMENT_CHUNK_BYTES), -EBADMSG);
+}
+END_TEST
+
+START_TEST(test_other_kinds)
+{
+	uint8_t bytes[1024];
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		size_t len = example(kind, bytes);
+		for (size_t other = 0; other < KINDS; other++)
+			if (other != kind)
+				ck_assert_int_eq(decode(other, bytes, len), -EBADMSG);
+		bytes[0]++; /* a later form of the same kind */
+		ck_assert_int_eq(decode(kind, bytes, len), -EBADMSG);
+	}
+}
+END_TEST
+
+START_TEST(test_changed_and_random_bytes)
+{
+	uint8_t bytes[1024];
+	seed_random();
+	for (int round = 0; round < 200000; round++) {
+		size_t kind = random_u64() % KINDS, len;
+		if (round % 4 == 0) {
+			len = random_u64() % 300;
+			for (size_t i = 0; i < len; i++)
+				bytes[i] = (uint8_t)random_u64();
+			if (len && round % 8 == 0) { /* past the first check */
+				uint8_t other[1024];
+				example(kind, other);
+				bytes[0] = other[0];
+			}
+		} else {
+			len = example(kind, bytes);
+			for (uint64_t n = random_u64() % 4 + 1; n > 0; n--)
+				bytes[random_u64() % len] = (uint8_t)random_u64();
+			if (round % 4 == 1)
+				len = random_u64() % (len + 1);
+		}
+		decode(kind, bytes, len);
+		uint8_t file[1024];
+		size_t file_len = example(1, file);
+		file_record_same_object(bytes, len, file, file_len);
+	}
+}
+END_TEST
+
+START_TEST(test_same_object)
+{
+	uint8_t a[512], b[512];
+	struct file_record file = file_of(1);
+	size_t a_len = file_record_encode(&file, a);
+	file.limit = 1;
+	file.changed = !file.changed;
+	size_t b_len = file_record_encode(&file, b);
+	ck_assert(file_record_same_object(a, a_len, b, b_len));
+	file.handle.bytes[7] ^= 1;
+	b_len = file_record_encode(&file, b);
+	ck_assert(!file_record_same_object(a, a_len, b, b_len));
+	ck_assert(!file_record_same_object(a, 3, a, 3));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("state codec");
+	TCase *tests = tcase_create("codec");
+	tcase_add_test(tests, test_file_members);
+	tcase_add_test(tests, test_dir_members);
+	tcase_add_test(tests, test_longest_handles);
+	tcase_add_test(tests, test_error_strings);
+	tcase_add_test(tests, test_out_of_range);
+	tcase_add_test(tests, test_every_truncation);
+	tcase_add_test(tests, test_other_kinds);
+	tcase_add_test(tests, test_changed_and_random_bytes);
+	tcase_add_test(tests, test_same_object);
+	tcase_set_timeout(tests, 60);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
