@@ -214,19 +214,18 @@ START_TEST(test_bad_text)
 }
 END_TEST
 
+#define DEPTH 50000
+
 START_TEST(test_deep_nesting)
 {
-	size_t depth = 50000;
-	const size_t len = 5;
-	char *text = malloc(depth * 2 + 8);
+	static char text[2 * DEPTH + 7];
 	json_t *got;
-	memcpy(text, "{\"a\":", len);
-	memset(text + len, '[', depth);
-	memset(text + len + depth, ']', depth);
-	strcpy(text + len + depth * 2, "}");
+	memcpy(text, "{\"a\":", 5);
+	memset(text + 5, '[', DEPTH);
+	memset(text + 5 + DEPTH, ']', DEPTH);
+	text[5 + 2 * DEPTH] = '}';
 	put_frame(text, strlen(text));
 	ck_assert_int_eq(receive(&got), -EBADMSG);
-	free(text);
 }
 END_TEST
 
