@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The administrator's door: a socket RUNDIR/MIGID.sock on which dmmfs-admin and other programs of root ask for the figures of a
+ * migration, for the place of a file, for errors, and for the end. It holds no policy: every answer is struct migration_port's.
+ *
+ * One request and one reply (wire/frame.h) a connection:
+ *
+ *   {"op":"stat"}                                 -> {"ok":true,"stat":{...}}
+ *   {"op":"where","path":P}                       -> {"ok":true,"where":{...}}
+ *   {"op":"errors","after":ID,"max":N}            -> {"ok":true,"errors":[{...},...],"more":BOOL}
+ *   {"op":"finish","lazy":BOOL,"wait_s":SECONDS}  -> {"ok":true,"finish":{}}
+ *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish: and "holders"
+ *
+ * Only "op" and "path" are needed. Members that a daemon does not know are refused, not ignored: a newer client must not believe
+ * that they were heeded. Names are written as wire/bytes.h says; dmmfs-admin(8) documents the objects.
+ *
+ * Threads: one accepts, a few serve (a lane); requests for the end take at most two of them, so that one which waits for files to
+ * be closed never delays a stat. The port is called from any of them.
+ */
+#ifndef DMM_ADMIN_ADMIN_H
+#define DMM_ADMIN_ADMIN_H
+
+#include "migrate/report.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct admin;
+
+/* Makes the directory (mode 0700) and the socket (0600). `rundir` NULL: /run/dmmfs, or what DMMFS_RUNDIR says. The port stays the
+ * caller's and must live until admin_stop(). -EADDRINUSE: another daemon answers for this migid; -EPERM: the directory is not
+ * ours alone. Logs why it fails. */
+int admin_start(const char *rundir, uint32_t migid, const struct migration_port *port, struct admin **admin);
+
+/* Removes the socket, waits for requests that are being served, answers ESHUTDOWN to those that wait. A finish() of the port that
+ * waits for files to be closed must have been made to return before. NULL is allowed. Not to be called by the port itself. */
+void admin_stop(struct admin *admin);
+
+/* The figures as a JSON object: what "stat" gives, and what the setting "result" keeps of a migration that has ended. New
+ * reference, or NULL without memory. */
+json_t *admin_stat_json(const struct migration_stat *stat);
+
+/* The same as text, newly allocated. */
+char *admin_stat_text(const struct migration_stat *stat);
+
+#endif

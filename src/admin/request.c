@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * From a request to its reply. The request was checked to be a JSON object, and nothing else: each operation checks its members.
+ */
+#include "admin/request.h"
+
+#include "admin/admin.h"
+#include "admin/json.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "wire/bytes.h"
+#include "wire/frame.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ERRORS_PAGE 10000
+#define ERRORS_PAGE_BYTES (FRAME_REPLY_MAX / 8) /* of names as they are: in JSON a byte may take five */
+#define WAIT_MAX_S (365u * 86400)
+
+json_t *request_refuse(int error, const char *format, ...)
+{
+	char message[2048];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	json_t *reply = json_pack("{s:b, s:s}", "ok", 0, "error", errno_name(error));
+	if (reply && bytes_set(reply, "message", message))
+		json_object_set_new(reply, "message", json_string("out of memory"));
+	return reply;
+}
+
+/* Takes over `value`. */
+static json_t *reply_with(const char *key, json_t *value)
+{
+	json_t *reply = json_pack("{s:b, s:o}", "ok", 1, key, value);
+	return reply ? reply : request_refuse(ENOMEM, "the daemon is out of memory; try again");
+}
+
+/* NULL, or the refusal of a member that is not in `known` (names, ended by NULL). */
+static json_t *refuse_unknown_members(const json_t *request, const char *const *known)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+	for (void *at = json_object_iter((json_t *)request); at; at = json_object_iter_next((json_t *)request, at)) {
+		const char *key = json_object_iter_key(at);
+		bool found = strcmp(key, "op") == 0 || strcmp(key, "escaped") == 0;
+		for (size_t i = 0; known[i] && !found; i++)
+			found = strcmp(key, known[i]) == 0;
+		if (!found)
+			return request_refuse(EINVAL, "this daemon does not know '%.100s' in the request '%.100s'", key, op);
+	}
+	return NULL;
+}
+
+/* False when the member is there and no number from 0 to `max`; `value` keeps its default when it is not there. */
+static bool get_count(const json_t *request, const char *key, uint64_t max, uint64_t *value)
+{
+	const json_t *member = json_object_get(request, key);
+	if (!member)
+		return true;
+	if (!json_is_integer(member) || json_integer_value(member) < 0 || (uint64_t)json_integer_value(member) > max)
+		return false;
+	*value = (uint64_t)json_integer_value(member);
+	return true;
+}
+
+static json_t *answer_stat(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	CLEAN_FREE struct migration_stat *stat = calloc(1, sizeof(*stat));
+	if (!stat)
+		return request_refuse(ENOMEM, "the daemon is out of memory; try again");
+	int error = port->stat(port->context, stat);
+	if (error)
+		return request_refuse(error, "the figures of migration %u can not be had: %s", migid, strerror(-error));
+	return reply_with("stat", admin_stat_json(stat));
+}
+
+static json_t *refuse_where(uint32_t migid, const char *path, int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ENOTDIR:
+		return request_refuse(ENOENT, "%s: there is no such file in migration %u", path, migid);
+	case -EXDEV:
+		return request_refuse(error, "%s is not below the mount point or the target of migration %u", path, migid);
+	default:
+		return request_refuse(error, "%s: %s", path, strerror(-error));
+	}
+}
+
+static json_t *answer_where(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	CLEAN_FREE char *path = NULL;
+	struct where_report report = {0};
+	if (bytes_get(request, "path", &path) || path[0] != '/')
+		return request_refuse(EINVAL, "'where' needs an absolute path in \"path\"");
+	int error = port->where(port->context, path, &report);
+	if (error)
+		return refuse_where(migid, path, error);
+	json_t *reply = reply_with("where", json_of_where(path, &report));
+	free(report.ranges);
+	return reply;
+}
+
+struct page {
+	json_t *list;
+	uint64_t after;
+	size_t max, bytes;
+	int more; /* or a negative errno */
+};
+
+static int add_error(void *context, const struct error_record *record)
+{
+	struct page *page = context;
+	if (record->id <= page->after)
+		return 0;
+	if (json_array_size(page->list) >= page->max || page->bytes >= ERRORS_PAGE_BYTES)
+		return page->more = 1;
+	json_t *entry = json_of_error(record);
+	if (json_array_append_new(page->list, entry))
+		return page->more = -ENOMEM;
+	page->bytes += 256 + strlen(record->path ? record->path : "") + strlen(record->detail ? record->detail : "");
+	return 0;
+}
+
+static json_t *answer_errors(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	uint64_t max = ERRORS_PAGE;
+	struct page page = {0};
+	if (!get_count(request, "after", INT64_MAX, &page.after) || !get_count(request, "max", ERRORS_PAGE, &max))
+		return request_refuse(EINVAL, "'errors' takes numbers: \"after\" an id, \"max\" at most %d", ERRORS_PAGE);
+	page.max = max;
+	page.list = json_array();
+	int error = page.list ? port->errors(port->context, add_error, &page) : -ENOMEM;
+	if (page.more < 0)
+		error = page.more;
+	if (error < 0) {
+		json_decref(page.list);
+		return request_refuse(error, "the errors of migration %u can not be read: %s", migid, strerror(-error));
+	}
+	json_t *reply = reply_with("errors", page.list);
+	json_object_set_new(reply, "more", json_boolean(page.more));
+	return reply;
+}
+
+static json_t *refuse_finish(uint32_t migid, int error, const struct finish_result *result)
+{
+	const char *message = result->message;
+	if (!*message && error == -EBUSY)
+		message = "files are open on the mount: close them, or wait for them with --wait, or detach with --lazy";
+	else if (!*message && error == -EINPROGRESS)
+		message =
+			"not everything has come over: dmmfs-admin stat and dmmfs-admin errors tell what is pending or in error";
+	else if (!*message)
+		message = strerror(-error);
+	json_t *reply = request_refuse(error, "migration %u can not finish: %s", migid, message);
+	if (error != -EBUSY)
+		return reply;
+	json_t *list = json_array();
+	for (size_t i = 0; i < result->n_holders; i++)
+		json_array_append_new(list, json_of_holder(&result->holders[i]));
+	json_object_set_new(reply, "holders", list);
+	return reply;
+}
+
+static json_t *answer_finish(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	const json_t *lazy = json_object_get(request, "lazy");
+	uint64_t wait_s = 0;
+	if ((lazy && !json_is_boolean(lazy)) || !get_count(request, "wait_s", WAIT_MAX_S, &wait_s))
+		return request_refuse(EINVAL, "'finish' takes true or false as \"lazy\" and seconds, at most %u, as \"wait_s\"",
+		                      WAIT_MAX_S);
+	struct finish_request wanted = {.lazy = json_is_true(lazy), .wait_s = (unsigned)wait_s};
+	CLEAN_FREE struct finish_result *result = calloc(1, sizeof(*result));
+	if (!result)
+		return request_refuse(ENOMEM, "the daemon is out of memory; try again");
+	int error = port->finish(port->context, &wanted, result);
+	json_t *reply = error ? refuse_finish(migid, error, result) : reply_with("finish", json_object());
+	free(result->holders);
+	return reply;
+}
+
+static const struct operation {
+	const char *name;
+	json_t *(*answer)(const struct migration_port *port, uint32_t migid, const json_t *request);
+	bool is_long;
+	const char *members[4];
+} operations[] = {
+	{"stat", answer_stat, false, {NULL}},
+	{"where", answer_where, false, {"path", NULL}},
+	{"errors", answer_errors, false, {"after", "max", NULL}},
+	{"finish", answer_finish, true, {"lazy", "wait_s", NULL}},
+};
+
+static const struct operation *find_operation(const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+	for (size_t i = 0; op && i < sizeof(operations) / sizeof(operations[0]); i++)
+		if (strcmp(op, operations[i].name) == 0)
+			return &operations[i];
+	return NULL;
+}
+
+bool request_is_long(const json_t *request)
+{
+	const struct operation *operation = find_operation(request);
+	return operation && operation->is_long;
+}
+
+json_t *request_answer(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+	if (!op)
+		return request_refuse(EINVAL, "a request needs its name in \"op\"");
+	const struct operation *operation = find_operation(request);
+	if (!operation)
+		return request_refuse(ENOTSUP, "this daemon does not know the request '%.100s'", op);
+	json_t *refusal = refuse_unknown_members(request, operation->members);
+	return refusal ? refusal : operation->answer(port, migid, request);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A migration that is none, behind struct migration_port: for tests of admin/ and of dmmfs-admin.
+ *
+ * Below its mount point, the last component of a path says what `where` answers: "absent", "resident", "partly", "broken", "dir",
+ * "missing"; everything else is resident.
+ */
+#ifndef DMM_TEST_SIMULATED_PORT_H
+#define DMM_TEST_SIMULATED_PORT_H
+
+#include "migrate/report.h"
+
+#include <pthread.h>
+
+struct simulated {
+	struct migration_port port;
+	struct migration_stat stat;
+	int stat_error;
+	unsigned n_errors;     /* entries of the error ledger */
+	int finish_result;     /* what finish gives */
+	bool finish_waits;     /* until simulated_release() */
+	pthread_mutex_t lock;  /* guards what follows */
+	pthread_cond_t changed;
+	unsigned finishes, finishes_waiting;
+	bool released;
+	struct finish_request asked; /* the last one */
+};
+
+void simulated_init(struct simulated *simulated, uint32_t migid, const char *mountpoint);
+void simulated_release(struct simulated *simulated);
+void simulated_await_finishes(struct simulated *simulated, unsigned waiting);
+
+#endif
