@@ -4,7 +4,9 @@
  * by default /var/lib/dmmfs; DMMFS_CONFDIR or confdir= name another. Every daemon and dmmfs-admin may have it open at once.
  * It holds nothing that cannot be found again: the state of a migration lies with its target.
  *
- * Threads: a struct config may be used by several threads. Each call is one durable transaction.
+ * Threads: a struct config may be used by several threads. Each call is one durable transaction. A process opens a directory once
+ * at a time (LMDB's rule) and does not fork with it open.
+ * Errors: 0 or more for success, else a negative errno; -EBADMSG: the database is damaged.
  */
 #ifndef DMM_STATE_CONFIG_H
 #define DMM_STATE_CONFIG_H
@@ -18,21 +20,25 @@ struct config;
 const char *config_default_dir(void);
 
 /* Creates the directory (mode 0700) and the database when `create`. -ENOENT when there is none and not `create`.
- * A directory that others may write to, or that is not root's, is refused with -EPERM. A sentence on failure in `error`. */
+ * A directory that others may write to, or that is neither root's nor the caller's, is refused with -EPERM; a database of another
+ * format version with -EPROTO. A sentence on failure in `error`. */
 int config_open(const char *dir, int create, struct config **config, char *error, size_t error_size);
 void config_close(struct config *config);
 
 /* Settings of a migration are named strings. Those that the program itself keeps: source, target, mountpoint, statedir, uuid,
  * state (running, halted, complete, failed: as of the last change), created, finished (seconds since the epoch), result (JSON
  * of the final figures). All others are properties as the administrator set them. */
-int config_create(struct config *config, uint32_t *migid); /* a new, unused migid: 1, 2, 3, ... */
-int config_delete(struct config *config, uint32_t migid);
-int config_set(struct config *config, uint32_t migid, const char *name, const char *value); /* NULL value: removes */
+#define CONFIG_NAME_MAX 255 /* bytes; a longer or empty name is -EINVAL */
+int config_create(struct config *config, uint32_t *migid); /* a new migid: 1, 2, 3, ..., never one that was used; sets "created" */
+int config_delete(struct config *config, uint32_t migid); /* -ENOENT */
+/* -ENOENT when there is no such migration: a daemon that ends late does not bring a deleted one back. NULL value: removes. */
+int config_set(struct config *config, uint32_t migid, const char *name, const char *value);
 /* Sets all or nothing; names and values in turn, ended by NULL. */
 int config_set_many(struct config *config, uint32_t migid, const char *const *names_and_values);
 /* Newly allocated value, to be freed; -ENOENT. */
 int config_get(struct config *config, uint32_t migid, const char *name, char **value);
-/* Calls `each` for every setting of a migration; a non-zero return ends the walk and is returned. */
+/* Calls `each` for every setting of a migration, by name; a non-zero return ends the walk and is returned. `each` may call anything,
+ * it sees the settings as they were at the beginning. A migration that does not exist has none. */
 int config_walk(struct config *config, uint32_t migid, int (*each)(void *context, const char *name, const char *value),
 		void *context);
 /* Up to `max` migids greater than `after`, ascending; how many. */
