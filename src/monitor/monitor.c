@@ -77,14 +77,14 @@ int monitor_end(const struct monitor *monitor, struct subject *subject, const st
 	return answer;
 }
 
-bool monitor_cancel(struct waiter *waiter)
+bool monitor_cancel(struct subject *subject, struct waiter *waiter)
 {
-	return waiter->by->cancel(waiter->by_context, waiter);
+	return waiter->by->cancel(waiter->by_context, subject, waiter);
 }
 
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay)
 {
-	for (unsigned i = 0; !subject_quiet(subject) && i < monitor->count; i++)
+	for (unsigned i = 0; i < monitor->count; i++)
 		monitor->slots[i].ops->attr(monitor->slots[i].context, subject, overlay);
 }
 

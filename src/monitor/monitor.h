@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <time.h>
+#include <time.h>
 
 enum event_kind {
 	EVENT_NAMES,   /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */
@@ -53,7 +54,7 @@ struct subject {
 struct event {
 	enum event_kind kind;
 	uint64_t off, len;  /* bytes */
-	int fd;             /* the target's file, open for writing, for (x) events that have one; else -1 */
+	int fd;             /* the object on the target, for the end of (x) events (may be O_PATH); else -1 */
 	int error;          /* at the end: 0, or the negative errno with which the operation failed */
 };
 
@@ -71,13 +72,14 @@ struct waiter {
 	struct waiter *next, *prev;
 	void *parked_at;      /* non-NULL while parked */
 	struct event event;
+	uint64_t need;        /* the change that must become durable; 0: what the event asks for */
 	const struct monitor_ops *by;
 	void *by_context;
 };
 
 /* What a monitor substitutes in the attributes of an object that is not all here. */
 struct attr_overlay {
-	bool has_times;       /* mtime and ctime below are to be shown */
+	bool has_mtime, has_ctime; /* the time below is to be shown */
 	struct timespec mtime, ctime;
 	uint64_t blocks;      /* 512-byte blocks to be shown when more than the target has; 0: none */
 	int64_t nlink_add;    /* to be added to st_nlink */
@@ -92,7 +94,7 @@ struct monitor_ops {
 	/* For (x) events that went on. MONITOR_GO, or MONITOR_PARKED: the answer waits for wake(). */
 	int (*end)(void *context, struct subject *subject, const struct event *event, struct waiter *waiter);
 	/* True when the waiter was still parked and is now out of the monitor's hands; false: wake() was or is being called. */
-	bool (*cancel)(void *context, struct waiter *waiter);
+	bool (*cancel)(void *context, struct subject *subject, struct waiter *waiter);
 	void (*attr)(void *context, struct subject *subject, struct attr_overlay *overlay);
 	/* Is [off, off+len) here? Sets *run to the length of the run from off on that has the same answer. For SEEK_DATA. */
 	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
@@ -115,7 +117,7 @@ void monitor_register(struct monitor *monitor, const struct monitor_ops *ops, vo
 int monitor_begin(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter,
 		  bool *held);
 int monitor_end(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter);
-bool monitor_cancel(struct waiter *waiter);
+bool monitor_cancel(struct subject *subject, struct waiter *waiter);
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay);
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run);
 

@@ -136,14 +136,14 @@ int target_occupied(const struct target *target)
 	return occupied;
 }
 
-/* Removes a tree below dirfd. It is ours and flat by construction, so plain recursion does. */
-static int remove_tree(int dirfd, const char *name)
+/* Removes a tree below a directory. It is ours and flat by construction, so plain recursion does. */
+static int remove_tree(int parent, const char *name)
 {
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	DIR *dir = fdopendir(fd);
@@ -158,7 +158,7 @@ static int remove_tree(int dirfd, const char *name)
 			result = remove_tree(dirfd(dir), entry->d_name);
 	}
 	closedir(dir);
-	if (result == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+	if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		result = -errno;
 	return result;
 }

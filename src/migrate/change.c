@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What applications change in objects that are not all here: the application's write wins (I2).
+ *
+ * The rule: an application writes only into segments whose record says "resident" on disk. Then no crash can make a fetch go
+ * over its bytes, and fsync needs nothing but the file's own. So:
+ *   - a write that covers a segment in part waits until the segment is here and recorded;
+ *   - a write that covers a segment whole needs nothing from the source: it is written, made durable and recorded before the
+ *     application is told;
+ *   - a file that is cut gets its limit recorded before the application is told; nothing above the limit is ever fetched. Should
+ *     we die between, the present size of the file is the limit (object.c, respect_size);
+ *   - the record's claim on the modification time is taken back before the first write, and renewed when times are set.
+ *
+ * All of this happens under the object's rights, from begin to end, so that a fetch sees either nothing of it or all.
+ */
+#include "migrate/internal.h"
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static bool changes_data(enum event_kind kind)
+{
+	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH;
+}
+
+/* Under rights. From here on the target's own modification time counts, and the limit is as in memory. */
+static void release_record(struct object *object)
+{
+	struct file_record record;
+	struct batch *batch = batch_new();
+
+	pthread_mutex_lock(&object->lock);
+	object->file.mtime_valid = false;
+	object->file.changed = true;
+	object->record_behind = false;
+	object_file_record(object, &record);
+	pthread_mutex_unlock(&object->lock);
+	batch_file_put(batch, &record);
+	uint64_t number = object_submit(object, batch, SUBMIT_URGENT | SUBMIT_BARRIER, NULL, NULL);
+	pthread_mutex_lock(&object->lock);
+	object->guard = number;
+	pthread_mutex_unlock(&object->lock);
+}
+
+/* Under lock: asks for what the change needs to have here. */
+static void request_edges(struct object *object, const struct event *event)
+{
+	uint64_t segsize = object->file.segsize, first, end;
+
+	if (event->kind == EVENT_RESIZE || event->len == 0 || event->off >= object->file.limit)
+		return;
+	uint64_t stop = event->len > object->file.limit - event->off ? object->file.limit : event->off + event->len;
+	span_whole(object, event->off, event->len, &first, &end);
+	for (uint64_t s = event->off / segsize; s * segsize < stop; s++)
+		if ((s < first || s >= end) && !segment_resident(object, s))
+			fetch_request_one(object, s);
+}
+
+static bool needs_release(struct object *object)
+{
+	LOCKED(&object->lock);
+	return (object->file.mtime_valid || object->record_behind) && !object->finishing;
+}
+
+static int begin_data(struct object *object, const struct event *event, struct waiter *waiter)
+{
+	if (needs_release(object))
+		release_record(object);
+	pthread_mutex_lock(&object->lock);
+	int result = MONITOR_GO;
+	if (object->finishing ? !object->finished : !object_ready(object, event)) {
+		request_edges(object, event);
+		result = waiter ? MONITOR_PARKED : -EAGAIN;
+		if (waiter)
+			object_park(object, waiter);
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (result != MONITOR_GO)
+		store_hurry(object->migrate->store);
+	return result;
+}
+
+int change_begin(struct object *object, const struct event *event, struct waiter *waiter)
+{
+	pthread_mutex_lock(&object->rights);
+	int result = MONITOR_GO;
+	if (object->file.inode_flags & FS_IMMUTABLE_FL)
+		result = -EPERM; /* as the kernel will say once the flag is set */
+	else if (changes_data(event->kind))
+		result = begin_data(object, event, waiter);
+	if (result != MONITOR_GO)
+		pthread_mutex_unlock(&object->rights);
+	return result;
+}
+
+static struct moment moment_of(struct timespec time)
+{
+	return (struct moment){ time.tv_sec, (uint32_t)time.tv_nsec };
+}
+
+/* Under lock: what is shown from now on is what the change made of it. */
+static void refresh_times(struct object *object, const struct event *event)
+{
+	struct stat st;
+
+	if (event->fd < 0 || fstat(event->fd, &st) < 0)
+		return;
+	object->ctime = moment_of(st.st_ctim);
+	if (event->kind != EVENT_CHANGE)
+		object->mtime = moment_of(st.st_mtim);
+	if (event->kind == EVENT_TIMES && object->is_dir) {
+		object->dir.atime = moment_of(st.st_atim);
+		object->dir.mtime = object->mtime;
+	}
+}
+
+/* Under lock: segments that were changed as a whole are the application's. Appends to the batch what is new. */
+static void take_segments(struct object *object, const struct event *event, struct batch **batch, struct marked **marked)
+{
+	uint64_t first, end;
+	int64_t bytes = 0;
+
+	span_whole(object, event->off, event->len, &first, &end);
+	for (uint64_t s = first; s < end; s++) {
+		if (segment_get(object->resident, s))
+			continue;
+		segment_set(object->resident, s, true);
+		object->absent--;
+		bytes += (int64_t)segment_bytes(object, s);
+	}
+	bool durable = true;
+	for (uint64_t s = first; s < end; s++)
+		durable = durable && segment_get(object->durable_map, s);
+	if (durable)
+		return;
+	*batch = batch_new();
+	*marked = must_alloc(sizeof(**marked));
+	**marked = (struct marked){ first, end - first };
+	batch_segments_mark(*batch, object->ino, first, end - first);
+	batch_totals_add(*batch, &(struct totals){ .bytes_found = -bytes, .bytes_pending = -bytes });
+}
+
+/* Under lock: nothing of the source is wanted above `size` any more. */
+static void cut(struct object *object, uint64_t size, struct batch **batch)
+{
+	int64_t before = 0, after = 0;
+	struct file_record record;
+
+	if (size >= object->file.limit)
+		return;
+	for (uint64_t s = size / object->file.segsize; s < object->n_segments; s++)
+		if (!segment_get(object->resident, s))
+			before += (int64_t)segment_bytes(object, s);
+	object->file.limit = size;
+	object->n_segments = segments_for(size, object->file.segsize);
+	object->absent = 0;
+	for (uint64_t s = 0; s < object->n_segments; s++)
+		object->absent += !segment_get(object->resident, s);
+	if (object->n_segments && !segment_get(object->resident, object->n_segments - 1) && size % object->file.segsize)
+		after = (int64_t)segment_bytes(object, object->n_segments - 1);
+	object_file_record(object, &record);
+	*batch = batch_new();
+	batch_file_put(*batch, &record);
+	batch_totals_add(*batch, &(struct totals){ .bytes_found = after - before, .bytes_pending = after - before });
+}
+
+/* Under lock: the times that were set are the file's, whatever our own writes do. */
+static void keep_times(struct object *object, struct batch **batch)
+{
+	if (object->is_dir ? object->life >= DIR_MADE : object->finishing)
+		return;
+	*batch = batch_new();
+	if (object->is_dir) {
+		batch_dir_put(*batch, &object->dir);
+	} else {
+		struct file_record record;
+		object->file.mtime_valid = true;
+		object_file_record(object, &record);
+		batch_file_put(*batch, &record);
+	}
+}
+
+/* A failed write may have left bytes in segments that are still the source's: they become holes again, as absent ones are. */
+static void undo(struct object *object, const struct event *event)
+{
+	uint64_t first, end, segsize = object->file.segsize;
+
+	if (event->error == -ECANCELED || event->kind != EVENT_WRITE || event->fd < 0)
+		return;
+	span_whole(object, event->off, event->len, &first, &end);
+	for (uint64_t s = first; s < end; s++)
+		if (!segment_get(object->resident, s))
+			fallocate(event->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(s * segsize), (off_t)segsize);
+}
+
+static int wait_durable(struct object *object, uint64_t number, struct waiter *waiter)
+{
+	LOCKED(&object->lock);
+	if (object->durable >= number)
+		return MONITOR_GO;
+	waiter->need = number;
+	object_park(object, waiter);
+	return MONITOR_PARKED;
+}
+
+int change_end(struct object *object, const struct event *event, struct waiter *waiter)
+{
+	struct batch *batch = NULL;
+	struct marked *marked = NULL;
+	uint64_t number = 0;
+
+	pthread_mutex_lock(&object->lock);
+	if (event->error == 0)
+		refresh_times(object, event);
+	if (event->error < 0 && !object->is_dir)
+		undo(object, event);
+	else if (event->kind == EVENT_WRITE || event->kind == EVENT_PUNCH)
+		take_segments(object, event, &batch, &marked);
+	else if (event->kind == EVENT_RESIZE)
+		cut(object, event->off, &batch);
+	else if (event->kind == EVENT_TIMES && event->error == 0)
+		keep_times(object, &batch);
+	pthread_mutex_unlock(&object->lock);
+
+	if (batch) {
+		unsigned flags = SUBMIT_URGENT | (event->kind == EVENT_TIMES ? 0 : SUBMIT_BARRIER);
+		fault_hit(event->kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);
+		number = object->is_dir ? object_submit(object, batch, flags, NULL, NULL) :
+					  file_submit(object, batch, flags, marked ? segments_durable : NULL, marked);
+	}
+	pthread_mutex_unlock(&object->rights);
+	return number ? wait_durable(object, number, waiter) : MONITOR_GO;
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The background: one thread that keeps the workers supplied and ends when nothing is left.
+ *
+ * The store is the queue: every directory with a record is to be populated, every file with a record is to be fetched. Beside it
+ * a bounded frontier in memory holds directories that were just found, so that a deep tree need not wait for a commit on each
+ * level. The crawl of names waits while too many files are unfinished (I12), and everything waits while the target is full.
+ *
+ * Lock: one, a leaf.
+ */
+#include "migrate/internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FRONTIER_MAX 16384
+#define REFILL 256
+#define TICK_NS NS_PER_S
+
+struct cursor {
+	uint64_t inos[REFILL];
+	unsigned next, count;
+	uint64_t after;
+	bool wrapped; /* came to the end since it last gave something to do */
+};
+
+struct crawl {
+	struct migrate *migrate;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t poked;
+	bool news, stop;
+	struct object *frontier[FRONTIER_MAX]; /* a ring */
+	unsigned first, used;
+	bool holding;  /* above the high-water mark of unfinished files */
+	struct cursor dirs, files;
+	uint64_t last_tick_ns;
+	atomic_bool saw_everything;
+	bool completed;
+};
+
+struct file_job {
+	struct lane_job job;
+	struct object *file;
+};
+
+/* --- news from the workers --- */
+
+void crawl_poke(struct migrate *migrate)
+{
+	struct crawl *crawl = migrate->crawl;
+
+	if (!crawl)
+		return;
+	LOCKED(&crawl->lock);
+	crawl->news = true;
+	pthread_cond_signal(&crawl->poked);
+}
+
+void crawl_offer_dir(struct migrate *migrate, struct object *dir)
+{
+	struct crawl *crawl = migrate->crawl;
+
+	if (!crawl || !migrate->options.background)
+		return;
+	LOCKED(&crawl->lock);
+	if (crawl->used == FRONTIER_MAX || crawl->stop)
+		return; /* its record will be found */
+	crawl->frontier[(crawl->first + crawl->used++) % FRONTIER_MAX] = object_ref(dir);
+}
+
+void crawl_dir_done(struct migrate *migrate)
+{
+	crawl_poke(migrate);
+}
+
+void crawl_file_done(struct migrate *migrate)
+{
+	crawl_poke(migrate);
+}
+
+bool crawl_saw_everything(struct migrate *migrate)
+{
+	return migrate->crawl && atomic_load(&migrate->crawl->saw_everything);
+}
+
+/* --- names --- */
+
+static struct object *take_frontier(struct crawl *crawl)
+{
+	LOCKED(&crawl->lock);
+	if (crawl->used == 0)
+		return NULL;
+	struct object *dir = crawl->frontier[crawl->first];
+	crawl->first = (crawl->first + 1) % FRONTIER_MAX;
+	crawl->used--;
+	return dir;
+}
+
+typedef int (*after_fn)(struct store *store, uint64_t after, uint64_t *inos, size_t max);
+
+/* The next inode number with a record that is due; 0 when the round is over. */
+static uint64_t next_record(struct crawl *crawl, struct cursor *cursor, after_fn records_after)
+{
+	struct migrate *migrate = crawl->migrate;
+	uint64_t wait_ns;
+
+	for (;;) {
+		while (cursor->next < cursor->count) {
+			uint64_t ino = cursor->inos[cursor->next++];
+			if (ledger_due(&migrate->ledger, ino, &wait_ns))
+				return ino;
+		}
+		int count = records_after(migrate->store, cursor->after, cursor->inos, REFILL);
+		cursor->next = 0;
+		cursor->count = count > 0 ? (unsigned)count : 0;
+		if (count <= 0) {
+			cursor->after = 0;
+			return 0;
+		}
+		cursor->after = cursor->inos[count - 1];
+	}
+}
+
+static size_t background_load(struct lane *lane)
+{
+	struct lane_load load;
+
+	lane_load(lane, &load);
+	return load.queued[LANE_BACKGROUND] + load.running[LANE_BACKGROUND];
+}
+
+static bool lane_idle(struct lane *lane)
+{
+	struct lane_load load;
+	size_t jobs = 0;
+
+	lane_load(lane, &load);
+	for (int class = 0; class < LANE_CLASSES; class++)
+		jobs += load.queued[class] + load.running[class];
+	return jobs == 0;
+}
+
+static bool hold_for_backlog(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	struct totals totals;
+
+	store_totals(migrate->store, &totals);
+	uint64_t pending = totals.files_pending > totals.files_error ? (uint64_t)(totals.files_pending - totals.files_error) : 0;
+	if (pending >= migrate->options.backlog_high)
+		crawl->holding = true;
+	else if (pending <= migrate->options.backlog_low)
+		crawl->holding = false;
+	return crawl->holding;
+}
+
+static bool supply_names(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	size_t most = 2 * migrate->options.maxnsproc;
+	bool did = false;
+
+	while (background_load(migrate->names) < most && !hold_for_backlog(crawl)) {
+		struct object *dir = take_frontier(crawl);
+		if (!dir) {
+			uint64_t ino = next_record(crawl, &crawl->dirs, store_dirs_after);
+			if (!ino)
+				break;
+			dir = object_get(migrate, ino, NULL, true);
+		}
+		if (!dir)
+			continue;
+		did = did || dir->life == DIR_ABSENT;
+		populate_request(dir, LANE_BACKGROUND);
+		object_put(dir);
+	}
+	return did;
+}
+
+/* --- data --- */
+
+static void run_file(struct lane_job *job)
+{
+	struct file_job *file_job = (struct file_job *)((char *)job - offsetof(struct file_job, job));
+	struct object *file = file_job->file;
+	struct migrate *migrate = file->migrate;
+
+	bool stopping = atomic_load(&migrate->stopping);
+	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && !atomic_load(&migrate->stopping) &&
+	    !atomic_load(&migrate->paused)) {
+		lane_submit(migrate->data, job, LANE_BACKGROUND); /* demand first, then on with it */
+		return;
+	}
+	pthread_mutex_lock(&file->lock);
+	file->crawled = false;
+	pthread_mutex_unlock(&file->lock);
+	object_put(file);
+	free(file_job);
+	crawl_poke(migrate);
+}
+
+static bool take_file(struct object *file)
+{
+	LOCKED(&file->lock);
+	if (file->crawled || file->finishing || file->dropped)
+		return false;
+	file->crawled = true;
+	return true;
+}
+
+static bool supply_data(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	size_t most = 2 * migrate->options.maxdfproc;
+	bool did = false;
+
+	while (background_load(migrate->data) < most) {
+		uint64_t ino = next_record(crawl, &crawl->files, store_files_after);
+		if (!ino)
+			break;
+		struct object *file = object_get(migrate, ino, NULL, false);
+		if (!file)
+			continue;
+		if (!take_file(file)) {
+			object_put(file);
+			continue;
+		}
+		struct file_job *job = must_alloc(sizeof(*job));
+		*job = (struct file_job){ .job.run = run_file, .file = file };
+		lane_submit(migrate->data, &job->job, LANE_BACKGROUND);
+		did = true;
+	}
+	return did;
+}
+
+/* --- the end --- */
+
+static bool no_records(after_fn records_after, struct store *store)
+{
+	uint64_t ino;
+
+	return records_after(store, 0, &ino, 1) == 0;
+}
+
+static bool frontier_empty(struct crawl *crawl)
+{
+	LOCKED(&crawl->lock);
+	return crawl->used == 0;
+}
+
+/* Every directory was seen: no record, nothing in memory, nothing on its way. Then no name is still to come. */
+static void check_saw_everything(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+
+	if (atomic_load(&crawl->saw_everything) || !frontier_empty(crawl) || !lane_idle(migrate->names) ||
+	    store_flush(migrate->store) < 0 || !no_records(store_dirs_after, migrate->store))
+		return;
+	births_purge(migrate);
+	atomic_store(&crawl->saw_everything, true);
+	log_info("every directory was seen");
+}
+
+static void check_complete(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	struct totals totals;
+
+	if (crawl->completed || !atomic_load(&crawl->saw_everything) || !lane_idle(migrate->data) ||
+	    store_flush(migrate->store) < 0 || !no_records(store_files_after, migrate->store))
+		return;
+	crawl->completed = true;
+	store_totals(migrate->store, &totals);
+	log_info("everything has come over: directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
+		 (long long)totals.files_migrated, (long long)totals.bytes_migrated);
+	if (migrate->complete)
+		migrate->complete(migrate->complete_context);
+}
+
+/* --- the thread --- */
+
+static void tick(struct crawl *crawl)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (now - crawl->last_tick_ns < TICK_NS)
+		return;
+	crawl->last_tick_ns = now;
+	progress_tick(crawl->migrate);
+}
+
+static bool work(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+
+	if (!migrate->options.background || atomic_load(&migrate->paused) || target_is_full(migrate))
+		return false;
+	bool did = supply_names(crawl);
+	did = supply_data(crawl) || did;
+	if (did)
+		return true;
+	if (lane_idle(migrate->names) && store_backlog(migrate->store) > 0)
+		store_hurry(migrate->store); /* nothing to do until it is known what is next */
+	check_saw_everything(crawl);
+	check_complete(crawl);
+	return false;
+}
+
+static void rest(struct crawl *crawl, bool busy)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += busy ? 20000000 : 200000000;
+	if (until.tv_nsec >= (long)NS_PER_S) {
+		until.tv_nsec -= (long)NS_PER_S;
+		until.tv_sec++;
+	}
+	LOCKED(&crawl->lock);
+	while (!crawl->news && !crawl->stop)
+		if (pthread_cond_timedwait(&crawl->poked, &crawl->lock, &until) == ETIMEDOUT)
+			break;
+	crawl->news = false;
+}
+
+static void *run(void *context)
+{
+	struct crawl *crawl = context;
+
+	pthread_setname_np(pthread_self(), "crawl");
+	while (!atomic_load(&crawl->migrate->stopping)) {
+		tick(crawl);
+		rest(crawl, work(crawl));
+	}
+	return NULL;
+}
+
+int crawl_start(struct migrate *migrate)
+{
+	struct crawl *crawl = must_alloc(sizeof(*crawl));
+
+	crawl->migrate = migrate;
+	pthread_mutex_init(&crawl->lock, NULL);
+	pthread_cond_init(&crawl->poked, NULL);
+	migrate->crawl = crawl;
+	int error = pthread_create(&crawl->thread, NULL, run, crawl);
+	return -error;
+}
+
+void crawl_stop(struct migrate *migrate)
+{
+	struct crawl *crawl = migrate->crawl;
+
+	pthread_mutex_lock(&crawl->lock);
+	crawl->stop = true;
+	pthread_cond_signal(&crawl->poked);
+	pthread_mutex_unlock(&crawl->lock);
+	pthread_join(crawl->thread, NULL);
+	for (struct object *dir; (dir = take_frontier(crawl));)
+		object_put(dir);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the rooms of migrate/ share with each other and with nobody else.
+ */
+#ifndef DMM_MIGRATE_INTERNAL_H
+#define DMM_MIGRATE_INTERNAL_H
+
+#include "migrate/ledger.h"
+#include "migrate/object.h"
+#include "migrate/progress.h"
+
+struct crawl;
+
+struct migrate {
+	struct migrate_options options; /* constant */
+	struct store *store;
+	const struct target *target;
+	struct source *source;
+	struct lane *names, *data;      /* namespace and data workers */
+	struct table table;
+	struct ledger ledger;
+	struct progress progress;
+	struct crawl *crawl;
+	pthread_mutex_t births;
+	atomic_bool stopping, paused;
+	atomic_bool links_pending;      /* there are link records: names of some files are still to come */
+	atomic_ullong target_full_ns;   /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
+	void (*complete)(void *context);
+	void *complete_context;
+};
+
+/* Zeroed; ends the process when memory is out. */
+void *must_alloc(size_t size);
+/* The same, not zeroed. */
+void *buffer_alloc(size_t size);
+
+/* object.c */
+bool object_ready(const struct object *object, const struct event *event);
+void object_unpark(struct object *object, struct waiter *waiter); /* under lock */
+bool object_cancel(struct object *object, struct waiter *waiter);
+
+/* populate.c: asks for a directory's entries, at demand priority when someone waits. */
+void populate_request(struct object *dir, enum lane_class class);
+
+/* births.c: the names of files with several names that one directory holds. */
+struct births;
+struct births *births_new(struct migrate *migrate);
+void births_free(struct births *births);
+void births_add(struct births *births, const struct dmm_entry *entry);
+bool births_empty(const struct births *births);
+/* Makes the files that have no object yet, makes them durable, and links all names into dirfd; adds to `batch` that the names
+ * were seen. */
+struct making;
+int births_join(struct births *births, struct making *making);
+/* Removes the staging names of all files when every directory was seen. */
+void births_purge(struct migrate *migrate);
+
+/* fetch.c */
+void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_class class);
+void fetch_read_through(struct object *file, struct waiter *waiter);
+/* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
+bool fetch_all(struct object *file);
+/* Gives a file up that nobody can reach any more. Takes the lock. */
+void file_drop(struct object *file);
+/* Under lock: asks for one segment at demand priority. */
+void fetch_request_one(struct object *file, uint64_t segment);
+/* Under rights: object_submit(), with the deletion of the record when everything is resident now. */
+uint64_t file_submit(struct object *file, struct batch *batch, unsigned flags,
+		     void (*durable)(struct object *object, void *context), void *context);
+/* A callback for file_submit: the segments are recorded. `context`: a struct marked of its own, which it frees. */
+struct marked {
+	uint64_t first, count;
+};
+void segments_durable(struct object *file, void *context);
+void totals_file_dropped(struct migrate *migrate, struct batch *batch, const struct file_record *record);
+bool target_is_full(struct migrate *migrate);
+void target_note_full(struct migrate *migrate);
+
+/* change.c: the (x) events. */
+int change_begin(struct object *object, const struct event *event, struct waiter *waiter);
+int change_end(struct object *object, const struct event *event, struct waiter *waiter);
+
+/* crawl.c */
+int crawl_start(struct migrate *migrate);
+void crawl_stop(struct migrate *migrate);
+/* A directory came to be known (takes a reference of its own), one was populated, a file was recorded or finished. */
+void crawl_offer_dir(struct migrate *migrate, struct object *dir);
+void crawl_dir_done(struct migrate *migrate);
+void crawl_file_done(struct migrate *migrate);
+void crawl_poke(struct migrate *migrate);
+bool crawl_saw_everything(struct migrate *migrate);
+
+#endif

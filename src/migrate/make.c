@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One object: from what the source says of it to an object on the target with everything but the data.
+ */
+#include "migrate/make.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+struct loss_context {
+	struct making *making;
+	const char *name;
+};
+
+void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
+{
+	ledger_loss(&making->migrate->ledger, &(struct failure){ .ino = making->dir->ino,
+								  .handle = &making->dir->handle,
+								  .is_dir = true,
+								  .name = name,
+								  .what = what,
+								  .error = error,
+								  .blocks = blocks });
+}
+
+static void lose(void *context, const char *what, int error)
+{
+	const struct loss_context *loss = context;
+
+	making_lost(loss->making, loss->name, what, error, false);
+}
+
+static int keep_xattr(void *context, const char *name, const void *value, size_t len)
+{
+	if (strcmp(name, TARGET_MARK) == 0)
+		return 0; /* the source was a target once and was not finished; its mark is not ours */
+	return xattr_set_add(context, name, value, len);
+}
+
+int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text)
+{
+	struct source *source = making->migrate->source;
+
+	xattr_set_clear(&making->xattrs);
+	if (S_ISLNK(entry->attr.mode)) {
+		int result = source_readlink(source, entry->handle, link_text, PATH_MAX);
+		if (result < 0)
+			return result;
+	}
+	if (!(source_capabilities(source) & DMM_CAP_XATTR))
+		return 0;
+	return source_xattrs(source, entry->handle, file, keep_xattr, &making->xattrs);
+}
+
+/* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
+ * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes. */
+static int make_way(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry)
+{
+	struct stat st;
+
+	making->redo = true;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode) && S_ISDIR(entry->attr.mode)) {
+		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
+	if (unlinkat(dirfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
+		return -errno;
+	return -EAGAIN;
+}
+
+int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text)
+{
+	int fd;
+
+	do {
+		fd = target_make(dirfd, name, &entry->attr, link_text);
+		if (fd == -EEXIST)
+			fd = make_way(making, dirfd, name, entry);
+	} while (fd == -EAGAIN);
+	return fd;
+}
+
+int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl)
+{
+	struct loss_context loss = { making, entry->name };
+	struct apply apply = {
+		.attr = &entry->attr,
+		.xattrs = &making->xattrs,
+		.inherited_acl = inherited_acl || making->redo,
+		.loss = lose,
+		.context = &loss,
+	};
+	return target_apply(fd, &apply);
+}
+
+static struct moment moment_of(struct dmm_time time)
+{
+	return (struct moment){ time.sec, time.nsec };
+}
+
+int make_record_file(struct making *making, struct batch *batch, int fd, const struct dmm_entry *entry)
+{
+	const struct dmm_attr *attr = &entry->attr;
+	struct stat st;
+	struct file_record record = {
+		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.limit = attr->size,
+		.segsize = making->migrate->options.segsize,
+		.source_used = attr->valid & DMM_ATTR_USED ? attr->used : attr->size,
+		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
+		.mtime_valid = true,
+		.mtime = moment_of(attr->mtime),
+		.source_size = attr->size,
+		.source_change = attr->valid & DMM_ATTR_CHANGE ? attr->change : 0,
+		.source_mtime = moment_of(attr->mtime),
+		.source_ctime = attr->valid & DMM_ATTR_CTIME ? moment_of(attr->ctime) : (struct moment){ 0 },
+	};
+	int result = target_handle(fd, "", &record.handle);
+	if (result < 0)
+		return result;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	record.ino = st.st_ino;
+	record.shown_ctime = (struct moment){ st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec };
+	batch_file_put(batch, &record);
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Making the entries of one directory on the target: shared by populate (names) and births (files with several names).
+ */
+#ifndef DMM_MIGRATE_MAKE_H
+#define DMM_MIGRATE_MAKE_H
+
+#include "migrate/internal.h"
+#include "target/make.h"
+
+/* The population of one directory while it runs, in one thread. */
+struct making {
+	struct migrate *migrate;
+	struct object *dir;
+	int dirfd;
+	bool inherited_acl;    /* the directory has a default ACL */
+	bool redo;             /* names were found that an earlier, interrupted attempt made */
+	bool fill;             /* small files come with their data */
+	uint64_t filled;       /* bytes */
+	struct batch *batch;   /* what is recorded when all is made */
+	struct totals delta;
+	struct births *births;
+	struct xattr_set xattrs;
+	struct name_set *names; /* all names listed; only when the directory had entries before */
+	char *buffer;          /* for data */
+	struct object **children;
+	size_t n_children, children_cap;
+	int error;             /* what ended it */
+};
+
+#define MAKE_BUFFER_SIZE (256u * 1024)
+
+/* Reads link text and extended attributes of an entry from the source into making->xattrs and link_text[PATH_MAX]. */
+int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text);
+/* Makes the object below dirfd; what an interrupted attempt left under this name goes first. A descriptor. */
+int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text);
+int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl);
+/* Appends the record of a regular file whose data is to come. */
+int make_record_file(struct making *making, struct batch *batch, int fd, const struct dmm_entry *entry);
+
+void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Putting a migration together and taking it apart.
+ */
+#include "migrate/internal.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "target/make.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+void migrate_default_options(struct migrate_options *options)
+{
+	*options = (struct migrate_options){
+		.segsize = 1 << 20,
+		.whole_at_open = 1 << 20,
+		.fill_with_dir = 1 << 20,
+		.maxnsproc = 8,
+		.resnsproc = 2,
+		.maxdfproc = 16,
+		.resdfproc = 4,
+		.backlog_high = 100000,
+		.backlog_low = 50000,
+		.error_retries = 5,
+		.collision = COLLISION_ERROR,
+		.background = true,
+	};
+}
+
+static int start_lanes(struct migrate *migrate)
+{
+	const struct migrate_options *options = &migrate->options;
+	struct lane_options names = { .name = "names", .max = options->maxnsproc, .reserve = options->resnsproc };
+	struct lane_options data = { .name = "data", .max = options->maxdfproc, .reserve = options->resdfproc };
+	int result = lane_start(&names, &migrate->names);
+
+	return result < 0 ? result : lane_start(&data, &migrate->data);
+}
+
+int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target,
+		  struct source *source, struct migrate **started)
+{
+	struct migrate *migrate = must_alloc(sizeof(*migrate));
+	struct totals totals;
+
+	migrate->options = *options;
+	migrate->store = store;
+	migrate->target = target;
+	migrate->source = source;
+	pthread_mutex_init(&migrate->births, NULL);
+	table_init(&migrate->table);
+	progress_init(&migrate->progress);
+	store_totals(store, &totals);
+	atomic_store(&migrate->links_pending, totals.links_pending > 0);
+	int result = ledger_open(&migrate->ledger, store, target->root_fd, options->error_retries);
+	if (result >= 0)
+		result = start_lanes(migrate);
+	if (result >= 0)
+		result = crawl_start(migrate);
+	*started = migrate;
+	return result;
+}
+
+static void fail_waiters(struct migrate *migrate)
+{
+	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
+		for (unsigned b = 0; b < SHARD_BUCKETS; b++) {
+			struct table_shard *shard = &migrate->table.shards[i];
+			pthread_mutex_lock(&shard->lock);
+			struct object *object = shard->buckets[b];
+			if (object)
+				object->refs++;
+			pthread_mutex_unlock(&shard->lock);
+			if (object) {
+				object_fail(object, 0, UINT64_MAX, -EIO);
+				object_put(object);
+			}
+		}
+	}
+}
+
+void migrate_stop(struct migrate *migrate)
+{
+	atomic_store(&migrate->stopping, true);
+	source_cancel_all(migrate->source);
+	crawl_stop(migrate);
+	lane_pause(migrate->names, false);
+	lane_pause(migrate->data, false);
+	lane_stop(migrate->names);
+	lane_stop(migrate->data);
+	fail_waiters(migrate);
+	store_flush(migrate->store);
+}
+
+void migrate_free(struct migrate *migrate)
+{
+	ledger_close(&migrate->ledger);
+	free(migrate->crawl);
+	free(migrate);
+}
+
+void migrate_pause(struct migrate *migrate, bool paused)
+{
+	atomic_store(&migrate->paused, paused);
+	lane_pause(migrate->names, paused);
+	lane_pause(migrate->data, paused);
+	crawl_poke(migrate);
+}
+
+void migrate_on_complete(struct migrate *migrate, void (*complete)(void *context), void *context)
+{
+	migrate->complete_context = context;
+	migrate->complete = complete;
+	crawl_poke(migrate);
+}
+
+/* --- the root --- */
+
+struct planting {
+	const struct target *target;
+	struct source *source;
+	struct batch *batch;
+	struct xattr_set xattrs;
+};
+
+static void root_loss(void *context, const char *what, int error)
+{
+	(void)context;
+	log_warning("the root cannot be given everything it had: what=%s error=%s", what, errno_name(error));
+}
+
+static int keep_xattr(void *context, const char *name, const void *value, size_t len)
+{
+	return strcmp(name, TARGET_MARK) == 0 ? 0 : xattr_set_add(context, name, value, len);
+}
+
+static int plant(void *context, const struct dmm_entry *entry)
+{
+	struct planting *planting = context;
+	const struct dmm_attr *attr = &entry->attr;
+
+	if (!S_ISDIR(attr->mode))
+		return -ENOTDIR;
+	if (source_capabilities(planting->source) & DMM_CAP_XATTR) {
+		int result = source_xattrs(planting->source, entry->handle, NULL, keep_xattr, &planting->xattrs);
+		if (result < 0)
+			return result;
+	}
+	struct apply apply = { .attr = attr, .xattrs = &planting->xattrs, .loss = root_loss };
+	int result = target_apply(planting->target->root_fd, &apply);
+	if (result < 0)
+		return result;
+	struct dir_record record = {
+		.ino = planting->target->root_ino,
+		.handle = planting->target->root_handle,
+		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.nlink = attr->valid & DMM_ATTR_NLINK ? attr->nlink : 0,
+		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
+		.mtime = { attr->mtime.sec, attr->mtime.nsec },
+		.atime = { attr->atime.sec, attr->atime.nsec },
+	};
+	batch_dir_put(planting->batch, &record);
+	batch_totals_add(planting->batch, &(struct totals){ .dirs_found = 1 });
+	return 0;
+}
+
+int migrate_plant_root(struct store *store, const struct target *target, struct source *source)
+{
+	struct planting planting = { .target = target, .source = source, .batch = batch_new() };
+	int result = source_root(source, plant, &planting);
+
+	xattr_set_free(&planting.xattrs);
+	if (result < 0) {
+		batch_free(planting.batch);
+		return result;
+	}
+	store_submit(store, planting.batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
+	return store_flush(store);
+}
+
+/* --- reports --- */
+
+void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
+{
+	struct source_counters counters;
+
+	store_totals(migrate->store, &stat->totals);
+	stat->crawl_done = crawl_saw_everything(migrate);
+	stat->state = migrate->crawl && stat->crawl_done && stat->totals.files_pending == 0 ? MIGRATION_COMPLETE :
+		      atomic_load(&migrate->paused)					     ? MIGRATION_PAUSED :
+												     MIGRATION_RUNNING;
+	if (stat->state == MIGRATION_COMPLETE && (stat->totals.files_error || stat->totals.dirs_error))
+		stat->state = MIGRATION_RUNNING;
+	stat->segsize = migrate->options.segsize;
+	stat->target_full = target_is_full(migrate);
+	stat->state_trouble = store_trouble(migrate->store);
+	store_usage(migrate->store, &stat->state_bytes, &stat->state_commits);
+	source_counters(migrate->source, &counters);
+	for (size_t i = 0; i < sizeof(counters.requests) / sizeof(*counters.requests); i++)
+		stat->source_requests += counters.requests[i];
+	stat->source_bytes = counters.bytes_read;
+	stat->source_retries = counters.retries;
+	progress_stat(migrate, stat);
+}
+
+static void add_range(struct where_report *report, uint64_t off, uint64_t len, enum where_kind kind)
+{
+	struct where_range *last = report->n_ranges ? &report->ranges[report->n_ranges - 1] : NULL;
+
+	if (len == 0)
+		return;
+	if (last && last->kind == kind) {
+		last->len += len;
+		return;
+	}
+	report->ranges = realloc(report->ranges, (report->n_ranges + 1) * sizeof(*report->ranges));
+	if (!report->ranges)
+		abort();
+	report->ranges[report->n_ranges++] = (struct where_range){ off, len, kind };
+}
+
+static void where_file(struct object *file, struct where_report *report)
+{
+	LOCKED(&file->lock);
+	uint64_t segsize = file->file.segsize;
+	enum where_kind here = file->file.changed ? WHERE_CHANGED : WHERE_RESIDENT;
+
+	for (uint64_t s = 0; s < file->n_segments; s++)
+		add_range(report, s * segsize, segment_bytes(file, s), segment_resident(file, s) ? here : WHERE_SOURCE);
+	if (report->size > file->file.limit)
+		add_range(report, file->file.limit, report->size - file->file.limit, WHERE_CHANGED);
+	report->finished = file->absent == 0;
+}
+
+int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
+{
+	struct handle handle;
+	struct stat st;
+	int result = target_handle(fd, "", &handle);
+
+	if (result < 0)
+		return result;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	report->mode = st.st_mode;
+	report->size = (uint64_t)st.st_size;
+	report->finished = true;
+	report->error = ledger_find(&migrate->ledger, st.st_ino, report->error_detail, sizeof(report->error_detail));
+	struct object *object = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ?
+					object_get(migrate, st.st_ino, &handle, S_ISDIR(st.st_mode)) :
+					NULL;
+	if (!object && S_ISREG(st.st_mode))
+		add_range(report, 0, report->size, WHERE_RESIDENT);
+	if (object && object->is_dir)
+		report->finished = object->life == DIR_POPULATED;
+	else if (object)
+		where_file(object, report);
+	if (object)
+		object_put(object);
+	return 0;
+}
+
+int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
+{
+	struct totals totals;
+	int result = store_flush(migrate->store);
+
+	if (result < 0) {
+		snprintf(message, size, "the state cannot be written: %s", strerror(-result));
+		return result;
+	}
+	store_totals(migrate->store, &totals);
+	if (totals.files_error + totals.dirs_error > 0) {
+		snprintf(message, size, "%lld directories and %lld files are in error; see dmmfs-admin errors %u",
+			 (long long)totals.dirs_error, (long long)totals.files_error, migrate->options.migid);
+		return -EINPROGRESS;
+	}
+	if (!crawl_saw_everything(migrate) || totals.files_pending > 0) {
+		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s",
+			 (long long)(totals.dirs_found - totals.dirs_migrated), (long long)totals.files_pending,
+			 (long long)totals.bytes_pending,
+			 atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
+		return -EINPROGRESS;
+	}
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A migration: brings the source over, on demand and in the background, and answers for what is not here yet.
+ *
+ * The migrator is a monitor (monitor/monitor.h): doors raise events, it answers. It works through three ports: the store
+ * (state/), the target and the source. The rooms:
+ *
+ *   object     what is in memory of an unfinished object, and who waits for it
+ *   populate   a directory: its entries appear whole (I3); small files come with it when nobody waits
+ *   births     files with several names
+ *   fetch      segments of files
+ *   change     what an application changes in a file that is not all here (I2)
+ *   answer     events -> the above
+ *   crawl      the background: which directory, which file next
+ *   ledger     every failure has an owner (I7)
+ *   progress   counters, rates, latencies; stat and where
+ *
+ * Lock order: births > object rights > object lock > table shard > ledger, progress (leaves). The store's and the lanes' own
+ * locks are leaves below all of these; their callbacks are called without locks.
+ */
+#ifndef DMM_MIGRATE_MIGRATE_H
+#define DMM_MIGRATE_MIGRATE_H
+
+#include "migrate/report.h"
+#include "monitor/monitor.h"
+#include "source/source.h"
+#include "state/store.h"
+#include "target/target.h"
+
+enum collision { COLLISION_ERROR, COLLISION_OVERWRITE, COLLISION_RENAME };
+
+struct migrate_options {
+	uint32_t migid;
+	uint64_t segsize;            /* bytes; a multiple of 4096 */
+	uint64_t whole_at_open;      /* bytes: files up to this size are fetched whole when they are opened */
+	uint64_t fill_with_dir;      /* bytes: files up to this size come over with their directory in the background */
+	unsigned maxnsproc, resnsproc, maxdfproc, resdfproc;
+	uint64_t backlog_high, backlog_low; /* unfinished files at which the crawl waits and goes on (I12) */
+	unsigned error_retries;      /* background attempts before an error waits for the administrator */
+	enum collision collision;
+	bool background;             /* false: on demand only */
+};
+
+struct migrate;
+
+void migrate_default_options(struct migrate_options *options);
+
+/* The ports stay the caller's and outlive the migration. The record of the root exists. */
+int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target,
+		  struct source *source, struct migrate **migrate);
+/* Ends background work and workers; parked requests are woken with -EIO. The store still works. */
+void migrate_stop(struct migrate *migrate);
+void migrate_free(struct migrate *migrate);
+
+/* The answers to doors; context: the struct migrate. */
+extern const struct monitor_ops migrate_monitor;
+
+/* Writes the record of the target's root, from which everything follows. For a new migration, before migrate_start(). */
+int migrate_plant_root(struct store *store, const struct target *target, struct source *source);
+
+void migrate_pause(struct migrate *migrate, bool paused);
+
+/* Fills in what the migration knows; the daemon adds names and paths. */
+void migrate_stat(struct migrate *migrate, struct migration_stat *stat);
+/* Where is the object behind this descriptor (O_PATH will do) now? */
+int migrate_where(struct migrate *migrate, int fd, struct where_report *report);
+
+/* 0 when nothing is pending or in error; -EINPROGRESS with a sentence what is. */
+int migrate_check_finished(struct migrate *migrate, char *message, size_t size);
+
+/* Called once when the last record is gone: from a worker thread. May be NULL. Set before the first event. */
+void migrate_on_complete(struct migrate *migrate, void (*complete)(void *context), void *context);
+
+#endif

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The table of unfinished objects, and parking on them.
+ *
+ * Why the store is read under the shard lock: an object leaves the table only after the deletion of its record is committed.
+ * Whoever finds it neither in the table nor, still under the lock, in the store, knows that it is finished for good.
+ */
+#include "migrate/internal.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+void *must_alloc(size_t size)
+{
+	void *memory = calloc(1, size ? size : 1);
+
+	if (!memory) {
+		log_error("out of memory: bytes=%zu", size);
+		abort(); /* every record on disk is right: ending here loses nothing (I10) */
+	}
+	return memory;
+}
+
+void *buffer_alloc(size_t size)
+{
+	void *memory = malloc(size ? size : 1);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+void table_init(struct table *table)
+{
+	for (unsigned i = 0; i < TABLE_SHARDS; i++)
+		pthread_mutex_init(&table->shards[i].lock, NULL);
+}
+
+static uint64_t mix(uint64_t ino)
+{
+	return (ino * 0x9E3779B97F4A7C15ull) >> 20;
+}
+
+static struct table_shard *shard_of(struct migrate *migrate, uint64_t ino)
+{
+	return &migrate->table.shards[mix(ino) % TABLE_SHARDS];
+}
+
+static struct object **bucket_of(struct table_shard *shard, uint64_t ino)
+{
+	return &shard->buckets[(mix(ino) / TABLE_SHARDS) % SHARD_BUCKETS];
+}
+
+static struct object *find(struct table_shard *shard, uint64_t ino, const struct handle *handle)
+{
+	struct object *object = *bucket_of(shard, ino);
+
+	while (object && (object->ino != ino || (handle && !handle_equal(&object->handle, handle))))
+		object = object->hash_next;
+	return object;
+}
+
+static struct object *insert(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
+			     const struct source_ref *source)
+{
+	struct object *object = must_alloc(sizeof(*object));
+
+	object->migrate = migrate;
+	object->refs = 1;
+	object->ino = ino;
+	object->handle = *handle;
+	pthread_mutex_init(&object->rights, NULL);
+	pthread_mutex_init(&object->lock, NULL);
+	pthread_mutex_init(&object->source_lock, NULL);
+	object->source_len = source->len;
+	object->source_bytes = must_alloc(source->len);
+	memcpy(object->source_bytes, source->bytes, source->len);
+
+	struct object **bucket = bucket_of(shard, ino);
+	object->hash_next = *bucket;
+	*bucket = object;
+	return object;
+}
+
+static void fill_dir(struct object *object, const struct dir_record *record)
+{
+	object->is_dir = true;
+	object->dir = *record;
+	object->dir.source = (struct source_ref){ object->source_len, object->source_bytes };
+	object->mtime = record->mtime;
+}
+
+/* The record may be behind the target by a truncation that was never acknowledged: nothing of the source is wanted beyond the
+ * present size (I2). The segments above go, and the record follows before anyone is told of the file. */
+static void respect_size(struct object *object, uint64_t size)
+{
+	if (size >= object->file.limit)
+		return;
+	log_info("a file was cut before its record was written: ino=%llu size=%llu", (unsigned long long)object->ino,
+		 (unsigned long long)size);
+	object->file.limit = size;
+	object->n_segments = segments_for(size, object->file.segsize);
+	object->file.changed = true;
+	object->record_behind = true;
+}
+
+static int fill_file(struct object *object, const struct file_record *record)
+{
+	struct migrate *migrate = object->migrate;
+	CLEAN_FD int fd = target_open_handle(migrate->target, &record->handle, O_PATH);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	object->file = *record;
+	object->file.source = (struct source_ref){ object->source_len, object->source_bytes };
+	object->mtime = record->mtime_valid ? record->mtime : (struct moment){ st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec };
+	object->ctime = record->shown_ctime;
+	object->n_segments = segments_for(record->limit, record->segsize);
+
+	size_t map_bytes = (object->n_segments + 7) / 8;
+	object->resident = must_alloc(map_bytes);
+	object->durable_map = must_alloc(map_bytes);
+	object->claimed = must_alloc(map_bytes);
+	int result = store_segments_get(migrate->store, object->ino, object->durable_map, object->n_segments);
+	if (result < 0)
+		return result;
+	memcpy(object->resident, object->durable_map, map_bytes);
+	respect_size(object, (uint64_t)st.st_size);
+	for (uint64_t s = 0; s < object->n_segments; s++)
+		object->absent += !segment_get(object->resident, s);
+	return 0;
+}
+
+static void destroy(struct object *object)
+{
+	if (object->source_file)
+		source_file_close(object->source_file);
+	free(object->source_bytes);
+	free(object->resident);
+	free(object->durable_map);
+	free(object->claimed);
+	pthread_mutex_destroy(&object->rights);
+	pthread_mutex_destroy(&object->lock);
+	pthread_mutex_destroy(&object->source_lock);
+	free(object);
+}
+
+static void unlink_from(struct table_shard *shard, struct object *object)
+{
+	struct object **at = bucket_of(shard, object->ino);
+
+	while (*at != object)
+		at = &(*at)->hash_next;
+	*at = object->hash_next;
+}
+
+static void delete_stale(struct migrate *migrate, uint64_t ino, bool is_dir, const struct file_record *file)
+{
+	struct batch *batch = batch_new();
+
+	if (is_dir) {
+		batch_dir_delete(batch, ino);
+		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
+	} else {
+		totals_file_dropped(migrate, batch, file);
+		batch_file_delete(batch, ino);
+	}
+	log_debug("a stale record is dropped: ino=%llu", (unsigned long long)ino);
+	store_submit(migrate->store, batch, 0, NULL, NULL);
+}
+
+static struct object *load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle)
+{
+	struct dir_record *record = NULL;
+
+	if (store_dir_get(migrate->store, ino, &record) <= 0)
+		return NULL;
+	struct object *object = NULL;
+	if (handle && !handle_equal(handle, &record->handle)) {
+		delete_stale(migrate, ino, true, NULL);
+	} else {
+		object = insert(migrate, shard, ino, &record->handle, &record->source);
+		fill_dir(object, record);
+	}
+	dir_record_free(record);
+	return object;
+}
+
+static struct object *load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle)
+{
+	struct file_record *record = NULL;
+
+	if (store_file_get(migrate->store, ino, &record) <= 0)
+		return NULL;
+	struct object *object = NULL;
+	if (handle && !handle_equal(handle, &record->handle)) {
+		delete_stale(migrate, ino, false, record);
+		file_record_free(record);
+		return NULL;
+	}
+	object = insert(migrate, shard, ino, &record->handle, &record->source);
+	int result = fill_file(object, record);
+	if (result < 0) {
+		unlink_from(shard, object);
+		destroy(object);
+		object = NULL;
+		if (result == -ESTALE)
+			delete_stale(migrate, ino, false, record);
+		else
+			log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s",
+				  (unsigned long long)ino, errno_name(result));
+	}
+	file_record_free(record);
+	return object;
+}
+
+struct object *object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir)
+{
+	struct table_shard *shard = shard_of(migrate, ino);
+	LOCKED(&shard->lock);
+	struct object *object = find(shard, ino, handle);
+
+	if (object) {
+		object->refs++;
+		return object;
+	}
+	object = is_dir ? load_dir(migrate, shard, ino, handle) : load_file(migrate, shard, ino, handle);
+	return object;
+}
+
+struct object *object_insert_dir(struct migrate *migrate, const struct dir_record *record)
+{
+	struct table_shard *shard = shard_of(migrate, record->ino);
+	LOCKED(&shard->lock);
+	struct object *object = find(shard, record->ino, &record->handle);
+
+	if (object) {
+		object->refs++;
+		return object;
+	}
+	object = insert(migrate, shard, record->ino, &record->handle, &record->source);
+	fill_dir(object, record);
+	return object;
+}
+
+struct object *object_ref(struct object *object)
+{
+	struct table_shard *shard = shard_of(object->migrate, object->ino);
+	LOCKED(&shard->lock);
+
+	object->refs++;
+	return object;
+}
+
+void object_put(struct object *object)
+{
+	struct table_shard *shard = shard_of(object->migrate, object->ino);
+
+	pthread_mutex_lock(&shard->lock);
+	bool last = --object->refs == 0;
+	if (last)
+		unlink_from(shard, object);
+	pthread_mutex_unlock(&shard->lock);
+	if (last)
+		destroy(object);
+}
+
+/* --- waiting --- */
+
+static bool released(const struct object *object)
+{
+	return !object->file.mtime_valid && !object->record_behind && object->durable >= object->guard;
+}
+
+bool object_ready(const struct object *object, const struct event *event)
+{
+	if (object->dropped || object->finished)
+		return true;
+	switch (event->kind) {
+	case EVENT_NAMES:
+		return object->life == DIR_POPULATED;
+	case EVENT_OPEN:
+		return object->absent == 0;
+	case EVENT_OPEN_WRITE:
+		return false;
+	case EVENT_READ:
+		return span_resident(object, event->off, event->len);
+	case EVENT_WRITE:
+	case EVENT_PUNCH:
+		return released(object) && span_edges_durable(object, event->off, event->len);
+	case EVENT_RESIZE:
+		return released(object);
+	default:
+		return true;
+	}
+}
+
+void object_park(struct object *object, struct waiter *waiter)
+{
+	waiter->parked_at = object;
+	waiter->prev = NULL;
+	waiter->next = object->waiters;
+	if (waiter->next)
+		waiter->next->prev = waiter;
+	object->waiters = waiter;
+	progress_parked(object->migrate, waiter);
+}
+
+void object_unpark(struct object *object, struct waiter *waiter)
+{
+	if (waiter->prev)
+		waiter->prev->next = waiter->next;
+	else
+		object->waiters = waiter->next;
+	if (waiter->next)
+		waiter->next->prev = waiter->prev;
+	waiter->parked_at = NULL;
+	waiter->prev = waiter->next = NULL;
+}
+
+static struct waiter *collect(struct object *object, bool (*wanted)(const struct object *, const struct waiter *, const void *),
+			      const void *context)
+{
+	struct waiter *list = NULL, *next;
+
+	for (struct waiter *waiter = object->waiters; waiter; waiter = next) {
+		next = waiter->next;
+		if (!wanted(object, waiter, context))
+			continue;
+		object_unpark(object, waiter);
+		waiter->next = list;
+		list = waiter;
+	}
+	return list;
+}
+
+static bool can_go_on(const struct object *object, const struct waiter *waiter, const void *context)
+{
+	(void)context;
+	return waiter->need ? object->durable >= waiter->need : object_ready(object, &waiter->event);
+}
+
+struct waiter *object_collect(struct object *object)
+{
+	return object->waiters ? collect(object, can_go_on, NULL) : NULL;
+}
+
+struct span {
+	uint64_t off, len;
+};
+
+static bool wants_span(const struct object *object, const struct waiter *waiter, const void *context)
+{
+	const struct span *span = context;
+
+	if (waiter->need)
+		return false;
+	if (object->is_dir || waiter->event.kind == EVENT_OPEN || waiter->event.kind == EVENT_OPEN_WRITE)
+		return true;
+	return waiter->event.off < span->off + span->len && span->off < waiter->event.off + waiter->event.len;
+}
+
+struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64_t len)
+{
+	return collect(object, wants_span, &(struct span){ off, len });
+}
+
+void wake_all(struct migrate *migrate, struct waiter *list, int error)
+{
+	for (struct waiter *next; list; list = next) {
+		next = list->next;
+		list->next = NULL;
+		progress_woken(migrate, list);
+		/* An open never fails because the data cannot be had: the read will say so. */
+		bool opening = list->event.kind == EVENT_OPEN || list->event.kind == EVENT_OPEN_WRITE;
+		list->wake(list, opening && !list->need ? 0 : error, NULL, 0);
+	}
+}
+
+void object_wake(struct object *object)
+{
+	pthread_mutex_lock(&object->lock);
+	struct waiter *list = object_collect(object);
+	pthread_mutex_unlock(&object->lock);
+	wake_all(object->migrate, list, 0);
+}
+
+void object_fail(struct object *object, uint64_t off, uint64_t len, int error)
+{
+	pthread_mutex_lock(&object->lock);
+	struct waiter *list = object_collect_failed(object, off, len);
+	pthread_mutex_unlock(&object->lock);
+	wake_all(object->migrate, list, error);
+}
+
+bool object_cancel(struct object *object, struct waiter *waiter)
+{
+	pthread_mutex_lock(&object->lock);
+	bool parked = waiter->parked_at == object;
+	if (parked)
+		object_unpark(object, waiter);
+	pthread_mutex_unlock(&object->lock);
+	if (parked)
+		progress_woken(object->migrate, waiter);
+	return parked;
+}
+
+/* --- changes of the record --- */
+
+struct submission {
+	struct object *object;
+	uint64_t number;
+	void (*durable)(struct object *object, void *context);
+	void *context;
+};
+
+static void submission_done(void *context, int error)
+{
+	struct submission *submission = context;
+	struct object *object = submission->object;
+
+	if (error == 0 && submission->durable)
+		submission->durable(object, submission->context);
+	pthread_mutex_lock(&object->lock);
+	if (error == 0 && object->durable < submission->number)
+		object->durable = submission->number;
+	struct waiter *list = error ? collect(object, can_go_on, NULL) : object_collect(object);
+	pthread_mutex_unlock(&object->lock);
+	wake_all(object->migrate, list, error);
+	object_put(object);
+	free(submission);
+}
+
+uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
+		       void (*durable)(struct object *object, void *context), void *context)
+{
+	struct submission *submission = must_alloc(sizeof(*submission));
+
+	*submission = (struct submission){ .object = object_ref(object), .durable = durable, .context = context };
+	pthread_mutex_lock(&object->lock);
+	uint64_t number = submission->number = ++object->submitted;
+	/* Under the lock, so that numbers and the store's order of commits agree. */
+	store_submit(object->migrate->store, batch, flags, submission_done, submission);
+	pthread_mutex_unlock(&object->lock);
+	return number;
+}
+
+void object_file_record(const struct object *object, struct file_record *record)
+{
+	*record = object->file;
+	record->ino = object->ino;
+	record->handle = object->handle;
+	record->mtime = object->mtime;
+	record->shown_ctime = object->ctime;
+}

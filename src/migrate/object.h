@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Unfinished objects in memory.
+ *
+ * An object is in the table from the first event or job that concerns it until nobody refers to it; between, the store's record
+ * is all there is of it. What has no record is finished, or was made by an application: object_get() finds nothing.
+ *
+ * Life of a file:   absent segments -> claimed by a fetch -> resident (readers may have them) -> durable (the record says so;
+ *                   applications may write into them) -> all durable: the record is deleted, the object is finished.
+ * Life of a directory: absent -> queued -> running -> made (entries on the target) -> populated (durable, applications see it).
+ *
+ * A file of `limit` source bytes has ceil(limit / segsize) segments. What lies at or above the limit is the application's and
+ * counts as resident and durable. The limit only ever shrinks.
+ */
+#ifndef DMM_MIGRATE_OBJECT_H
+#define DMM_MIGRATE_OBJECT_H
+
+#include "base/lane.h"
+#include "migrate/migrate.h"
+
+#include <pthread.h>
+
+#define TABLE_SHARDS 64
+#define SHARD_BUCKETS 256
+
+enum dir_life { DIR_ABSENT, DIR_QUEUED, DIR_RUNNING, DIR_MADE, DIR_POPULATED };
+
+struct fetch;
+
+struct object {
+	struct object *hash_next;  /* table shard lock */
+	unsigned refs;             /* table shard lock */
+	struct migrate *migrate;
+	uint64_t ino;
+	struct handle handle;
+	bool is_dir;
+
+	/* The right to change the object: held by an application's change from begin to end, and by a fetch while it writes. */
+	pthread_mutex_t rights;
+
+	/* Guards everything below. A leaf but for the table. */
+	pthread_mutex_t lock;
+	struct waiter *waiters;
+	uint8_t *source_bytes;     /* constant */
+	uint16_t source_len;
+	bool dropped;              /* no longer wanted: it was removed, or its record was stale */
+	int error;                 /* of the last attempt, negative errno; 0 when that went well */
+	uint64_t error_ns;         /* clock_monotonic_ns() of it */
+	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
+	struct moment mtime;       /* to be shown and restored */
+
+	/* Directories. */
+	enum dir_life life;
+	bool hurry;                /* someone waits: bring names only */
+	struct lane_job dir_job;
+	struct dir_record dir;
+
+	/* Files. */
+	struct file_record file;   /* limit, segsize, mtime_valid: as in memory, ahead of the store's */
+	struct moment ctime;       /* shown */
+	bool record_behind;        /* the limit in memory is below the record's */
+	uint64_t guard;            /* the change of the record that must be durable before an application changes the file */
+	uint8_t *resident, *durable_map, *claimed; /* bitmaps of n_segments bits */
+	uint64_t n_segments, absent;
+	bool finishing;            /* the deletion of the record is submitted */
+	bool finished;             /* ... and durable */
+	bool unlinked;
+	unsigned opens;
+	bool crawled;              /* a background job for it is queued or running */
+	struct fetch *fetches;     /* queued or running demand and read-ahead jobs */
+	uint64_t next_expected;    /* segment after the last demand, for read-ahead */
+	unsigned readahead;        /* segments */
+	pthread_mutex_t source_lock; /* guards source_file; taken without other locks but rights */
+	struct source_file *source_file;
+};
+
+struct table {
+	struct table_shard {
+		pthread_mutex_t lock;
+		struct object *buckets[SHARD_BUCKETS];
+	} shards[TABLE_SHARDS];
+};
+
+void table_init(struct table *table);
+
+/* The object of this identity, loaded from the store if need be, with a reference; NULL when it has no record. A record with
+ * another handle is stale: it is deleted and not found. `handle` NULL: whatever handle the record has. */
+struct object *object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir);
+/* Puts a directory into the table whose record is submitted but not committed yet. */
+struct object *object_insert_dir(struct migrate *migrate, const struct dir_record *record);
+struct object *object_ref(struct object *object);
+void object_put(struct object *object);
+
+/* The rest under object->lock. */
+bool segment_resident(const struct object *object, uint64_t segment);
+bool segment_durable(const struct object *object, uint64_t segment);
+/* All segments that touch [off, off+len). */
+bool span_resident(const struct object *object, uint64_t off, uint64_t len);
+/* Those segments that a change of [off, off+len) covers in part. True when all of them are durable. */
+bool span_edges_durable(const struct object *object, uint64_t off, uint64_t len);
+/* The segments below the limit whose source bytes lie entirely in [off, off+len): first and one past the last. */
+void span_whole(const struct object *object, uint64_t off, uint64_t len, uint64_t *first, uint64_t *end);
+uint64_t segment_bytes(const struct object *object, uint64_t segment); /* source bytes in it */
+void segment_set(uint8_t *bitmap, uint64_t segment, bool value);
+bool segment_get(const uint8_t *bitmap, uint64_t segment);
+uint64_t segments_for(uint64_t limit, uint64_t segsize);
+
+void object_park(struct object *object, struct waiter *waiter);
+
+/* Takes the waiters that can go on now off the object; wake_all() wakes them once no lock is held. */
+struct waiter *object_collect(struct object *object);
+/* The same with those that wait for [off, off+len) to come over, because it cannot. */
+struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64_t len);
+void wake_all(struct migrate *migrate, struct waiter *list, int error);
+
+/* Locks, collects, unlocks, wakes. */
+void object_wake(struct object *object);
+void object_fail(struct object *object, uint64_t off, uint64_t len, int error);
+
+/* Hands a batch that changes this object's record to the store: counts it, and wakes who waits for it when it is durable.
+ * Takes the lock itself. Returns the number of the change. `durable` may be NULL; it runs before the waiters are woken. */
+uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
+		       void (*durable)(struct object *object, void *context), void *context);
+
+/* Builds the store's form of the record from memory. */
+void object_file_record(const struct object *object, struct file_record *record);
+
+#endif

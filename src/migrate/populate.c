@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Populating a directory: its entries appear whole or not at all (I3).
+ *
+ * Phased commit. The intent is the directory's own record, which says "not populated". Then everything is made on the target,
+ * where no application sees it. Then the target is synced and one transaction deletes the directory's record and puts those of
+ * its children. A crash before that leaves the record, and the population is done again over what the first attempt left.
+ *
+ * In the background small files come with their data in the same pass, so that they never get a record at all. As soon as
+ * somebody waits for the directory, only names are made.
+ */
+#include "migrate/make.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "migrate/names.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+/* More data than this is not brought before the names are recorded. */
+#define FILL_BUDGET (512ull << 20)
+
+/* --- data of small files --- */
+
+static bool wants_fill(const struct making *making, const struct dmm_attr *attr)
+{
+	const struct migrate *migrate = making->migrate;
+
+	return making->fill && attr->size <= migrate->options.fill_with_dir && making->filled < FILL_BUDGET &&
+	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate);
+}
+
+static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
+{
+	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
+	uint64_t at = 0;
+
+	while (at < attr->size) {
+		uint64_t want = attr->size - at < MAKE_BUFFER_SIZE ? attr->size - at : MAKE_BUFFER_SIZE;
+		int64_t got = source_read(file, making->buffer, at, want);
+		if (got < 0)
+			return (int)got;
+		if (got == 0)
+			return -ENODATA;
+		int result = target_write(fd, making->buffer, at, (uint64_t)got, sparse);
+		if (result < 0)
+			return result;
+		at += (uint64_t)got;
+	}
+	return ftruncate(fd, (off_t)attr->size) < 0 ? -errno : 0;
+}
+
+static int fill(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
+{
+	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
+	int from = sparse ? -EOPNOTSUPP : source_file_fd(file);
+
+	if (from >= 0) {
+		int64_t copied = target_copy_range(from, fd, 0, attr->size);
+		if (copied == (int64_t)attr->size)
+			return 0;
+		if (copied != -EOPNOTSUPP)
+			return copied < 0 ? (int)copied : -ENODATA;
+	}
+	return fill_buffered(making, fd, attr, file);
+}
+
+/* True when the data is there; false: the file becomes a placeholder like any other, and a later fetch meets the failure. */
+static bool try_fill(struct making *making, int fd, const struct dmm_entry *entry, struct source_file *file)
+{
+	int result = file ? fill(making, fd, &entry->attr, file) : -EBADF;
+
+	if (result == 0) {
+		making->filled += entry->attr.size;
+		return true;
+	}
+	if (result == -ENOSPC || result == -EDQUOT)
+		target_note_full(making->migrate);
+	if (ftruncate(fd, 0) < 0)
+		log_warning("cannot empty a file that was half copied: error=%s", errno_name(errno));
+	return false;
+}
+
+/* --- entries --- */
+
+static int make_regular(struct making *making, const struct dmm_entry *entry)
+{
+	const struct dmm_attr *attr = &entry->attr;
+	bool with_data = attr->size > 0 && wants_fill(making, attr);
+	struct source_file *file = NULL;
+
+	if (with_data && source_file_open(making->migrate->source, entry->handle, &file) < 0)
+		file = NULL;
+	int result = make_collect(making, entry, file, NULL);
+	CLEAN_FD int fd = result < 0 ? result : make_object(making, making->dirfd, entry->name, entry, NULL);
+	if (fd >= 0) {
+		bool complete = attr->size == 0 || (with_data && try_fill(making, fd, entry, file));
+		if (!complete && ftruncate(fd, (off_t)attr->size) < 0)
+			result = -errno;
+		if (result >= 0)
+			result = make_apply(making, fd, entry, making->inherited_acl);
+		if (result >= 0 && !complete)
+			result = make_record_file(making, making->batch, fd, entry);
+		if (result >= 0) {
+			making->delta.bytes_found += (int64_t)attr->size;
+			making->delta.bytes_migrated += complete ? (int64_t)attr->size : 0;
+			making->delta.files_migrated += complete;
+			making->delta.files_pending += !complete;
+			making->delta.bytes_pending += complete ? 0 : (int64_t)attr->size;
+		}
+		if (result >= 0 && complete && (attr->valid & DMM_ATTR_FLAGS) && attr->flags) {
+			int flagged = target_add_flags(fd, attr->flags);
+			if (flagged < 0)
+				making_lost(making, entry->name, "inode flags", flagged, false);
+		}
+	}
+	if (file)
+		source_file_close(file);
+	return fd < 0 ? fd : result;
+}
+
+static void keep_child(struct making *making, const struct dir_record *record)
+{
+	if (making->n_children == making->children_cap) {
+		making->children_cap = making->children_cap ? making->children_cap * 2 : 64;
+		making->children = realloc(making->children, making->children_cap * sizeof(struct object *));
+		if (!making->children)
+			abort();
+	}
+	making->children[making->n_children++] = object_insert_dir(making->migrate, record);
+}
+
+static int make_directory(struct making *making, const struct dmm_entry *entry)
+{
+	const struct dmm_attr *attr = &entry->attr;
+	int result = make_collect(making, entry, NULL, NULL);
+	CLEAN_FD int fd = result < 0 ? result : make_object(making, making->dirfd, entry->name, entry, NULL);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	result = make_apply(making, fd, entry, making->inherited_acl);
+	if (result < 0)
+		return result;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	struct dir_record record = {
+		.ino = st.st_ino,
+		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.nlink = attr->valid & DMM_ATTR_NLINK ? attr->nlink : 0,
+		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
+		.mtime = { attr->mtime.sec, attr->mtime.nsec },
+		.atime = { attr->atime.sec, attr->atime.nsec },
+	};
+	result = target_handle(fd, "", &record.handle);
+	if (result < 0)
+		return result;
+	batch_dir_put(making->batch, &record);
+	keep_child(making, &record);
+	making->delta.dirs_found++;
+	return 0;
+}
+
+static int make_other(struct making *making, const struct dmm_entry *entry)
+{
+	char link_text[PATH_MAX];
+	int result = make_collect(making, entry, NULL, link_text);
+	CLEAN_FD int fd = result < 0 ? result : make_object(making, making->dirfd, entry->name, entry, link_text);
+
+	if (fd < 0)
+		return fd;
+	result = make_apply(making, fd, entry, making->inherited_acl);
+	if (result >= 0)
+		making->delta.files_migrated++;
+	return result;
+}
+
+static int make_entry(struct making *making, const struct dmm_entry *entry)
+{
+	const struct dmm_attr *attr = &entry->attr;
+
+	if (S_ISDIR(attr->mode))
+		return make_directory(making, entry);
+	if ((attr->valid & DMM_ATTR_NLINK) && attr->nlink > 1) {
+		births_add(making->births, entry);
+		return 0; /* counted when it is joined */
+	}
+	int result = S_ISREG(attr->mode) ? make_regular(making, entry) : make_other(making, entry);
+	if (result >= 0)
+		making->delta.files_found++;
+	return result;
+}
+
+/* One bad entry does not stop the rest (I7); a full target and the end of the daemon do. */
+static bool ends_all(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -ECANCELED || error == -ENOMEM || error == -EROFS || error == -EMFILE ||
+	       error == -ENFILE;
+}
+
+static int take_entry(void *context, const struct dmm_entry *entry)
+{
+	struct making *making = context;
+	int result = entry->error ? -entry->error : make_entry(making, entry);
+
+	if (making->names)
+		name_set_add(making->names, entry->name);
+	if (result < 0 && ends_all(result))
+		return result;
+	if (result < 0)
+		making_lost(making, entry->name, "create", result, true);
+	if (atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed))
+		return -ECANCELED;
+	return fault_hit(FAULT_POPULATE_ENTRY);
+}
+
+static int make_all(struct making *making)
+{
+	struct object *dir = making->dir;
+	struct source_file *listing;
+	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
+
+	if (result < 0)
+		return result;
+	result = fault_hit(FAULT_POPULATE_BEGIN);
+	while (result >= 0 && (result = source_list(listing, take_entry, making)) > 0)
+		;
+	source_file_close(listing);
+	return result;
+}
+
+/* --- what was there before --- */
+
+/* With collision=error the target was empty, so a name that the source does not have is left from an interrupted attempt whose
+ * entry has vanished at the source since. With the other policies it is the administrator's and stays. */
+static int list_present(struct making *making, struct name_set *present)
+{
+	int fd = openat(making->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	DIR *stream = fdopendir(fd);
+	if (!stream) {
+		int failure = -errno;
+		close(fd);
+		return failure;
+	}
+	bool root = making->dir->ino == making->migrate->target->root_ino;
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		const char *name = entry->d_name;
+		if (strcmp(name, ".") && strcmp(name, "..") &&
+		    !(root && (strcmp(name, TARGET_OURS) == 0 || strcmp(name, "lost+found") == 0)))
+			name_set_add(present, name);
+	}
+	closedir(stream);
+	return 0;
+}
+
+static int remove_leftovers(struct making *making, struct name_set *present)
+{
+	size_t at = 0;
+
+	for (const char *name; (name = name_set_next(present, &at));) {
+		if (name_set_has(making->names, name))
+			continue;
+		if (unlinkat(making->dirfd, name, 0) < 0 && unlinkat(making->dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			log_warning("a leftover of an interrupted attempt cannot be removed: name=\"%s\" error=%s", name,
+				    errno_name(errno));
+	}
+	return 0;
+}
+
+/* collision=rename: what is in the way moves aside before anything is made, and that it did is durable first; otherwise a redo
+ * would move our own half-made entries aside as well. */
+struct aside {
+	struct making *making;
+	struct name_set *present;
+	unsigned moved;
+};
+
+static int move_aside(void *context, const struct dmm_entry *entry)
+{
+	struct aside *aside = context;
+	int dirfd = aside->making->dirfd;
+	char name[NAME_MAX + 32];
+	struct stat st;
+
+	if (!name_set_has(aside->present, entry->name) || fstatat(dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (S_ISDIR(st.st_mode) && S_ISDIR(entry->attr.mode)))
+		return 0;
+	for (unsigned n = 1; n < 10000; n++) {
+		snprintf(name, sizeof(name), "%.*s.collision-%u", (int)(NAME_MAX - 16), entry->name, n);
+		if (renameat2(dirfd, entry->name, dirfd, name, RENAME_NOREPLACE) == 0) {
+			aside->moved++;
+			log_info("a name collision: \"%s\" of the target is now \"%s\"", entry->name, name);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+static int settle_collisions(struct making *making, struct name_set *present)
+{
+	struct object *dir = making->dir;
+	struct aside aside = { making, present, 0 };
+	struct source_file *listing;
+
+	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled || name_set_empty(present))
+		return 0;
+	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
+	if (result < 0)
+		return result;
+	while ((result = source_list(listing, move_aside, &aside)) > 0)
+		;
+	source_file_close(listing);
+	if (result < 0)
+		return result;
+	dir->dir.collisions_settled = true;
+	struct batch *batch = batch_new();
+	batch_dir_put(batch, &dir->dir);
+	object_submit(dir, batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
+	return store_flush(making->migrate->store);
+}
+
+/* --- the end --- */
+
+static void restore_times(struct making *making)
+{
+	struct object *dir = making->dir;
+	LOCKED(&dir->lock);
+	struct timespec times[2] = {
+		{ .tv_sec = dir->dir.atime.sec, .tv_nsec = dir->dir.atime.nsec },
+		{ .tv_sec = dir->mtime.sec, .tv_nsec = dir->mtime.nsec },
+	};
+	if (futimens(making->dirfd, times) < 0)
+		log_warning("cannot restore the times of a directory: ino=%llu error=%s", (unsigned long long)dir->ino,
+			    errno_name(errno));
+}
+
+static void populated(struct object *dir, void *context)
+{
+	(void)context;
+	pthread_mutex_lock(&dir->lock);
+	dir->life = DIR_POPULATED;
+	dir->error = 0;
+	pthread_mutex_unlock(&dir->lock);
+	ledger_clear(&dir->migrate->ledger, dir->ino);
+	crawl_dir_done(dir->migrate);
+}
+
+/* Everything is made: hand the records in, in one batch. */
+static void submit(struct making *making)
+{
+	struct object *dir = making->dir;
+
+	if (dir->dir.inode_flags) {
+		int result = target_add_flags(making->dirfd, dir->dir.inode_flags);
+		if (result < 0)
+			making_lost(making, NULL, "inode flags", result, false);
+	}
+	LOCKED(&dir->rights); /* an application that sets the times comes before this or after */
+	restore_times(making);
+	making->delta.dirs_migrated++;
+	batch_dir_delete(making->batch, dir->ino);
+	batch_totals_add(making->batch, &making->delta);
+	pthread_mutex_lock(&dir->lock);
+	dir->life = DIR_MADE;
+	unsigned flags = SUBMIT_BARRIER | (dir->hurry ? SUBMIT_URGENT : 0);
+	pthread_mutex_unlock(&dir->lock);
+	object_submit(dir, making->batch, flags, populated, NULL);
+	making->batch = NULL;
+	progress_moved(making->migrate, making->filled, false);
+	progress_files(making->migrate, (uint64_t)(making->delta.files_migrated + 1));
+}
+
+static int make_directory_entries(struct making *making)
+{
+	struct migrate *migrate = making->migrate;
+	struct name_set *present = name_set_new();
+	int result = list_present(making, present);
+
+	if (result >= 0)
+		result = settle_collisions(making, present);
+	if (result >= 0 && !name_set_empty(present) && migrate->options.collision == COLLISION_ERROR)
+		making->names = name_set_new();
+	if (result >= 0)
+		result = make_all(making);
+	if (result >= 0 && making->names)
+		result = remove_leftovers(making, present);
+	name_set_free(present);
+	if (making->names)
+		name_set_free(making->names);
+	making->names = NULL;
+	return result < 0 ? result : fault_hit(FAULT_POPULATE_MADE);
+}
+
+static int populate(struct making *making)
+{
+	struct migrate *migrate = making->migrate;
+	CLEAN_FD int dirfd = target_open_handle(migrate->target, &making->dir->handle, O_RDONLY | O_DIRECTORY);
+
+	if (dirfd < 0)
+		return dirfd;
+	making->dirfd = dirfd;
+	making->inherited_acl = fgetxattr(dirfd, "system.posix_acl_default", NULL, 0) > 0;
+	int result = make_directory_entries(making);
+	if (result < 0)
+		return result;
+	if (births_empty(making->births)) {
+		submit(making);
+		return 0;
+	}
+	/* Held until the batch is handed in: whoever counts the names of a file next sees ours. */
+	LOCKED(&migrate->births);
+	result = births_join(making->births, making);
+	if (result >= 0)
+		submit(making);
+	return result;
+}
+
+static void give_up(struct object *dir, int error)
+{
+	struct migrate *migrate = dir->migrate;
+
+	if (error == -ENOSPC || error == -EDQUOT)
+		target_note_full(migrate);
+	pthread_mutex_lock(&dir->lock);
+	dir->life = DIR_ABSENT;
+	dir->dropped = error == -ESTALE;
+	dir->error = error;
+	dir->error_ns = clock_monotonic_ns();
+	bool told = dir->waiters != NULL;
+	dir->hurry = false;
+	pthread_mutex_unlock(&dir->lock);
+	if (error == -ESTALE) {
+		struct batch *batch = batch_new();
+		batch_dir_delete(batch, dir->ino);
+		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
+		object_submit(dir, batch, 0, NULL, NULL);
+	} else if (error != -ECANCELED) {
+		ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
+								   .handle = &dir->handle,
+								   .is_dir = true,
+								   .what = "list",
+								   .error = error,
+								   .told = told });
+	}
+	object_fail(dir, 0, 0, error == -ECANCELED ? -EIO : error);
+	crawl_dir_done(migrate);
+}
+
+static void populate_run(struct lane_job *job)
+{
+	struct object *dir = (struct object *)((char *)job - offsetof(struct object, dir_job));
+	struct migrate *migrate = dir->migrate;
+	struct making making = { .migrate = migrate, .dir = dir };
+
+	pthread_mutex_lock(&dir->lock);
+	dir->life = DIR_RUNNING;
+	making.fill = !dir->hurry;
+	pthread_mutex_unlock(&dir->lock);
+	making.batch = batch_new();
+	making.births = births_new(migrate);
+	making.buffer = must_alloc(MAKE_BUFFER_SIZE);
+
+	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
+	for (size_t i = 0; i < making.n_children; i++) {
+		if (result >= 0)
+			crawl_offer_dir(migrate, making.children[i]);
+		object_put(making.children[i]);
+	}
+	if (result < 0) {
+		batch_free(making.batch);
+		give_up(dir, result);
+	}
+	free(making.children);
+	free(making.buffer);
+	xattr_set_free(&making.xattrs);
+	births_free(making.births);
+	object_put(dir);
+}
+
+void populate_request(struct object *dir, enum lane_class class)
+{
+	pthread_mutex_lock(&dir->lock);
+	bool start = dir->life == DIR_ABSENT && !dir->dropped;
+	bool made = dir->life == DIR_MADE;
+	if (class == LANE_DEMAND)
+		__atomic_store_n(&dir->hurry, true, __ATOMIC_RELAXED);
+	if (start) {
+		dir->life = DIR_QUEUED;
+		dir->dir_job.run = populate_run;
+		object_ref(dir);
+		lane_submit(dir->migrate->names, &dir->dir_job, class);
+	} else if (dir->life == DIR_QUEUED && class == LANE_DEMAND) {
+		lane_promote(dir->migrate->names, &dir->dir_job, class);
+	}
+	pthread_mutex_unlock(&dir->lock);
+	if (made && class == LANE_DEMAND)
+		store_hurry(dir->migrate->store);
+}
