@@ -135,6 +135,19 @@ static enum verdict barrier(struct store *store, int *error)
 	return COMMITTED;
 }
 
+/* When writing the meta page fails, LMDB puts the old one back and refuses everything, reads too, until the environment is opened
+ * anew. */
+static bool is_stuck(struct store *store)
+{
+	MDB_txn *txn;
+	if (!store->env)
+		return false;
+	int code = mdb_txn_begin(store->env, NULL, 0, &txn);
+	if (!code)
+		mdb_txn_abort(txn);
+	return code == MDB_PANIC;
+}
+
 static enum verdict attempt(struct store *store, struct group *group, int *error)
 {
 	if (group->barrier) {
@@ -148,22 +161,17 @@ static enum verdict attempt(struct store *store, struct group *group, int *error
 
 	int code = commit_transaction(store, group);
 	*error = engine_errno(code);
-	switch (code) {
-	case 0:
+	if (!code)
 		return COMMITTED;
-	case MDB_MAP_FULL:
+	if (code == MDB_MAP_FULL) {
 		/* The map grows by itself. */
 		code = store_replace_environment(store, store->map_bytes * 2);
 		*error = engine_errno(code);
 		return code ? AGAIN_LATER : AGAIN_NOW;
-	case MDB_PANIC:
-		/* Writing the meta page failed; LMDB wants the environment opened anew. Nothing older is touched by that. */
-		store_replace_environment(store, store->map_bytes);
-		*error = -EIO;
-		return AGAIN_LATER;
-	default:
-		return errno_passes(*error) ? AGAIN_LATER : GIVE_UP;
 	}
+	if (is_stuck(store))
+		store_replace_environment(store, store->map_bytes);
+	return errno_passes(*error) ? AGAIN_LATER : GIVE_UP;
 }
 
 /* --- trouble --- */

@@ -78,7 +78,10 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 		mdb_env_close(opened);
 		return code;
 	}
-	int dead;
+	/* LMDB forgets this for one of its descriptors; helpers that the daemon starts have no business with it. */
+	int data_fd, dead;
+	if (mdb_env_get_fd(opened, &data_fd) == 0)
+		fcntl(data_fd, F_SETFD, FD_CLOEXEC);
 	mdb_reader_check(opened, &dead);
 	*env = opened;
 	return 0;

@@ -14,10 +14,14 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define INO_KEY 8
 #define SEGMENT_KEY 12
 #define LINK_KEY 16
+
+#define STUCK_PAUSE_US 1000
+#define STUCK_TRIES 1000
 
 /* Error entries are copied so many at a time, so that no transaction is open while the caller looks at them. */
 #define WALK_STEP 32
@@ -38,22 +42,28 @@ static struct read_slot *slot_take(struct store *store)
 	return slot;
 }
 
+static int slot_begin(struct store *store, struct read_slot *slot)
+{
+	if (slot->txn)
+		return mdb_txn_renew(slot->txn);
+	return store->env ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &slot->txn) : EIO;
+}
+
 static int read_begin(struct store *store, struct read_slot **taken)
 {
-	struct read_slot *slot = slot_take(store);
-	int code;
-	if (slot->txn)
-		code = mdb_txn_renew(slot->txn);
-	else if (store->env)
-		code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &slot->txn);
-	else
-		code = EIO;
-	if (code) {
+	for (int tries = 0;; tries++) {
+		struct read_slot *slot = slot_take(store);
+		int code = slot_begin(store, slot);
+		if (!code) {
+			*taken = slot;
+			return 0;
+		}
 		pthread_mutex_unlock(&slot->lock);
-		return engine_errno(code);
+		/* The environment is stuck since its meta page could not be written; the committer is about to replace it. */
+		if (code != MDB_PANIC || tries == STUCK_TRIES)
+			return engine_errno(code);
+		usleep(STUCK_PAUSE_US);
 	}
-	*taken = slot;
-	return 0;
 }
 
 static void read_end(struct read_slot **slot)

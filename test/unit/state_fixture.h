@@ -26,8 +26,10 @@ static inline void state_dir_make(void)
 
 static inline const char *state_path(const char *name)
 {
-	static char path[512];
-	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+	static char paths[4][512]; /* a few may be in use at once */
+	static unsigned turn;
+	char *path = paths[turn++ % 4];
+	snprintf(path, sizeof(paths[0]), "%s/%s", state_dir, name);
 	return path;
 }
 
