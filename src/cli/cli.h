@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * dmmfs-admin: what its commands share.
+ *
+ * A command is one file that defines a struct command, listed in main.c. It reads its options with getopt_long(3), gets
+ * migrations from find.h and their figures from figures.h, prints with format.h and print.h, and returns one of the exit codes.
+ * Diagnostics go to standard error through cli_fail(): one sentence that names the thing and the remedy; with --json the
+ * same as an object to standard output.
+ */
+#ifndef DMM_CLI_CLI_H
+#define DMM_CLI_CLI_H
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum exit_code {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_UNKNOWN = 3, /* no such migration */
+	CLI_REFUSED = 4, /* something is pending, in error or busy */
+	CLI_SILENT = 5,  /* the daemon does not run or does not answer */
+};
+
+struct cli {
+	const char *confdir, *rundir;
+	bool json;
+	int status;       /* what to return when cli_option() ended the command */
+	json_t *failures; /* NULL, or an array that takes the objects of cli_fail() instead of standard output */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *summary;   /* half a line */
+	const char *help;      /* options and an explanation, whole lines */
+	int (*run)(struct cli *cli, int argc, char **argv);
+};
+
+extern const struct command command_list, command_show, command_stat, command_where, command_finish, command_errors;
+
+/* Options that every command takes; at the end of its table and of its letters. */
+enum { OPTION_JSON = 0x1000, OPTION_CONFDIR, OPTION_RUNDIR };
+/* clang-format off */
+#define CLI_OPTIONS \
+	{"json", no_argument, NULL, OPTION_JSON}, {"confdir", required_argument, NULL, OPTION_CONFDIR}, \
+	{"rundir", required_argument, NULL, OPTION_RUNDIR}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}
+/* clang-format on */
+#define CLI_LETTERS "h"
+
+/* An option that the command itself does not know. False: the command ends with cli->status. */
+bool cli_option(struct cli *cli, const struct command *command, int option);
+
+/* False, after a message, when there are fewer or more arguments than that; `max` -1: no limit. cli->status is set. */
+bool cli_arguments(struct cli *cli, const struct command *command, int count, int min, int max);
+
+/* A whole number of seconds from `min` to a year. False after a message. */
+bool cli_seconds(struct cli *cli, const char *option, const char *text, unsigned min, unsigned *seconds);
+
+/* Says why, returns `code`. `error`: its errno's name in the JSON, negative or positive. */
+int cli_fail(struct cli *cli, enum exit_code code, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Beside, "see dmmfs-admin NAME --help". Returns CLI_USAGE. */
+int cli_misused(struct cli *cli, const struct command *command, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The figures of a migration, from its daemon or from the configuration database.
+ */
+#include "cli/figures.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/memory.h"
+#include "cli/print.h"
+#include "wire/bytes.h"
+#include "wire/socket.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#define STAT_TIMEOUT_S 10
+
+/* --- asking --------------------------------------------------------------------------------------------------------------- */
+
+static int errno_of_name(const char *name)
+{
+	for (int error = 1; error < 200; error++)
+		if (strcmp(errno_name(error), name) == 0)
+			return error;
+	return EIO;
+}
+
+int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned timeout_s, json_t **reply)
+{
+	char path[PATH_MAX];
+	*reply = NULL;
+	memory_must(request);
+	int error = socket_path(cli->rundir ? cli->rundir : socket_default_rundir(), migid, path, sizeof(path));
+	if (!error)
+		error = socket_ask(path, request, clock_monotonic_ns() + timeout_s * NS_PER_S, reply);
+	json_decref(request);
+	if (error)
+		return error;
+	return member_true(*reply, "ok") ? 0 : -errno_of_name(member_text(*reply, "error"));
+}
+
+bool daemon_is_absent(int error)
+{
+	return error == -ENOENT || error == -ECONNREFUSED || error == -ENOTDIR;
+}
+
+static enum exit_code code_of(int error)
+{
+	switch (-error) {
+	case EBUSY:
+	case EINPROGRESS:
+		return CLI_REFUSED;
+	case ESHUTDOWN:
+	case EAGAIN:
+		return CLI_SILENT;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+int daemon_fail(struct cli *cli, uint32_t migid, int error, json_t *reply)
+{
+	if (reply) {
+		char *message = NULL;
+		bytes_get(reply, "message", &message);
+		int code = cli_fail(cli, code_of(error), error, "%s", message ? message : strerror(-error));
+		free(message);
+		json_decref(reply);
+		return code;
+	}
+	if (daemon_is_absent(error))
+		return cli_fail(cli, CLI_SILENT, error,
+		                "no daemon runs for migration %u: mount it again, it goes on where it was ('dmmfs-admin show %u' "
+		                "tells what)",
+		                migid, migid);
+	if (error == -ETIMEDOUT)
+		return cli_fail(cli, CLI_SILENT, error,
+		                "the daemon of migration %u does not answer: see its log, or try again later", migid);
+	return cli_fail(cli, CLI_SILENT, error, "the daemon of migration %u ended the conversation (%s): see its log", migid,
+	                errno_name(error));
+}
+
+/* --- what is kept --------------------------------------------------------------------------------------------------------- */
+
+/* What the daemon stored at its end; nothing when it was killed before it ever could. */
+static json_t *read_result(const struct migration *migration)
+{
+	json_t *result = json_loads(migration->result, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(result)) {
+		json_object_del(result, "escaped"); /* the names are the database's */
+		return result;
+	}
+	json_decref(result);
+	return memory_must(json_object());
+}
+
+static void complete_counts(json_t *figures)
+{
+	static const char *const counts[] = {
+		"dirs_found",      "dirs_migrated",  "dirs_pending",  "dirs_error",     "files_found",      "files_migrated",
+		"files_pending",   "files_error",    "bytes_found",   "bytes_migrated", "bytes_pending",    "links_pending",
+		"demand_requests", "demand_p50_us",  "demand_p99_us", "demand_bytes",   "background_bytes", "source_requests",
+		"source_bytes",    "source_retries", "state_bytes",   "state_commits",  "segsize"};
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		if (!json_is_integer(json_object_get(figures, counts[i])))
+			json_object_set_new(figures, counts[i], json_integer(0));
+}
+
+/* What only a daemon that runs can have. */
+static void clear_present(json_t *figures)
+{
+	static const char *const counts[] = {"rate_bytes_per_s", "rate_files_per_s", "demand_waiting", "uptime_s"};
+	static const char *const flags[] = {"target_full", "passthrough"};
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		json_object_set_new(figures, counts[i], json_integer(0));
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		json_object_set_new(figures, flags[i], json_false());
+	json_object_set_new(figures, "eta_s", json_null());
+	json_object_set_new(figures, "state_trouble", json_null());
+}
+
+json_t *figures_kept(const struct migration *migration)
+{
+	json_t *figures = memory_must(json_object()), *result = read_result(migration);
+	bool ended = strcmp(migration->state, "complete") == 0 || strcmp(migration->state, "failed") == 0;
+	json_object_set_new(figures, "migid", json_integer(migration->migid));
+	json_object_set_new(figures, "state", json_string(ended ? migration->state : "halted"));
+	bytes_set(figures, "source", migration->source);
+	bytes_set(figures, "target", migration->target);
+	bytes_set(figures, "mountpoint", migration->mountpoint);
+	bytes_set(figures, "statedir", migration->statedir);
+	json_object_update_missing(figures, result);
+	json_object_set_new(figures, "estimate", json_boolean(!ended && !json_is_false(json_object_get(result, "estimate"))));
+	complete_counts(figures);
+	clear_present(figures);
+	json_decref(result);
+	return figures;
+}
+
+json_t *figures_get(const struct cli *cli, const struct migration *migration)
+{
+	json_t *reply = NULL, *figures = NULL;
+	int error = daemon_ask(cli, migration->migid, json_pack("{s:s}", "op", "stat"), STAT_TIMEOUT_S, &reply);
+	if (error == 0 && json_is_object(json_object_get(reply, "stat"))) {
+		figures = json_incref(json_object_get(reply, "stat"));
+		json_object_set_new(figures, "daemon", json_string("running"));
+	} else {
+		figures = figures_kept(migration);
+		json_object_set_new(figures, "daemon", json_string(daemon_is_absent(error) && !reply ? "none" : "silent"));
+		if (!daemon_is_absent(error) && *migration->state)
+			json_object_set_new(figures, "state", json_string(migration->state));
+	}
+	json_decref(reply);
+	return figures;
+}

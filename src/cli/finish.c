@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * dmmfs-admin finish: ends a migration of which everything has come over.
+ *
+ * The daemon's yes means that the mount is gone; then it still takes its state away and notes the end in the database. This
+ * command returns when that is done, so that what comes after it in a script finds a plain tree.
+ */
+#include "base/clock.h"
+#include "cli/figures.h"
+#include "cli/format.h"
+#include "cli/memory.h"
+#include "cli/print.h"
+#include "wire/bytes.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_TIMEOUT_S 600 /* beside the time to wait: checking that all is there may take */
+#define AFTER_TIMEOUT_S 120
+#define LOOK_US 50000
+
+struct finish {
+	bool lazy;
+	unsigned wait_s;
+};
+
+static void print_holders(const json_t *reply)
+{
+	static const char *const heads[] = {"PID", "COMMAND", "OPEN FILE"};
+	const json_t *holders = json_object_get(reply, "holders");
+	if (json_array_size(holders) == 0)
+		return;
+	struct table *table = table_new(3, heads, "rll");
+	for (size_t i = 0; i < json_array_size(holders); i++) {
+		const json_t *holder = json_array_get(holders, i);
+		char pid[16], *command = member_name(holder, "command"), *path = member_name(holder, "path");
+		snprintf(pid, sizeof(pid), "%u", (unsigned)member_count(holder, "pid"));
+		table_row(table);
+		table_set(table, 0, pid);
+		table_set(table, 1, command);
+		table_set(table, 2, path);
+		free(command);
+		free(path);
+	}
+	table_print(table, stderr);
+	table_free(table);
+}
+
+/* The state of the migration in the database. Newly allocated; NULL after a message. */
+static char *read_state(struct cli *cli, uint32_t migid)
+{
+	struct migrations migrations;
+	char digits[16], *state = NULL;
+	if (migrations_load(cli, &migrations))
+		return NULL;
+	snprintf(digits, sizeof(digits), "%u", migid);
+	const struct migration *migration = migrations_meant(cli, &migrations, digits);
+	if (migration)
+		state = memory_must(strdup(migration->state));
+	migrations_free(&migrations);
+	return state;
+}
+
+/* Until the daemon has noted the end. */
+static int wait_for_end(struct cli *cli, uint32_t migid)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + AFTER_TIMEOUT_S * NS_PER_S;
+	for (;;) {
+		char *state = read_state(cli, migid);
+		if (!state)
+			return CLI_FAILED;
+		bool complete = strcmp(state, "complete") == 0, failed = strcmp(state, "failed") == 0;
+		free(state);
+		if (complete)
+			return CLI_OK;
+		if (failed)
+			return cli_fail(cli, CLI_FAILED, EIO, "migration %u has failed while it ended: see its log", migid);
+		if (clock_monotonic_ns() >= deadline_ns)
+			return cli_fail(cli, CLI_SILENT, ETIMEDOUT,
+			                "the mount of migration %u is gone, but its daemon does not come to an end: see its log",
+			                migid);
+		usleep(LOOK_US);
+	}
+}
+
+static void print_success(const struct cli *cli, const struct migration *migration, const struct finish *finish)
+{
+	char *target = format_name(migration->target);
+	const char *state = finish->lazy ? "detached" : "complete";
+	if (cli->json) {
+		json_t *object =
+			memory_must(json_pack("{s:b, s:I, s:s}", "ok", 1, "migid", (json_int_t)migration->migid, "state", state));
+		bytes_set(object, "target", migration->target);
+		print_json(object);
+		json_decref(object);
+	} else if (finish->lazy) {
+		printf("Migration %u is detached from its mount point; what is open goes on, the rest happens when it is "
+		       "closed.\n",
+		       migration->migid);
+	} else {
+		printf("Migration %u is complete: %s is a plain tree.\n", migration->migid, target);
+	}
+	free(target);
+}
+
+/* The holders go with the object that cli_fail() would print, so this prints its own. */
+static int fail_busy(const struct cli *cli, json_t *reply)
+{
+	char *message = member_name(reply, "message");
+	fprintf(stderr, "dmmfs-admin: %s\n", message);
+	if (cli->json) {
+		json_object_set_new(reply, "exit", json_integer(CLI_REFUSED));
+		print_json(reply);
+	} else {
+		print_holders(reply);
+	}
+	free(message);
+	json_decref(reply);
+	return CLI_REFUSED;
+}
+
+static int finish_migration(struct cli *cli, const struct migration *migration, const struct finish *finish)
+{
+	json_t *reply;
+	if (strcmp(migration->state, "complete") == 0) {
+		print_success(cli, migration, &(struct finish){.lazy = false});
+		return CLI_OK;
+	}
+	json_t *request =
+		json_pack("{s:s, s:b, s:I}", "op", "finish", "lazy", finish->lazy, "wait_s", (json_int_t)finish->wait_s);
+	int error = daemon_ask(cli, migration->migid, request, finish->wait_s + ANSWER_TIMEOUT_S, &reply);
+	if (error == -EBUSY && reply)
+		return fail_busy(cli, reply);
+	if (error)
+		return daemon_fail(cli, migration->migid, error, reply);
+	json_decref(reply);
+	int code = finish->lazy ? CLI_OK : wait_for_end(cli, migration->migid);
+	if (code == CLI_OK)
+		print_success(cli, migration, finish);
+	return code;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"lazy", no_argument, NULL, 'l'}, {"wait", required_argument, NULL, 'w'}, CLI_OPTIONS};
+	struct finish finish = {0};
+	struct migrations migrations;
+	int option;
+	while ((option = getopt_long(argc, argv, CLI_LETTERS, options, NULL)) != -1) {
+		if (option == 'l')
+			finish.lazy = true;
+		else if (option == 'w' ? !cli_seconds(cli, "--wait", optarg, 0, &finish.wait_s)
+		                       : !cli_option(cli, &command_finish, option))
+			return cli->status;
+	}
+	if (!cli_arguments(cli, &command_finish, argc - optind, 1, 1))
+		return cli->status;
+	int code = migrations_load(cli, &migrations);
+	if (code)
+		return code;
+	const struct migration *migration = migrations_meant(cli, &migrations, argv[optind]);
+	code = migration ? finish_migration(cli, migration, &finish) : cli->status;
+	migrations_free(&migrations);
+	return code;
+}
+
+const struct command command_finish = {
+	"finish",
+	"[--lazy] [--wait SECONDS] MIGID",
+	"end it: unmount, take all traces away",
+	"Ends a migration when everything has come over: unmounts, removes its state, leaves a plain tree. Refuses with\n"
+	"exit status 4 while something is pending or in error, or while files are open on the mount; says who has them open.\n\n"
+	"  --lazy          detach at once, whatever is open; what is open goes on working\n"
+	"  --wait SECONDS  wait so long for open files to be closed\n",
+	run,
+};

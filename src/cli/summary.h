@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Figures (the object of `stat`) in words: what list, show and stat have in common. `buf` has FORMAT_BYTES.
+ */
+#ifndef DMM_CLI_SUMMARY_H
+#define DMM_CLI_SUMMARY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of the bytes found so far, or of the objects where there are no bytes. */
+unsigned summary_percent(const json_t *figures);
+
+/* "about 2 h 10 min"; "at least 2 h 10 min, still looking"; "unknown"; "none"; "-" when nothing runs. */
+const char *summary_remaining(const json_t *figures, char *buf);
+
+/* "1,234 requests, 3 waiting, p50 1.2 ms, p99 33 ms". */
+const char *summary_demand(const json_t *figures, char *buf, size_t buf_size);
+
+/* Objects whose migration failed. */
+uint64_t summary_errors(const json_t *figures);
+
+/* Everything has come over: complete, or it only has to be finished. */
+bool summary_all_here(const json_t *figures);
+
+/* One line: a picture for a terminal of that width, without a newline; a record for a pipe. Newly allocated. */
+char *summary_bar(const json_t *figures, size_t width);
+char *summary_line(const json_t *figures);
+
+#endif
