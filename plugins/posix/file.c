@@ -16,7 +16,12 @@
 /* One system call's worth: between two of them a request can be cancelled. */
 #define READ_STEP (8u << 20)
 
-static int open_flags(const struct dmm_instance *instance, const struct handle_parts *parts)
+bool posix_is_openable(const struct handle_parts *parts)
+{
+	return parts->type == DT_REG || parts->type == DT_DIR;
+}
+
+int posix_open_flags(const struct dmm_instance *instance, const struct handle_parts *parts)
 {
 	/* The clone has no access times to move. */
 	int flags = O_RDONLY | (instance->cloned ? 0 : O_NOATIME);
@@ -84,9 +89,9 @@ int64_t posix_open_file(struct dmm_conn *conn, struct dmm_request *request)
 	ret = handle_parse(request->handle, &parts);
 	if (ret < 0)
 		return ret;
-	if (parts.type != DT_REG && parts.type != DT_DIR)
+	if (!posix_is_openable(&parts))
 		return parts.type == DT_LNK ? -ELOOP : -ENXIO;
-	fd = handle_open(conn->instance, &parts, request->handle, open_flags(conn->instance, &parts));
+	fd = handle_open(conn->instance, &parts, request->handle, posix_open_flags(conn->instance, &parts));
 	if (fd < 0)
 		return fd;
 	if (parts.form == 'P' && parts.type == DT_REG)

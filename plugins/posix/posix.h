@@ -108,6 +108,8 @@ int64_t posix_attr(struct dmm_conn *conn, struct dmm_request *request);
 int64_t posix_list(struct dmm_file *dir, struct dmm_request *request);
 
 /* file.c */
+bool posix_is_openable(const struct handle_parts *parts);
+int posix_open_flags(const struct dmm_instance *instance, const struct handle_parts *parts);
 int64_t posix_open_file(struct dmm_conn *conn, struct dmm_request *request);
 void posix_close_file(struct dmm_file *file);
 int64_t posix_read(struct dmm_file *file, struct dmm_request *request);

@@ -3,8 +3,9 @@
  * Extended attributes: user.*, trusted.*, security.* and the two POSIX ACLs. Other names of system.* are views of what the
  * attributes say already (NFSv4 ACLs of a kernel NFS mount, for example).
  *
- * Most objects have none: then one flistxattr(2) is all. Of an object that is not open a descriptor without access rights
- * (O_PATH) will do, reached through /proc, so that links, FIFOs and devices are not opened; flistxattr(2) does not take such.
+ * Most objects have none: then one flistxattr(2) is all. A file or directory that is not open is opened for that. Links, FIFOs
+ * and devices are not, nor what may not be read: there a descriptor without access rights (O_PATH) has to do, which only a path
+ * through /proc can use. That is slower: 5.8 against 3.5 us.
  */
 #include "posix.h"
 
@@ -102,24 +103,35 @@ static int64_t report_object(const struct object *object, struct dmm_request *re
 	return errno == ERANGE ? report_long_list(object, request) : -errno;
 }
 
+static int open_object(const struct dmm_instance *instance, struct dmm_bytes handle, struct object *object)
+{
+	struct handle_parts parts;
+	int fd = handle_parse(handle, &parts);
+
+	if (fd < 0)
+		return fd;
+	fd = posix_is_openable(&parts) ? handle_open(instance, &parts, handle, posix_open_flags(instance, &parts)) : -EACCES;
+	if (fd == -EACCES || fd == -EPERM) {
+		fd = handle_open(instance, &parts, handle, O_PATH);
+		object->by_path = true;
+		snprintf(object->path, sizeof(object->path), "/proc/self/fd/%d", fd);
+	}
+	object->fd = fd;
+	return fd;
+}
+
 int64_t posix_xattrs(struct dmm_conn *conn, struct dmm_request *request)
 {
 	struct object object = {.fd = -1};
-	struct handle_parts parts;
 	int64_t ret;
 
 	if (request->file) {
 		object.fd = request->file->fd;
 		return report_object(&object, request);
 	}
-	ret = handle_parse(request->handle, &parts);
+	ret = open_object(conn->instance, request->handle, &object);
 	if (ret < 0)
 		return ret;
-	object.fd = handle_open(conn->instance, &parts, request->handle, O_PATH);
-	if (object.fd < 0)
-		return object.fd;
-	object.by_path = true;
-	snprintf(object.path, sizeof(object.path), "/proc/self/fd/%d", object.fd);
 	ret = report_object(&object, request);
 	close(object.fd);
 	return ret;

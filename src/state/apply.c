@@ -301,6 +301,21 @@ static int link_put(struct apply *apply, const struct change *change)
 	return code;
 }
 
+static int link_seen(struct apply *apply, const struct change *change)
+{
+	uint8_t key[LINK_KEY], bytes[LINK_RECORD_ROOM];
+	struct link_record record;
+	MDB_val value;
+	link_key(key, change->a, change->b);
+	int code = get(apply, DB_LINKS, key, sizeof(key), &value);
+	if (code)
+		return code == MDB_NOTFOUND ? 0 : code;
+	if (link_record_decode(change->a, change->b, value.mv_data, value.mv_size, &record))
+		return MDB_CORRUPTED;
+	record.seen = change->c < UINT32_MAX - record.seen ? record.seen + (uint32_t)change->c : UINT32_MAX;
+	return put(apply, DB_LINKS, key, sizeof(key), bytes, link_record_encode(&record, bytes));
+}
+
 static int link_delete(struct apply *apply, const struct change *change)
 {
 	uint8_t key[LINK_KEY];
@@ -335,6 +350,8 @@ static int apply_change(struct apply *apply, const struct change *change)
 		return segments_clear(apply, change);
 	case CHANGE_LINK_PUT:
 		return link_put(apply, change);
+	case CHANGE_LINK_SEEN:
+		return link_seen(apply, change);
 	case CHANGE_LINK_DELETE:
 		return link_delete(apply, change);
 	case CHANGE_ERROR_PUT:

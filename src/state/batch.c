@@ -120,6 +120,12 @@ void batch_link_put(struct batch *batch, const struct link_record *record)
 	change_end(batch, change, link_record_encode(record, change->value));
 }
 
+void batch_link_seen(struct batch *batch, uint64_t fsid, uint64_t fileid, uint32_t names)
+{
+	if (names > 0)
+		change_plain(batch, CHANGE_LINK_SEEN, fsid, fileid, names);
+}
+
 void batch_link_delete(struct batch *batch, uint64_t fsid, uint64_t fileid)
 {
 	change_plain(batch, CHANGE_LINK_DELETE, fsid, fileid, 0);

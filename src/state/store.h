@@ -100,7 +100,8 @@ void batch_file_delete(struct batch *batch, uint64_t ino); /* with its segments 
 void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* resident */
 void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* absent again */
 void batch_link_put(struct batch *batch, const struct link_record *record);
-/* One more name was given; applied to the record as it is at the commit, so that directories may count in any order. */
+/* So many more names were given; added to the record as it is at the commit, so that directories may count in any order. Without
+ * a record no effect. */
 void batch_link_seen(struct batch *batch, uint64_t fsid, uint64_t fileid, uint32_t names);
 void batch_link_delete(struct batch *batch, uint64_t fsid, uint64_t fileid);
 void batch_error_put(struct batch *batch, const struct error_record *record);

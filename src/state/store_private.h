@@ -61,6 +61,7 @@ enum change_kind {
 	CHANGE_SEGMENTS_MARK,   /* a: ino, b: first, c: count */
 	CHANGE_SEGMENTS_CLEAR,  /* a: ino, b: first, c: count */
 	CHANGE_LINK_PUT,        /* a: fsid, b: fileid, c: ino */
+	CHANGE_LINK_SEEN,       /* a: fsid, b: fileid, c: names */
 	CHANGE_LINK_DELETE,     /* a: fsid, b: fileid */
 	CHANGE_ERROR_PUT,       /* a: id */
 	CHANGE_ERROR_DELETE,    /* a: id */

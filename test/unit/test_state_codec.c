@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Records to bytes and back; and the disk is hostile: truncated, lengthened, changed and random bytes are refused with -EBADMSG,
- * and no byte outside is read (each input lies in an allocation of its exact size: the address sanitizer watches).
+ * and no byte outside is read (each input lies in an allocation of its exact size: the address sanitizer watches). test/fuzz/record.c
+ * has more of that.
  */
 #include "state/codec.h"
 #include "state_fixture.h"
@@ -27,92 +28,49 @@ static void seed_random(void)
 	fflush(stdout);
 }
 
-/* Decodes as each kind. What is accepted is encoded again and must be the same bytes: a decoder knows one form only. */
 static int decode_dir(const uint8_t *value, size_t len)
 {
 	struct dir_record *record = NULL;
 	int error = dir_record_decode(1, value, len, &record);
-	if (error) {
-		ck_assert_ptr_null(record);
-		return error;
-	}
-	uint8_t *again = malloc(dir_record_room(record));
-	ck_assert_uint_eq(dir_record_encode(record, again), len);
-	ck_assert_int_eq(memcmp(again, value, len), 0);
-	free(again);
+	ck_assert((error == 0) == (record != NULL)); /* written on success only */
 	dir_record_free(record);
-	return 0;
+	return error;
 }
 
 static int decode_file(const uint8_t *value, size_t len)
 {
 	struct file_record *record = NULL;
 	int error = file_record_decode(1, value, len, &record);
-	if (error) {
-		ck_assert_ptr_null(record);
-		return error;
-	}
-	uint8_t *again = malloc(file_record_room(record));
-	ck_assert_uint_eq(file_record_encode(record, again), len);
-	ck_assert_int_eq(memcmp(again, value, len), 0);
-	ck_assert(file_record_same_object(value, len, again, len));
-	free(again);
+	ck_assert((error == 0) == (record != NULL));
 	file_record_free(record);
-	return 0;
+	return error;
 }
 
 static int decode_link(const uint8_t *value, size_t len)
 {
 	struct link_record record;
-	uint8_t again[LINK_RECORD_ROOM];
-	int error = link_record_decode(1, 2, value, len, &record);
-	if (error)
-		return error;
-	ck_assert_uint_eq(link_record_encode(&record, again), len);
-	ck_assert_int_eq(memcmp(again, value, len), 0);
-	return 0;
+	return link_record_decode(1, 2, value, len, &record);
 }
 
 static int decode_error(const uint8_t *value, size_t len)
 {
 	struct error_record *record = NULL;
 	int error = error_record_decode(1, value, len, &record);
-	if (error) {
-		ck_assert_ptr_null(record);
-		return error;
-	}
-	uint8_t *again = malloc(error_record_room(record));
-	ck_assert_uint_eq(error_record_encode(record, again), len);
-	ck_assert_int_eq(memcmp(again, value, len), 0);
-	free(again);
+	ck_assert((error == 0) == (record != NULL));
 	error_record_free(record);
-	return 0;
+	return error;
 }
 
 static int decode_totals(const uint8_t *value, size_t len)
 {
 	struct totals totals;
-	uint8_t again[TOTALS_ROOM];
-	int error = totals_decode(value, len, &totals);
-	if (error)
-		return error;
-	ck_assert_uint_eq(totals_encode(&totals, again), len);
-	ck_assert_int_eq(memcmp(again, value, len), 0);
-	return 0;
+	return totals_decode(value, len, &totals);
 }
 
 static int decode_segments(const uint8_t *value, size_t len)
 {
-	uint8_t bitmap[SEGMENT_CHUNK_BYTES], again[1 + SEGMENT_CHUNK_BYTES], bitmap_again[SEGMENT_CHUNK_BYTES];
-	int error = segments_decode(value, len, bitmap);
-	if (error)
-		return error;
-	size_t n = segments_encode(bitmap, again);
-	if (n == 0)
-		return 0;
-	ck_assert_int_eq(segments_decode(again, n, bitmap_again), 0);
-	ck_assert_int_eq(memcmp(bitmap, bitmap_again, sizeof(bitmap)), 0);
-	return 0;
+	uint8_t bitmap[SEGMENT_CHUNK_BYTES];
+	return segments_decode(value, len, bitmap);
 }
 
 static int (*const decoders[])(const uint8_t *value, size_t len) = {

@@ -111,6 +111,35 @@ START_TEST(test_links)
 }
 END_TEST
 
+START_TEST(test_names_of_links)
+{
+	struct link_record link = link_of(1, 10), read;
+	struct batch *batch = batch_new();
+	link.seen = 0;
+	batch_link_seen(batch, 99, 1, 5); /* no record: nobody to count for */
+	batch_link_put(batch, &link);
+	batch_link_seen(batch, 99, 1, 1);
+	batch_link_seen(batch, 99, 1, 0);
+	state_commit(batch);
+	ck_assert_int_eq(store_link_get(store, 99, 1, &read), 1);
+	ck_assert_uint_eq(read.seen, 1);
+	for (int i = 0; i < 10; i++) {
+		batch = batch_new();
+		batch_link_seen(batch, 99, 1, 2);
+		store_submit(store, batch, 0, NULL, NULL);
+	}
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(store_link_of_ino(store, 10, &read), 1);
+	ck_assert_uint_eq(read.seen, 21);
+	ck_assert_uint_eq(read.nlink, 4);
+	batch = batch_new();
+	batch_link_seen(batch, 99, 1, UINT32_MAX);
+	state_commit(batch);
+	ck_assert_int_eq(store_link_get(store, 99, 1, &read), 1);
+	ck_assert_uint_eq(read.seen, UINT32_MAX);
+}
+END_TEST
+
 /* --- segments --- */
 
 static unsigned resident(uint64_t ino, uint64_t n)
@@ -602,6 +631,7 @@ int main(void)
 	tcase_add_test(tests, test_dirs);
 	tcase_add_test(tests, test_lists_ascend);
 	tcase_add_test(tests, test_links);
+	tcase_add_test(tests, test_names_of_links);
 	tcase_add_test(tests, test_segments);
 	tcase_add_test(tests, test_segments_of_neighbours);
 	tcase_add_test(tests, test_segments_random_against_a_plain_bitmap);
