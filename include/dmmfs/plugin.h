@@ -16,7 +16,9 @@
  *
  * The host owns retry, back-off, rate limits, counters and tracing. A plugin does one attempt and reports the errno.
  *
- * Errors: every function returns 0 or more for success and a negative errno for failure.
+ * Errors: every function returns 0 or more for success and a negative errno for failure. EINTR, EAGAIN, ETIMEDOUT, ECONNREFUSED,
+ *   EHOSTUNREACH, ENETUNREACH, EREMOTEIO and, once, ESTALE are tried again. ECONNRESET, ECONNABORTED, EPIPE, ENOTCONN and
+ *   ESHUTDOWN as well, and say that the connection is of no more use: the host opens another one and its files on it anew.
  * Ownership: what a request points to belongs to the host and stays valid until complete() is called. What a plugin hands to a
  *   sink (entry, xattr, extent) belongs to the plugin and is valid during that call alone.
  * Trust: the host checks all that a plugin reports (names, sizes, lengths), since a plugin repeats what a server said.
@@ -104,7 +106,8 @@ enum dmm_request_kind {
 	                     that can be had */
 	DMM_REQ_CLOSE,    /* file */
 	DMM_REQ_LIST,     /* file (a directory) -> entry() for the next entries; result: how many, 0 at the end. One LIST at a
-	                     time for each open directory. A plugin gives as many as one round trip brings (about 1000). */
+	                     time for each open directory. A plugin gives as many as one round trip brings (about 1000). When it
+	                     fails before the first entry() the same may be asked again. */
 	DMM_REQ_READ,     /* file, off, len, buf -> result: bytes read, less than len only at the end of the file */
 	DMM_REQ_READLINK, /* handle, buf, len -> result: length of the link text, not NUL-terminated */
 	DMM_REQ_XATTRS,   /* file if not NULL, else handle -> xattr() for each extended attribute; ACLs come in the forms of Linux:
@@ -204,7 +207,8 @@ struct dmm_plugin {
 
 	void (*submit)(struct dmm_conn *conn, struct dmm_request *request);
 
-	/* Optional: wake a request whose `cancelled` the host has just set. It still completes in the ordinary way. */
+	/* Optional: wake a request whose `cancelled` the host has just set. It still completes in the ordinary way. From any thread,
+	 * must not block; the request may be complete already, or not yet submitted. */
 	void (*cancel)(struct dmm_conn *conn, struct dmm_request *request);
 
 	/* Optional, with DMM_CAP_FD: the descriptor behind a regular file, for copy_file_range(2) and lseek(2) with SEEK_DATA by

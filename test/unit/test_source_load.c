@@ -239,58 +239,82 @@ static void build(const char *name, const char *text)
 	ck_assert_ptr_nonnull(file);
 	fputs(text, file);
 	ck_assert_int_eq(fclose(file), 0);
-	snprintf(command, sizeof(command), "cc -std=c11 -Wall -Wextra -Werror -shared -fPIC -I'%s/include' -o %s/%s.so %s",
+	snprintf(command, sizeof(command), "cc -Wall -Wextra -Werror -shared -fPIC -I'%s/include' -o %s/%s.so %s",
 		 getenv("DMMFS_SOURCEDIR"), work, name, path);
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 
-/* A source that is one empty directory. */
-static const char tiny[] =
-	"#include <dmmfs/plugin.h>\n"
-	"static char object;\n"
-	"static int tiny_open(const struct dmm_config *config, struct dmm_instance **instance)\n"
-	"{ (void)config; *instance = (struct dmm_instance *)&object; return 0; }\n"
-	"static void tiny_close(struct dmm_instance *instance) { (void)instance; }\n"
-	"static int tiny_connect(struct dmm_instance *instance, struct dmm_conn **conn)\n"
-	"{ *conn = (struct dmm_conn *)instance; return 0; }\n"
-	"static void tiny_disconnect(struct dmm_conn *conn) { (void)conn; }\n"
-	"static void tiny_submit(struct dmm_conn *conn, struct dmm_request *request)\n"
-	"{\n"
-	"	struct dmm_entry root = {.handle = {\"/\", 1}, .attr = {.mode = 0040755}};\n"
-	"	(void)conn;\n"
-	"	request->file = (struct dmm_file *)&object;\n"
-	"	request->result = request->kind == DMM_REQ_ROOT ? request->entry(request, &root) : 0;\n"
-	"	request->complete(request);\n"
-	"}\n"
-	"static const char *const schemes[] = {\"tiny\", 0};\n"
-	"static const struct dmm_plugin tiny = {\n"
-	"	.abi = DMM_PLUGIN_ABI, .struct_size = sizeof(struct dmm_plugin), .name = \"outside\", .schemes = schemes,\n"
-	"	.threads = DMM_THREADS_PARALLEL, .open = tiny_open, .close = tiny_close, .connect = tiny_connect,\n"
-	"	.disconnect = tiny_disconnect, .submit = tiny_submit,\n"
-	"};\n"
-	"DMMFS_PLUGIN(tiny)\n";
+static char example[8192];
 
-static int see_root(void *context, const struct dmm_entry *entry)
+/* The plugin that dmmfs-plugin(3) shows, so that what people begin with is known to work. */
+static void read_example(void)
 {
-	ck_assert_uint_eq(entry->attr.mode, S_IFDIR | 0755);
-	++*(int *)context;
+	char path[4096], line[512];
+	bool inside = false;
+
+	snprintf(path, sizeof(path), "%s/docs/man/dmmfs-plugin.3", getenv("DMMFS_SOURCEDIR"));
+	FILE *page = fopen(path, "r");
+	ck_assert_msg(page != NULL, "%s", path);
+	example[0] = '\0';
+	while (fgets(line, sizeof(line), page)) {
+		if (strncmp(line, ".\\\" example", 11) == 0) {
+			inside = !inside;
+			continue;
+		}
+		if (!inside)
+			continue;
+		for (char *escape = line; (escape = strstr(escape, "\\e")); escape++)
+			memmove(escape + 1, escape + 2, strlen(escape + 2) + 1);
+		ck_assert_uint_lt(strlen(example) + strlen(line), sizeof(example));
+		strcat(example, line);
+	}
+	fclose(page);
+	ck_assert_str_ne(example, "");
+}
+
+/* Keeps the handle of the last entry. */
+struct kept {
+	int count;
+	char name[16], handle[16];
+	size_t handle_len;
+};
+
+static int keep(void *context, const struct dmm_entry *entry)
+{
+	struct kept *kept = context;
+	ck_assert_int_eq(entry->error, 0);
+	kept->count++;
+	strcpy(kept->name, entry->name);
+	kept->handle_len = entry->handle.len;
+	memcpy(kept->handle, entry->handle.data, entry->handle.len);
 	return 0;
 }
 
 START_TEST(test_outside_the_tree)
 {
-	struct source_options options = {.source = "tiny://", .plugin_dir = work, .tries = 1};
-	struct source_file *dir = NULL;
-	int roots = 0;
+	struct source_options options = {.source = "hello://", .plugin_dir = work, .tries = 1};
+	struct source_file *file = NULL;
+	struct kept kept = {0};
+	char text[32] = "";
 
-	build("outside", tiny);
+	build("hello", example);
 	struct source *source = sim_open_with(&options);
-	ck_assert_str_eq(source_plugin_name(source), "outside");
-	ck_assert_int_eq(source_root(source, see_root, &roots), 0);
-	ck_assert_int_eq(roots, 1);
-	ck_assert_int_eq(source_file_open(source, sim_handle(), &dir), 0);
-	ck_assert_int_eq(source_list(dir, NULL, NULL), 0);
-	source_file_close(dir);
+	ck_assert_str_eq(source_plugin_name(source), "hello");
+	ck_assert_int_eq(source_root(source, keep, &kept), 0);
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){kept.handle, kept.handle_len}, &file), 0);
+	ck_assert_int_eq(source_list(file, keep, &kept), 1);
+	ck_assert_int_eq(source_list(file, keep, &kept), 0);
+	source_file_close(file);
+	ck_assert_int_eq(kept.count, 2);
+	ck_assert_str_eq(kept.name, "greeting");
+	ck_assert_int_eq(source_attr(source, (struct dmm_bytes){kept.handle, kept.handle_len}, keep, &kept), 0);
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){kept.handle, kept.handle_len}, &file), 0);
+	ck_assert_int_eq(source_read(file, text, 0, sizeof(text)), 13);
+	ck_assert_str_eq(text, "Hello, world\n");
+	ck_assert_int_eq(source_read(file, text, 7, 5), 5);
+	ck_assert_int_eq(source_read(file, text, 100, 5), 0);
+	ck_assert_int_eq(source_xattrs(source, sim_handle(), file, NULL, NULL), 0);
+	source_file_close(file);
 	source_close(source);
 }
 END_TEST
@@ -311,9 +335,9 @@ START_TEST(test_not_a_plugin)
 
 	/* None of these is in the way of one that serves the scheme, and if none does, the reason is told. */
 	options.protocol = NULL;
-	options.source = "tiny://";
+	options.source = "hello://";
 	expect_refusal(&options, -ENOENT, "Passed over");
-	build("outside", tiny);
+	build("hello", example);
 	ck_assert_msg(try_open(&options) == 0, "%s", error);
 	snprintf(path, sizeof(path), "%s/dir.so", work);
 	ck_assert_int_eq(mkdir(path, 0755), 0);
@@ -325,11 +349,11 @@ END_TEST
 /* Whoever can write the file, or put another in its place, would have root's rights. */
 START_TEST(test_who_can_write)
 {
-	struct source_options options = {.source = "x", .protocol = "outside", .plugin_dir = work, .tries = 1};
+	struct source_options options = {.source = "x", .protocol = "hello", .plugin_dir = work, .tries = 1};
 	char file[128], below[128];
 
-	build("outside", tiny);
-	snprintf(file, sizeof(file), "%s/outside.so", work);
+	build("hello", example);
+	snprintf(file, sizeof(file), "%s/hello.so", work);
 	snprintf(below, sizeof(below), "%s/below", work);
 	ck_assert_int_eq(chmod(work, 0755), 0);
 	ck_assert_msg(try_open(&options) == 0, "%s", error);
@@ -343,7 +367,7 @@ START_TEST(test_who_can_write)
 
 	/* Further up: sticky, as /tmp is, will do. */
 	ck_assert_int_eq(mkdir(below, 0755), 0);
-	build("below/outside", tiny);
+	build("below/hello", example);
 	options.plugin_dir = below;
 	ck_assert_msg(try_open(&options) == 0, "%s", error);
 	ck_assert_int_eq(chmod(work, 0777), 0);
@@ -354,7 +378,7 @@ START_TEST(test_who_can_write)
 	/* What counts is the file that is loaded, not the link that leads to it. */
 	snprintf(below, sizeof(below), "%s/link", work);
 	ck_assert_int_eq(mkdir(below, 0755), 0);
-	snprintf(below, sizeof(below), "%s/link/outside.so", work);
+	snprintf(below, sizeof(below), "%s/link/hello.so", work);
 	ck_assert_int_eq(symlink(file, below), 0);
 	snprintf(below, sizeof(below), "%s/link", work);
 	expect_refusal(&options, -EPERM, work);
@@ -363,13 +387,13 @@ END_TEST
 
 START_TEST(test_who_owns)
 {
-	struct source_options options = {.source = "x", .protocol = "outside", .plugin_dir = work, .tries = 1};
+	struct source_options options = {.source = "x", .protocol = "hello", .plugin_dir = work, .tries = 1};
 	char file[128];
 
 	if (geteuid() != 0)
 		return; /* only root can give a file away */
-	build("outside", tiny);
-	snprintf(file, sizeof(file), "%s/outside.so", work);
+	build("hello", example);
+	snprintf(file, sizeof(file), "%s/hello.so", work);
 	ck_assert_int_eq(chown(file, 65534, 0), 0);
 	expect_refusal(&options, -EPERM, "chown root:root");
 	ck_assert_int_eq(chown(file, 0, 65534), 0);
@@ -397,6 +421,7 @@ int main(void)
 	tcase = tcase_create("files");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, make_work, remove_work);
+	tcase_add_checked_fixture(tcase, read_example, NULL);
 	tcase_add_test(tcase, test_outside_the_tree);
 	tcase_add_test(tcase, test_not_a_plugin);
 	tcase_add_test(tcase, test_who_can_write);
