@@ -82,6 +82,20 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 	return result;
 }
 
+static int answer_whole(struct object *file, struct waiter *waiter, bool *quiet)
+{
+	LOCKED(&file->lock);
+	*quiet = file->finished || file->dropped;
+	if (*quiet || file->is_dir)
+		return MONITOR_GO;
+	if (failed_just_now(file))
+		return file->error == -ENODATA ? -EIO : file->error;
+	int result = park(file, waiter);
+	if (result == MONITOR_PARKED)
+		fetch_request(file, 0, file->file.limit, LANE_DEMAND);
+	return result;
+}
+
 static void closed(struct object *file)
 {
 	pthread_mutex_lock(&file->lock);
@@ -138,6 +152,8 @@ static int answer(struct object *object, const struct event *event, struct waite
 			store_hurry(object->migrate->store);
 		return result;
 	}
+	case EVENT_WHOLE:
+		return answer_whole(object, waiter, quiet);
 	case EVENT_CLOSE:
 		closed(object);
 		return MONITOR_GO;

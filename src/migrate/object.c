@@ -290,7 +290,8 @@ bool object_ready(const struct object *object, const struct event *event)
 	case EVENT_OPEN:
 		return object->absent == 0;
 	case EVENT_OPEN_WRITE:
-		return false;
+	case EVENT_WHOLE:
+		return false; /* until it is finished, above */
 	case EVENT_READ:
 		return span_resident(object, event->off, event->len);
 	case EVENT_WRITE:

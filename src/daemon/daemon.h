@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The daemon of one migration: everything wired together.
+ *
+ *   open    what there is of it: configuration, target, state, source (open.c)
+ *   serve   migrate, mount, admin socket, until the mount is gone (serve.c)
+ *   end     finished: take what is ours away; otherwise: halted, to go on another day (serve.c, finish.c)
+ */
+#ifndef DMM_DAEMON_DAEMON_H
+#define DMM_DAEMON_DAEMON_H
+
+#include "admin/admin.h"
+#include "daemon/options.h"
+#include "fs/fs.h"
+#include "state/config.h"
+
+#include <pthread.h>
+
+enum ending { ENDING_HALT, ENDING_FINISH };
+
+struct daemon {
+	struct options *options;
+	char *statedir;           /* resolved */
+	uint32_t migid;
+	bool fresh;               /* this migration was not there before */
+	struct config *config;
+	struct target target;
+	struct store *store;
+	struct source *source;
+	struct migrate *migrate;
+	struct monitor monitor;
+	struct fs *fs;
+	struct admin *admin;
+	struct migration_port port;
+
+	pthread_mutex_t lock;     /* below */
+	pthread_cond_t changed;
+	bool finishing;           /* one finish at a time */
+	enum ending ending;
+	bool ended;               /* all that finish asks for is done */
+	int end_result;
+};
+
+int daemon_open(struct daemon *daemon, char *error, size_t error_size);
+/* Returns when the mount is gone and everything is closed. `ready` is called once when the mount serves. */
+int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size);
+void daemon_close(struct daemon *daemon);
+
+/* Completes a finish that was cut off: removes what is ours. Nothing is mounted. */
+int daemon_clean_up(struct daemon *daemon);
+
+/* finish.c */
+int daemon_finish(void *context, const struct finish_request *request, struct finish_result *result);
+void daemon_autofinish(void *context);
+
+/* port.c: answers to admin/. */
+void daemon_port(struct daemon *daemon, struct migration_port *port);
+void daemon_stat(struct daemon *daemon, struct migration_stat *stat);
+
+/* 1: the migration of these options is complete already; nothing is to be mounted. A result of daemon_open(). */
+#define DAEMON_COMPLETE 1
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * dmmfs: moves a live file tree. This file: from the command line to a daemon that serves, and its exit status.
+ *
+ * Without -f the process that was called returns when the mount serves, so that mount(8), fstab and systemd can order on it; what
+ * goes wrong before that is its message and its exit status.
+ */
+#include "daemon/daemon.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "daemon/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the parent is told by its child. */
+struct outcome {
+	int status;
+	char message[1024];
+};
+
+struct start {
+	int pipe; /* to the parent; -1 in the foreground */
+	struct daemon *daemon;
+};
+
+static int say(const struct outcome *outcome)
+{
+	if (*outcome->message)
+		fprintf(stderr, "dmmfs: %s\n", outcome->message);
+	return outcome->status;
+}
+
+static void tell_parent(struct start *start, const struct outcome *outcome)
+{
+	if (start->pipe < 0)
+		return;
+	if (write(start->pipe, outcome, sizeof(*outcome)) != sizeof(*outcome))
+		log_warning("the process that started the daemon has gone");
+	close(start->pipe);
+	start->pipe = -1;
+}
+
+/* From now on nobody reads our standard error. */
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+static void is_ready(void *context)
+{
+	struct start *start = context;
+
+	if (start->pipe >= 0) {
+		log_to_syslog("dmmfs");
+		tell_parent(start, &(struct outcome){ .status = EXIT_OK });
+		leave_terminal();
+	}
+	notify_ready();
+}
+
+/* SIGTERM and SIGINT: unmount, which ends everything in the ordinary way. Detached, when files are open: they go on until they
+ * are closed. */
+static void *await_signal(void *context)
+{
+	struct daemon *daemon = context;
+	sigset_t set;
+	int signal;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_setname_np(pthread_self(), "signals");
+	while (sigwait(&set, &signal) == 0) {
+		log_info("asked to halt: signal=%s", sigabbrev_np(signal));
+		notify_stopping();
+		if (umount2(daemon->options->mountpoint, 0) < 0 && umount2(daemon->options->mountpoint, MNT_DETACH) < 0)
+			log_error("cannot unmount: mountpoint=%s error=%s", daemon->options->mountpoint, errno_name(errno));
+	}
+	return NULL;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int complete_already(struct daemon *daemon, struct outcome *outcome)
+{
+	bool same = strcmp(daemon->options->target, daemon->options->mountpoint) == 0;
+
+	/* A line in fstab that was not removed must not stop a machine from booting: the data is where it belongs. */
+	outcome->status = same ? EXIT_OK : EXIT_FAILED;
+	snprintf(outcome->message, sizeof(outcome->message),
+		 "migration %u of %s to %s is complete: there is nothing to mount. Remove its line from /etc/fstab%s", daemon->migid,
+		 daemon->options->source, daemon->options->target, same ? "" : ", and use the target itself");
+	return outcome->status;
+}
+
+static int serve(struct options *options, struct start *start, struct outcome *outcome)
+{
+	struct daemon daemon = { .options = options };
+	pthread_t thread;
+
+	block_signals();
+	umask(0);
+	start->daemon = &daemon;
+	outcome->status = EXIT_FAILED;
+	int result = chdir("/") < 0 ? -errno : daemon_open(&daemon, outcome->message, sizeof(outcome->message));
+	if (result == DAEMON_COMPLETE)
+		complete_already(&daemon, outcome);
+	if (result == 0) {
+		if (pthread_create(&thread, NULL, await_signal, &daemon) == 0)
+			pthread_detach(thread);
+		result = daemon_serve(&daemon, is_ready, start, outcome->message, sizeof(outcome->message));
+		outcome->status = result < 0 ? EXIT_FAILED : EXIT_OK;
+	}
+	daemon_close(&daemon);
+	tell_parent(start, outcome);
+	return outcome->status;
+}
+
+/* The parent's part: waits for the word of its child. */
+static int await_child(int from, pid_t child)
+{
+	struct outcome outcome = { 0 };
+	ssize_t len;
+	int status;
+
+	do
+		len = read(from, &outcome, sizeof(outcome));
+	while (len < 0 && errno == EINTR);
+	if (len == sizeof(outcome))
+		return say(&outcome);
+	waitpid(child, &status, 0);
+	fprintf(stderr, "dmmfs: the daemon died while it started%s%s\n", WIFSIGNALED(status) ? ", by signal " : "",
+		WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "");
+	return EXIT_FAILED;
+}
+
+static int serve_in_background(struct options *options)
+{
+	struct outcome outcome = { 0 };
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		fprintf(stderr, "dmmfs: cannot make a pipe: %s\n", strerror(errno));
+		return EXIT_FAILED;
+	}
+	pid_t child = fork();
+	if (child < 0) {
+		fprintf(stderr, "dmmfs: cannot start the daemon: %s\n", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (child > 0) {
+		close(ends[1]);
+		return await_child(ends[0], child);
+	}
+	close(ends[0]);
+	setsid();
+	return serve(options, &(struct start){ .pipe = ends[1] }, &outcome);
+}
+
+static int serve_here(struct options *options)
+{
+	struct outcome outcome = { 0 };
+
+	serve(options, &(struct start){ .pipe = -1 }, &outcome);
+	return say(&outcome);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct outcome outcome = { .status = EXIT_USAGE };
+	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));
+
+	if (result > 0)
+		return EXIT_OK;
+	if (result == 0 && geteuid() != 0) {
+		result = -EPERM;
+		snprintf(outcome.message, sizeof(outcome.message), "only root can migrate a file tree");
+	}
+	if (result == 0 && (result = fault_arm_from_environment()) < 0)
+		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
+	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0)
+		snprintf(outcome.message, sizeof(outcome.message), "cannot write the log %s: %s", options.logfile, strerror(-result));
+	if (result < 0)
+		return say(&outcome);
+	if (options.debug)
+		log_set_level(LOG_LEVEL_DEBUG);
+	int status = options.foreground ? serve_here(&options) : serve_in_background(&options);
+	options_free(&options);
+	return status;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Checks of where a migration is to happen, before anything is touched.
+ */
+#ifndef DMM_DAEMON_PLACE_H
+#define DMM_DAEMON_PLACE_H
+
+#include <stddef.h>
+
+/* A mount of ours at this path whose daemon has died (ENOTCONN) is detached, so that the new one can take its place. A living one
+ * is refused with -EBUSY. */
+int place_clear(const char *mountpoint, char *error, size_t error_size);
+
+/* -EINVAL when one directory lies inside the other or both are the same. */
+int place_check_nesting(const char *source, const char *target, char *error, size_t error_size);
+
+#endif

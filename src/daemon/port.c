@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What admin/ asks: figures with the names and paths that only the daemon knows, and paths turned into objects.
+ */
+#include "daemon/daemon.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+void daemon_stat(struct daemon *daemon, struct migration_stat *stat)
+{
+	const struct options *options = daemon->options;
+
+	*stat = (struct migration_stat){ .migid = daemon->migid };
+	snprintf(stat->source, sizeof(stat->source), "%s", options->source);
+	snprintf(stat->target, sizeof(stat->target), "%s", options->target);
+	snprintf(stat->mountpoint, sizeof(stat->mountpoint), "%s", options->mountpoint);
+	snprintf(stat->statedir, sizeof(stat->statedir), "%s", daemon->statedir);
+	migrate_stat(daemon->migrate, stat);
+	stat->passthrough = daemon->fs && fs_uses_passthrough(daemon->fs);
+}
+
+static int stat_port(void *context, struct migration_stat *stat)
+{
+	daemon_stat(context, stat);
+	return 0;
+}
+
+/* The part of `path` below `top`; NULL when it is not there. */
+static const char *below(const char *path, const char *top)
+{
+	size_t len = strlen(top);
+
+	if (strcmp(top, "/") == 0)
+		len = 0;
+	if (strncmp(path, top, len) || (path[len] && path[len] != '/'))
+		return NULL;
+	while (path[len] == '/')
+		len++;
+	return path + len;
+}
+
+/* Never out of the target, never through a link, never through the mount. */
+static int open_below(const struct target *target, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+	int fd = (int)syscall(SYS_openat2, target->root_fd, *path ? path : ".", &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A path that is not there is still at the source if a directory on the way has not come over. */
+static int where_above(struct daemon *daemon, const char *path, struct where_report *report)
+{
+	char above[4096];
+
+	snprintf(above, sizeof(above), "%s", path);
+	for (;;) {
+		char *slash = strrchr(above, '/');
+		*(slash ? slash : above) = '\0';
+		CLEAN_FD int fd = open_below(&daemon->target, above);
+		if (fd == -ENOENT && *above)
+			continue;
+		if (fd < 0)
+			return fd;
+		int result = migrate_where(daemon->migrate, fd, report);
+		if (result < 0 || report->finished)
+			return result < 0 ? result : -ENOENT;
+		report->mode = 0;
+		report->size = 0;
+		if (!report->error)
+			snprintf(report->error_detail, sizeof(report->error_detail), "its directory has not come over yet");
+		return 0;
+	}
+}
+
+static int where_port(void *context, const char *path, struct where_report *report)
+{
+	struct daemon *daemon = context;
+	const char *relative = below(path, daemon->options->mountpoint);
+
+	*report = (struct where_report){ 0 };
+	if (!relative)
+		relative = below(path, daemon->options->target);
+	if (!relative)
+		return -EXDEV;
+	CLEAN_FD int fd = open_below(&daemon->target, relative);
+	if (fd == -ENOENT && *relative)
+		return where_above(daemon, relative, report);
+	return fd < 0 ? fd : migrate_where(daemon->migrate, fd, report);
+}
+
+static int errors_port(void *context, int (*each)(void *each_context, const struct error_record *record), void *each_context)
+{
+	struct daemon *daemon = context;
+
+	return store_errors_walk(daemon->store, each, each_context);
+}
+
+void daemon_port(struct daemon *daemon, struct migration_port *port)
+{
+	*port = (struct migration_port){
+		.context = daemon,
+		.stat = stat_port,
+		.where = where_port,
+		.finish = daemon_finish,
+		.errors = errors_port,
+	};
+}

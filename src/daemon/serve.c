@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Serving a migration from the first request to the end of the mount.
+ *
+ * Start: the migrator, the mount, the socket. End, in this order: the connection of the kernel is over, so no request can come
+ * any more; the migrator stops; the state is closed; then, after a finish, what is ours goes.
+ */
+#include "daemon/daemon.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int start_fs(struct daemon *daemon, char *error, size_t error_size)
+{
+	const struct options *options = daemon->options;
+	struct fs_options fs = {
+		.fsname = options->fsname ? options->fsname : options->source,
+		.mountpoint = options->mountpoint,
+		.mount_flags = options->mount_flags,
+		.threads = options->threads,
+		.allow_other = options->allow_other,
+		.no_passthrough = options->no_passthrough,
+		.debug = options->debug,
+	};
+	return fs_start(&fs, &daemon->monitor, &daemon->target, &daemon->fs, error, error_size);
+}
+
+static int start(struct daemon *daemon, char *error, size_t error_size)
+{
+	const struct options *options = daemon->options;
+	int result = migrate_start(&options->migrate, daemon->store, &daemon->target, daemon->source, &daemon->migrate);
+
+	if (result < 0) {
+		snprintf(error, error_size, "the migration cannot start: %s", strerror(-result));
+		return result;
+	}
+	monitor_register(&daemon->monitor, &migrate_monitor, daemon->migrate);
+	result = start_fs(daemon, error, error_size);
+	if (result < 0)
+		return result;
+	daemon_port(daemon, &daemon->port);
+	result = admin_start(options->rundir, daemon->migid, &daemon->port, &daemon->admin);
+	if (result < 0) {
+		snprintf(error, error_size, "the socket of the migration cannot be opened: %s", strerror(-result));
+		fs_unmount(daemon->fs, 0);
+		return result;
+	}
+	const char *const settings[] = { "state", "running", "mountpoint", options->mountpoint, NULL };
+	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
+		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
+	return 0;
+}
+
+static void keep_result(struct daemon *daemon, enum ending ending)
+{
+	struct migration_stat stat;
+
+	daemon_stat(daemon, &stat);
+	stat.state = ending == ENDING_FINISH ? MIGRATION_COMPLETE : MIGRATION_HALTED;
+	CLEAN_FREE char *text = admin_stat_text(&stat);
+	const char *const settings[] = { "state", "halted", "result", text ? text : "{}", NULL };
+	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
+		log_warning("the last figures cannot be kept in the configuration");
+}
+
+static void tell_ended(struct daemon *daemon, int result)
+{
+	LOCKED(&daemon->lock);
+	daemon->ended = true;
+	daemon->end_result = result;
+	pthread_cond_broadcast(&daemon->changed);
+}
+
+static int end(struct daemon *daemon, bool served)
+{
+	int result = 0;
+
+	if (daemon->migrate)
+		migrate_stop(daemon->migrate);
+	pthread_mutex_lock(&daemon->lock);
+	enum ending ending = daemon->ending;
+	pthread_mutex_unlock(&daemon->lock);
+	if (served)
+		keep_result(daemon, ending);
+	if (daemon->fs)
+		fs_free(daemon->fs);
+	daemon->fs = NULL;
+	if (ending == ENDING_FINISH) {
+		struct store *store = daemon->store;
+		pthread_mutex_lock(&daemon->lock);
+		daemon->store = NULL;
+		pthread_mutex_unlock(&daemon->lock);
+		store_close(store);
+		result = daemon_clean_up(daemon);
+	}
+	tell_ended(daemon, result);
+	admin_stop(daemon->admin);
+	migrate_free(daemon->migrate);
+	return result;
+}
+
+int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size)
+{
+	int result = start(daemon, error, error_size);
+
+	if (result < 0) {
+		end(daemon, false);
+		return result;
+	}
+	if (daemon->options->autofinish)
+		migrate_on_complete(daemon->migrate, daemon_autofinish, daemon);
+	log_info("migration %u: source=%s target=%s mountpoint=%s %s", daemon->migid, daemon->options->source,
+		 daemon->options->target, daemon->options->mountpoint, daemon->fresh ? "begins" : "goes on");
+	ready(context);
+	fs_wait(daemon->fs);
+	log_info("the mount is gone: mountpoint=%s", daemon->options->mountpoint);
+	return end(daemon, true);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Opening and closing files: the one place that decides the open mode of a node.
+ *
+ * A node is idle, cached or in passthrough. The first open of an idle node decides: passthrough when all of the file is here (and
+ * for writing: when no record of it is left), cached otherwise. Every other open follows until the last one is closed; the kernel
+ * answers anything else with EIO. A file that becomes complete while it is open changes nothing for those who have it open.
+ *
+ * One backing id for each node; it belongs to the connection. The kernel drops the mode of an inode before it sends RELEASE, so
+ * counting down at RELEASE is always on the safe side. An open whose answer the kernel no longer takes (ENOENT) gets no RELEASE.
+ */
+#include "fs/internal.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+/* Of a connection, so it needs no request: linux/fuse.h of kernels with passthrough (6.9). */
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+static void close_backing(struct fs *fs, int id)
+{
+	uint32_t number = (uint32_t)id;
+
+	if (ioctl(fuse_session_fd(fs->session), BACKING_CLOSE, &number) < 0)
+		log_warning("a backing file cannot be closed: id=%d error=%s", id, errno_name(errno));
+}
+
+static bool writes(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Passthrough is refused by some file systems below (a stack that is too deep): found out once, then not tried again. */
+static int open_backing(struct call *call, struct node *node)
+{
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	int result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
+
+	if (result < 0)
+		result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+	if (result < 0)
+		return result;
+	int id = fuse_passthrough_open(call->req, fd->fd);
+	if (id > 0)
+		return id;
+	if (atomic_exchange(&call->fs->passthrough, false))
+		log_warning("kernel passthrough is refused by the file system of the target; reads and writes go through the "
+			    "daemon");
+	return -EOPNOTSUPP;
+}
+
+static bool all_here(struct fs *fs, struct node *node, int flags)
+{
+	uint64_t run;
+
+	if (subject_quiet(&node->subject))
+		return true;
+	/* A finished file whose record still stands may be read past us, not written. */
+	return !writes(flags) && monitor_resident(fs->monitor, &node->subject, 0, &run) && run > INT64_MAX;
+}
+
+/* Under node->lock. */
+static void choose_mode(struct call *call, struct node *node, int *backing_id)
+{
+	struct fs *fs = call->fs;
+
+	*backing_id = node->latch == LATCH_PASSTHROUGH ? node->backing_id : 0;
+	if (node->latch != LATCH_IDLE)
+		return;
+	node->latch = LATCH_CACHED;
+	if (!atomic_load_explicit(&fs->passthrough, memory_order_relaxed) || !all_here(fs, node, call->fi.flags))
+		return;
+	pthread_mutex_unlock(&node->lock);
+	int id = open_backing(call, node);
+	pthread_mutex_lock(&node->lock);
+	/* Whoever came meanwhile follows the latch as we left it: cached. Then so do we. */
+	if (id > 0 && node->latched == 0) {
+		node->latch = LATCH_PASSTHROUGH;
+		*backing_id = node->backing_id = id;
+	} else if (id > 0) {
+		close_backing(fs, id);
+	}
+}
+
+static void unlatch(struct fs *fs, struct node *node, int flags)
+{
+	LOCKED(&node->lock);
+	node->writers -= writes(flags);
+	if (--node->latched > 0)
+		return;
+	if (node->latch == LATCH_PASSTHROUGH)
+		close_backing(fs, node->backing_id);
+	node->backing_id = 0;
+	node->latch = LATCH_IDLE;
+}
+
+static void close_watched(struct fs *fs, struct node *node, uint64_t fh)
+{
+	if (fh & FH_WATCHED)
+		monitor_begin(fs->monitor, &node->subject, &(struct event){ .kind = EVENT_CLOSE, .fd = -1 }, NULL, NULL);
+}
+
+void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh)
+{
+	struct fs *fs = call->fs;
+	struct fuse_file_info *fi = &call->fi;
+	int backing_id;
+
+	node_ref(fs->nodes, node);
+	pthread_mutex_lock(&node->lock);
+	choose_mode(call, node, &backing_id);
+	node->latched++;
+	node->writers += writes(fi->flags);
+	pthread_mutex_unlock(&node->lock);
+
+	fi->fh = fh | (backing_id ? FH_PASSTHROUGH : 0);
+	fi->backing_id = backing_id;
+	/* Without passthrough every change passes through the kernel's cache, which therefore stays true. */
+	fi->keep_cache = !backing_id && !atomic_load_explicit(&fs->passthrough, memory_order_relaxed);
+	fi->noflush = 1;
+	fi->parallel_direct_writes = 1;
+	fh = fi->fh;
+	int flags = fi->flags;
+	int result = entry ? fuse_reply_create(call->req, entry, fi) : fuse_reply_open(call->req, fi);
+	if (result == -ENOENT) {
+		/* Interrupted: the kernel knows nothing of this open. */
+		close_watched(fs, node, fh);
+		unlatch(fs, node, flags);
+		node_unref(fs->nodes, node);
+		if (entry)
+			node_forget(fs->nodes, entry->ino, 1);
+	}
+}
+
+/* O_TRUNC comes with the open. */
+static int truncate_first(struct call *call, struct node *node)
+{
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	struct event event = { .kind = EVENT_RESIZE, .off = 0, .fd = -1 };
+	bool held;
+
+	if (call->truncated || !(call->fi.flags & O_TRUNC))
+		return CALL_DONE;
+	int result = call_event(call, &node->subject, &event, &held);
+	if (result != CALL_DONE)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
+	if (result >= 0 && ftruncate(fd->fd, 0) < 0)
+		result = -errno;
+	if (result >= 0 && call->fi.kill_suidgid)
+		result = attr_kill_privileges(fd->fd);
+	node->times = TIMES_REAL;
+	call->truncated = result >= 0;
+	if (!held)
+		return result;
+	event.fd = fd ? fd->fd : -1;
+	event.error = result;
+	int ended = call_end(call, &node->subject, &event, NULL, 0); /* woken, it runs again and finds it truncated */
+	return ended != CALL_DONE ? ended : result;
+}
+
+static int run_open(struct call *call)
+{
+	struct node *node = node_of(call->fs, call->ino);
+	struct event event = { .kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .fd = -1 };
+
+	if (!node)
+		return -ESTALE;
+	int result = truncate_first(call, node);
+	if (result == CALL_DONE)
+		result = call_event(call, &node->subject, &event, NULL);
+	if (result != CALL_DONE)
+		return result;
+	file_reply_open(call, node, NULL, (uint32_t)call->fi.flags | (subject_quiet(&node->subject) ? 0 : FH_WATCHED));
+	return CALL_DONE;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_open, .ino = ino, .fi = *fi });
+}
+
+/* Stores through a mapping in passthrough are not seen by the kernel's FUSE inode: after the last writer it asks again. */
+struct notice {
+	struct lane_job job;
+	struct fs *fs;
+	uint64_t ino;
+};
+
+static void run_notice(struct lane_job *job)
+{
+	struct notice *notice = (struct notice *)((char *)job - offsetof(struct notice, job));
+
+	fuse_lowlevel_notify_inval_inode(notice->fs->session, notice->ino, -1, 0);
+	free(notice);
+}
+
+static void invalidate_attributes(struct fs *fs, uint64_t ino)
+{
+	struct notice *notice = malloc(sizeof(*notice));
+
+	if (!notice)
+		return; /* they expire by themselves: none is kept while a writer has the file open */
+	*notice = (struct notice){ .job.run = run_notice, .fs = fs, .ino = ino };
+	lane_submit(fs->notices, &notice->job, LANE_DEMAND);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct node *node = node_of(fs, ino);
+	int flags = FH_FLAGS(fi->fh);
+
+	if (node) {
+		close_watched(fs, node, fi->fh);
+		unlatch(fs, node, flags);
+		if ((fi->fh & FH_PASSTHROUGH) && writes(flags))
+			invalidate_attributes(fs, ino);
+		node_unref(fs->nodes, node);
+	}
+	fuse_reply_err(req, 0);
+}
+
+/* Nothing is due at close(2): what the application was told is on the target, and fsync(2) is the way to stable storage. The
+ * kernel does not ask again. */
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	fuse_reply_err(req, ENOSYS);
+}
+
+/* Whatever an application wrote into what has not come over was recorded before it was told, so its bytes are all there is to
+ * make durable. */
+static int run_fsync(struct call *call)
+{
+	struct node *node = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+
+	if (!node)
+		return -ESTALE;
+	int result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+	if (result < 0)
+		return result;
+	if ((call->flags ? fdatasync(fd->fd) : fsync(fd->fd)) < 0)
+		return -errno;
+	fuse_reply_err(call->req, 0);
+	return CALL_DONE;
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)fi;
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_fsync, .ino = ino, .flags = datasync });
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	op_fsync(req, ino, datasync, fi);
+}

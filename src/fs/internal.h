@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the rooms of fs/ share with each other and with nobody else.
+ *
+ * Life of a call: a handler of libfuse fills a struct call on its stack and runs it. A call that raises an event which must wait
+ * is copied to the heap, with its names and data, and parked as part of its waiter. When it is woken it runs again from the
+ * start, in a worker of the lane; everything before the wait only looked. A change that is done but not yet durable is not run
+ * again: its answer is kept in the call and sent when it is woken.
+ */
+#ifndef DMM_FS_INTERNAL_H
+#define DMM_FS_INTERNAL_H
+
+#include "base/lane.h"
+#include "fs/fs.h"
+#include "fs/node.h"
+
+#define FUSE_USE_VERSION 318
+#include <fuse_lowlevel.h>
+
+/* What a run of a call returns: a negative errno is sent to the kernel. */
+enum { CALL_DONE = 0, CALL_PARKED = 1 };
+
+struct fs {
+	struct fs_options options; /* constant */
+	const struct monitor *monitor;
+	const struct target *target;
+	struct node_table *nodes;
+	struct fuse_session *session;
+	struct lane *woken;        /* runs calls that were woken */
+	struct lane *notices;      /* tells the kernel to drop what it caches */
+	pthread_t *threads;
+	unsigned n_threads;
+	atomic_bool serving, ended;
+	atomic_bool passthrough;   /* negotiated, and it has not failed */
+	atomic_bool uncached;      /* fs_stop_caching() */
+	pthread_mutex_t lock;      /* for `changed` */
+	pthread_cond_t changed;    /* serving or ended */
+};
+
+struct call {
+	struct fs *fs;
+	fuse_req_t req;
+	int (*run)(struct call *call);
+	struct waiter waiter;
+	struct subject *subject;   /* where it is parked */
+	struct subject stranger;   /* a subject without a node */
+	struct lane_job job;
+	atomic_int parking;        /* see park.c */
+	bool on_heap;
+	int error;                 /* it was woken with */
+
+	/* An answer that waits for a record: sent by this function when it is durable. */
+	void (*answer)(struct call *call);
+	uint64_t answer_value;
+
+	/* Arguments, as the kernel sent them. */
+	uint64_t ino, ino2;
+	const char *name, *name2;
+	struct fuse_file_info fi, fi2;
+	bool has_fi;
+	uint64_t off, off2, size;
+	int flags, valid;
+	mode_t mode;
+	dev_t rdev;
+	struct stat attr;
+	const void *data;
+	size_t data_len;
+	bool truncated;            /* O_TRUNC of an open is done */
+};
+
+/* --- call.c, park.c --- */
+
+/* Runs a call and answers an error. */
+void call_start(struct call *call);
+/* Raises an event for the call. CALL_DONE: go on (*held: with the subject held, see call_end). CALL_PARKED: return that at
+ * once, the call is not yours any more. Negative errno: return it. */
+int call_event(struct call *call, struct subject *subject, const struct event *event, bool *held);
+/* The end of a change that was held. When it must wait to be durable the answer is sent by `answer` later: CALL_PARKED. */
+int call_end(struct call *call, struct subject *subject, const struct event *event, void (*answer)(struct call *call),
+	     uint64_t value);
+/* Just the names of a directory. */
+int call_names(struct call *call, struct node *dir);
+
+/* --- creds.c: the right of the caller to own what it makes --- */
+void creds_thread_start(void *context);
+void creds_become(fuse_req_t req, bool set_group_id);
+void creds_return(void);
+
+/* --- attr.c --- */
+/* The attributes to show of an object whose real ones are in st: what is not all here is substituted. Returns how long the
+ * kernel may keep them. */
+double attr_show(struct fs *fs, struct node *node, struct stat *st);
+/* Fills an entry for the object `name` below dirfd, with a lookup counted. */
+int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_param *entry);
+double entry_timeout(const struct fs *fs);
+/* Clears set-id bits and capabilities, as a write by somebody without the right to keep them does. */
+int attr_kill_privileges(int fd);
+/* Is this our own directory, which nobody sees? */
+bool is_ours(const struct node *dir, const char *name);
+
+/* --- file.c --- */
+/* fh: not a pointer and not a descriptor, so that it means the same in another process. */
+#define FH_WATCHED (1ull << 32)     /* EVENT_OPEN went on while the migration had an interest: EVENT_CLOSE is due */
+#define FH_PASSTHROUGH (1ull << 33)
+#define FH_FLAGS(fh) ((int)((fh) & 0xffffffffu))
+/* Decides the open mode and answers. */
+void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh);
+
+/* --- handlers --- */
+extern const struct fuse_lowlevel_ops fs_operations;
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
+	      const void *in_buf, size_t in_bufsz, size_t out_bufsz);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname, unsigned int flags);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out,
+			off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+
+/* The kernel's FUSE_SETXATTR_ACL_KILL_SGID of the request that this thread processes; libfuse does not hand it on. */
+extern __thread bool setxattr_kills_sgid;
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct node *node_of(struct fs *fs, uint64_t ino)
+{
+	return node_find(fs->nodes, ino);
+}
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Names: what makes, links, moves and removes them. Every call needs the directories populated first; nothing else of what has
+ * not come over is needed for any of them, since state follows objects and not paths (I4).
+ */
+#include "fs/internal.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+/* The directory of a call, populated, and a descriptor of it. CALL_DONE: go on. */
+static int open_dir(struct call *call, uint64_t ino, const char *name, struct node **dir, struct node_fd **fd)
+{
+	*dir = node_of(call->fs, ino);
+	if (!*dir)
+		return -ESTALE;
+	if (name && is_ours(*dir, name))
+		return -EPERM;
+	int result = call_names(call, *dir);
+	return result != CALL_DONE ? result : node_fd_get(call->fs->nodes, *dir, NODE_READ, fd);
+}
+
+static int reply_made(struct call *call, int dirfd, const char *name)
+{
+	struct fuse_entry_param entry;
+	int result = attr_enter(call->fs, dirfd, name, &entry);
+
+	if (result < 0)
+		return result;
+	if (fuse_reply_entry(call->req, &entry) < 0)
+		node_forget(call->fs->nodes, entry.ino, 1);
+	return CALL_DONE;
+}
+
+static bool keeps_set_group_id(const struct call *call)
+{
+	return (call->mode & S_ISGID) != 0;
+}
+
+/* --- making --- */
+
+static int make(struct call *call, int dirfd)
+{
+	int result;
+
+	creds_become(call->req, keeps_set_group_id(call));
+	if (call->name2)
+		result = symlinkat(call->name2, dirfd, call->name);
+	else if (S_ISDIR(call->mode))
+		result = mkdirat(dirfd, call->name, call->mode & 07777);
+	else
+		result = mknodat(dirfd, call->name, call->mode, call->rdev);
+	result = result < 0 ? -errno : 0;
+	creds_return();
+	return result;
+}
+
+static int run_make(struct call *call)
+{
+	struct node *dir;
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	int result = open_dir(call, call->ino, call->name, &dir, &fd);
+
+	if (result == CALL_DONE)
+		result = make(call, fd->fd);
+	return result != CALL_DONE ? result : reply_made(call, fd->fd, call->name);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = mode, .rdev = rdev });
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = S_IFDIR | (mode & 07777) });
+}
+
+void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .name2 = link, .mode = S_IFLNK });
+}
+
+static int reply_created(struct call *call, int dirfd, const char *name, int fd)
+{
+	struct fuse_entry_param entry;
+	int result = attr_enter(call->fs, name ? dirfd : fd, name ? name : "", &entry);
+
+	if (result < 0)
+		return result;
+	struct node *node = node_of(call->fs, entry.ino);
+	if (!name)
+		node_pin_fd(call->fs->nodes, node, steal_fd(&fd), true);
+	atomic_store(&node->subject.quiet, true); /* it never was at the source */
+	file_reply_open(call, node, &entry, (uint32_t)call->fi.flags);
+	return CALL_DONE;
+}
+
+/* An existing file is for open(): ESTALE makes the kernel look the name up once more and come back that way. */
+static int create(struct call *call, int dirfd)
+{
+	creds_become(call->req, keeps_set_group_id(call));
+	int fd = openat(dirfd, call->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, call->mode & 07777);
+	int error = errno;
+	creds_return();
+	if (fd < 0)
+		return error == EEXIST && !(call->fi.flags & O_EXCL) ? -ESTALE : -error;
+	int result = reply_created(call, dirfd, call->name, fd);
+	close(fd);
+	return result;
+}
+
+static int run_create(struct call *call)
+{
+	struct node *dir;
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	int result = open_dir(call, call->ino, call->name, &dir, &fd);
+
+	return result != CALL_DONE ? result : create(call, fd->fd);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_create, .ino = parent, .name = name, .mode = mode, .fi = *fi });
+}
+
+static int run_tmpfile(struct call *call)
+{
+	struct node *dir = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *dirfd = NULL;
+
+	if (!dir)
+		return -ESTALE;
+	int result = node_fd_get(call->fs->nodes, dir, NODE_READ, &dirfd);
+	if (result < 0)
+		return result;
+	creds_become(call->req, keeps_set_group_id(call));
+	int fd = openat(dirfd->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (call->fi.flags & O_EXCL), call->mode & 07777);
+	result = fd < 0 ? -errno : 0;
+	creds_return();
+	return result < 0 ? result : reply_created(call, dirfd->fd, NULL, fd);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_tmpfile, .ino = parent, .mode = mode, .fi = *fi });
+}
+
+static int run_link(struct call *call)
+{
+	struct fs *fs = call->fs;
+	struct node *node = node_of(fs, call->ino), *dir;
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	CLEAN_NODE_FD struct node_fd *dirfd = NULL;
+
+	if (!node)
+		return -ESTALE;
+	int result = open_dir(call, call->ino2, call->name, &dir, &dirfd);
+	if (result == CALL_DONE)
+		result = node_fd_get(fs->nodes, node, NODE_PATH, &fd);
+	if (result < 0 || result == CALL_PARKED)
+		return result;
+	if (linkat(fd->fd, "", dirfd->fd, call->name, AT_EMPTY_PATH) < 0)
+		return -errno;
+	node->times = TIMES_REAL;
+	return reply_made(call, dirfd->fd, call->name);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_link, .ino = ino, .ino2 = newparent, .name = newname });
+}
+
+/* --- removing --- */
+
+/* What is about to lose a name. */
+struct victim {
+	bool exists;
+	struct stat st;
+	struct handle handle;
+	struct node *node;
+};
+
+static int find_victim(struct fs *fs, int dirfd, const char *name, struct victim *victim)
+{
+	*victim = (struct victim){ 0 };
+	if (fstatat(dirfd, name, &victim->st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int result = target_handle(dirfd, name, &victim->handle);
+	if (result < 0)
+		return result;
+	victim->exists = true;
+	victim->node = node_peek(fs->nodes, &victim->handle);
+	return 0;
+}
+
+static struct subject *subject_of(struct call *call, const struct victim *victim)
+{
+	if (victim->node)
+		return &victim->node->subject;
+	call->stranger = (struct subject){
+		.ino = victim->st.st_ino,
+		.handle = victim->handle,
+		.is_dir = S_ISDIR(victim->st.st_mode),
+		.is_file = S_ISREG(victim->st.st_mode),
+	};
+	return &call->stranger;
+}
+
+/* Before its name goes: a directory must be populated, or it would look empty; what the kernel knows must stay reachable. */
+static int before_removal(struct call *call, struct victim *victim)
+{
+	if (!victim->exists)
+		return CALL_DONE;
+	if (S_ISDIR(victim->st.st_mode)) {
+		struct event event = { .kind = EVENT_NAMES, .fd = -1 };
+		int result = call_event(call, subject_of(call, victim), &event, NULL);
+		if (result != CALL_DONE)
+			return result;
+	}
+	if (victim->node && (S_ISDIR(victim->st.st_mode) || victim->st.st_nlink == 1))
+		return node_pin(call->fs->nodes, victim->node);
+	return CALL_DONE;
+}
+
+static void after_removal(struct call *call, struct victim *victim)
+{
+	if (!victim->exists || !S_ISREG(victim->st.st_mode))
+		return;
+	if (victim->node)
+		victim->node->times = TIMES_REAL;
+	struct event event = { .kind = EVENT_REMOVED, .off = victim->st.st_nlink - 1, .fd = -1 };
+	monitor_begin(call->fs->monitor, subject_of(call, victim), &event, NULL, NULL);
+}
+
+static int run_remove(struct call *call)
+{
+	struct node *dir;
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	struct victim victim;
+	int result = open_dir(call, call->ino, call->name, &dir, &fd);
+
+	if (result == CALL_DONE)
+		result = find_victim(call->fs, fd->fd, call->name, &victim);
+	if (result == CALL_DONE && (!call->flags || S_ISDIR(victim.st.st_mode)))
+		result = before_removal(call, &victim);
+	if (result != CALL_DONE)
+		return result;
+	if (unlinkat(fd->fd, call->name, call->flags) < 0)
+		return -errno;
+	after_removal(call, &victim);
+	fuse_reply_err(call->req, 0);
+	return CALL_DONE;
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name });
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	call_start(&(struct call){
+		.fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name, .flags = AT_REMOVEDIR });
+}
+
+static int run_rename(struct call *call)
+{
+	struct node *from, *to;
+	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
+	CLEAN_NODE_FD struct node_fd *to_fd = NULL;
+	struct victim victim = { 0 };
+	int result = open_dir(call, call->ino, call->name, &from, &from_fd);
+
+	if (result == CALL_DONE)
+		result = open_dir(call, call->ino2, call->name2, &to, &to_fd);
+	if (result == CALL_DONE && !(call->flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
+		result = find_victim(call->fs, to_fd->fd, call->name2, &victim);
+	if (result == CALL_DONE)
+		result = before_removal(call, &victim);
+	if (result != CALL_DONE)
+		return result;
+	struct stat moved;
+	bool same = victim.exists && fstatat(from_fd->fd, call->name, &moved, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    moved.st_ino == victim.st.st_ino;
+	if (renameat2(from_fd->fd, call->name, to_fd->fd, call->name2, (unsigned)call->flags) < 0)
+		return -errno;
+	if (!same) /* two names of one file: nothing happens */
+		after_removal(call, &victim);
+	fuse_reply_err(call->req, 0);
+	return CALL_DONE;
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname, unsigned int flags)
+{
+	call_start(&(struct call){ .fs = fs_of(req),
+				   .req = req,
+				   .run = run_rename,
+				   .ino = parent,
+				   .name = name,
+				   .ino2 = newparent,
+				   .name2 = newname,
+				   .flags = (int)flags });
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The table of nodes and the cache of descriptors.
+ */
+#include "fs/node.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define ROOT_ID 1
+#define FIRST_BUCKETS 4096
+
+struct node_table {
+	const struct target *target;
+	bool packed; /* ids are handles */
+	pthread_mutex_t lock;
+	struct node **buckets;
+	size_t n_buckets, count; /* n_buckets: a power of two */
+	pthread_mutex_t cache_lock;
+	struct node *newest, *oldest;
+	unsigned n_cached, max_cached;
+};
+
+static void *must_alloc(size_t size)
+{
+	void *memory = calloc(1, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static uint64_t id_of(const struct node_table *table, const struct handle *handle)
+{
+	uint64_t id;
+
+	if (handle_equal(handle, &table->target->root_handle))
+		return ROOT_ID;
+	if (table->packed && handle->len == sizeof(id)) {
+		memcpy(&id, handle->bytes, sizeof(id));
+		return id;
+	}
+	id = XXH3_64bits_withSeed(handle->bytes, handle->len, (uint64_t)handle->type);
+	return id > ROOT_ID ? id : id + 2;
+}
+
+static size_t bucket_of(const struct node_table *table, uint64_t id)
+{
+	return (id * 0x9E3779B97F4A7C15ull >> 17) & (table->n_buckets - 1);
+}
+
+struct node_table *node_table_new(const struct target *target, unsigned max_fds)
+{
+	struct node_table *table = must_alloc(sizeof(*table));
+
+	table->target = target;
+	table->packed = target->root_handle.len == sizeof(uint64_t);
+	table->n_buckets = FIRST_BUCKETS;
+	table->buckets = must_alloc(table->n_buckets * sizeof(*table->buckets));
+	table->max_cached = max_fds;
+	pthread_mutex_init(&table->lock, NULL);
+	pthread_mutex_init(&table->cache_lock, NULL);
+	return table;
+}
+
+static void grow(struct node_table *table)
+{
+	struct node **old = table->buckets;
+	size_t n_old = table->n_buckets;
+
+	table->n_buckets *= 2;
+	table->buckets = must_alloc(table->n_buckets * sizeof(*table->buckets));
+	for (size_t i = 0; i < n_old; i++) {
+		for (struct node *node = old[i], *next; node; node = next) {
+			next = node->hash_next;
+			size_t bucket = bucket_of(table, node->id);
+			node->hash_next = table->buckets[bucket];
+			table->buckets[bucket] = node;
+		}
+	}
+	free(old);
+}
+
+static struct node *find(struct node_table *table, uint64_t id)
+{
+	struct node *node = table->buckets[bucket_of(table, id)];
+
+	while (node && node->id != id)
+		node = node->hash_next;
+	return node;
+}
+
+static struct node *insert(struct node_table *table, uint64_t id, const struct handle *handle, const struct stat *st)
+{
+	struct node *node = must_alloc(sizeof(*node));
+
+	node->id = id;
+	node->is_root = id == ROOT_ID;
+	node->subject.ino = st->st_ino;
+	node->subject.handle = *handle;
+	node->subject.is_dir = S_ISDIR(st->st_mode);
+	node->subject.is_file = S_ISREG(st->st_mode);
+	node->position = -1;
+	atomic_init(&node->subject.quiet, !node->subject.is_dir && !node->subject.is_file);
+	pthread_mutex_init(&node->lock, NULL);
+	pthread_mutex_init(&node->listing, NULL);
+	if (table->count++ >= table->n_buckets)
+		grow(table);
+	size_t bucket = bucket_of(table, id);
+	node->hash_next = table->buckets[bucket];
+	table->buckets[bucket] = node;
+	return node;
+}
+
+/* A node that the kernel still refers to, made again from its id: after another process took the connection over. */
+static struct node *recall(struct node_table *table, uint64_t id)
+{
+	struct handle handle = table->target->root_handle;
+	struct stat st;
+
+	if (id != ROOT_ID && !table->packed)
+		return NULL;
+	if (id != ROOT_ID)
+		memcpy(handle.bytes, &id, sizeof(id));
+	CLEAN_FD int fd = target_open_handle(table->target, &handle, O_PATH);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	return insert(table, id, &handle, &st);
+}
+
+struct node *node_find(struct node_table *table, uint64_t id)
+{
+	LOCKED(&table->lock);
+	struct node *node = find(table, id);
+
+	return node ? node : recall(table, id);
+}
+
+struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st)
+{
+	LOCKED(&table->lock);
+	uint64_t id = id_of(table, handle);
+	struct node *node = find(table, id);
+
+	if (!node)
+		node = insert(table, id, handle, st);
+	node->lookups++;
+	return node;
+}
+
+struct node *node_peek(struct node_table *table, const struct handle *handle)
+{
+	LOCKED(&table->lock);
+	return find(table, id_of(table, handle));
+}
+
+/* --- descriptors --- */
+
+static void unlist(struct node_table *table, struct node *node)
+{
+	if (!node->listed)
+		return;
+	*(node->newer ? &node->newer->older : &table->newest) = node->older;
+	*(node->older ? &node->older->newer : &table->oldest) = node->newer;
+	node->newer = node->older = NULL;
+	node->listed = false;
+	table->n_cached--;
+}
+
+static void list_newest(struct node_table *table, struct node *node)
+{
+	node->older = table->newest;
+	*(table->newest ? &table->newest->newer : &table->oldest) = node;
+	table->newest = node;
+	node->listed = true;
+	table->n_cached++;
+}
+
+void node_fd_put(struct node_fd *fd)
+{
+	if (atomic_fetch_sub(&fd->refs, 1) == 1) {
+		close(fd->fd);
+		free(fd);
+	}
+}
+
+/* Takes the oldest descriptors out of the cache. They are not the caller's node's, whose lock is held; another node's lock is
+ * only tried, since two threads may be here for each other's node. */
+static void shrink_cache(struct node_table *table, struct node *mine)
+{
+	LOCKED(&table->cache_lock);
+	struct node *node = table->oldest;
+
+	while (table->n_cached > table->max_cached && node) {
+		struct node *newer = node->newer;
+		if (node != mine && pthread_mutex_trylock(&node->lock) == 0) {
+			unlist(table, node);
+			if (node->cached)
+				node_fd_put(node->cached);
+			node->cached = NULL;
+			node->position = -1;
+			pthread_mutex_unlock(&node->lock);
+		}
+		node = newer;
+	}
+}
+
+static void keep(struct node_table *table, struct node *node, struct node_fd *fd)
+{
+	if (node->cached)
+		node_fd_put(node->cached);
+	node->cached = fd;
+	node->position = -1;
+	if (node->pinned)
+		return;
+	pthread_mutex_lock(&table->cache_lock);
+	if (!node->listed)
+		list_newest(table, node);
+	bool full = table->n_cached > table->max_cached;
+	pthread_mutex_unlock(&table->cache_lock);
+	if (full)
+		shrink_cache(table, node);
+}
+
+static bool serves(const struct node_fd *fd, enum node_access access)
+{
+	return fd && (access == NODE_PATH || (access == NODE_READ ? !fd->path_only : fd->writable));
+}
+
+static int open_node(struct node_table *table, struct node *node, enum node_access access, struct node_fd **opened)
+{
+	int flags = node->subject.is_dir	    ? O_RDONLY | O_DIRECTORY :
+		    access == NODE_PATH		    ? O_PATH :
+		    access == NODE_READ		    ? O_RDONLY :
+						      O_RDWR;
+	int fd;
+
+	if (!node->cached || node->cached->path_only || node->subject.is_dir) {
+		fd = target_open_handle(table->target, &node->subject.handle, flags);
+	} else {
+		/* Unlinked files can be reached through what is open alone. */
+		char path[FD_PATH_SIZE];
+		fd = open(target_fd_path(node->cached->fd, path), flags | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+	}
+	if (fd < 0)
+		return fd;
+	*opened = must_alloc(sizeof(**opened));
+	(*opened)->fd = fd;
+	(*opened)->writable = flags == O_RDWR;
+	(*opened)->path_only = flags == O_PATH;
+	atomic_init(&(*opened)->refs, 1);
+	return 0;
+}
+
+int node_fd_get(struct node_table *table, struct node *node, enum node_access access, struct node_fd **fd)
+{
+	LOCKED(&node->lock);
+
+	if (!serves(node->cached, access)) {
+		struct node_fd *opened;
+		int result = open_node(table, node, access, &opened);
+		if (result < 0)
+			return result;
+		keep(table, node, opened);
+	}
+	atomic_fetch_add(&node->cached->refs, 1);
+	*fd = node->cached;
+	return 0;
+}
+
+static void set_pinned(struct node_table *table, struct node *node)
+{
+	node->pinned = true;
+	LOCKED(&table->cache_lock);
+	unlist(table, node);
+}
+
+int node_pin(struct node_table *table, struct node *node)
+{
+	struct node_fd *fd;
+	int result = node_fd_get(table, node, node->subject.is_file || node->subject.is_dir ? NODE_READ : NODE_PATH, &fd);
+
+	if (result < 0)
+		return result;
+	LOCKED(&node->lock);
+	if (node->cached) {
+		set_pinned(table, node);
+		node_fd_put(fd);
+	} else {
+		node->cached = fd; /* it left the cache meanwhile */
+		node->pinned = true;
+	}
+	return 0;
+}
+
+void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable)
+{
+	struct node_fd *owned = must_alloc(sizeof(*owned));
+	LOCKED(&node->lock);
+
+	owned->fd = fd;
+	owned->writable = writable;
+	atomic_init(&owned->refs, 1);
+	set_pinned(table, node);
+	keep(table, node, owned);
+}
+
+/* --- the end of a node --- */
+
+static void destroy(struct node_table *table, struct node *node)
+{
+	pthread_mutex_lock(&table->cache_lock);
+	unlist(table, node);
+	pthread_mutex_unlock(&table->cache_lock);
+	if (node->cached)
+		node_fd_put(node->cached);
+	pthread_mutex_destroy(&node->lock);
+	pthread_mutex_destroy(&node->listing);
+	free(node);
+}
+
+static void remove_if_unused(struct node_table *table, struct node *node)
+{
+	if (node->lookups || node->refs || node->is_root)
+		return;
+	struct node **at = &table->buckets[bucket_of(table, node->id)];
+	while (*at != node)
+		at = &(*at)->hash_next;
+	*at = node->hash_next;
+	table->count--;
+	destroy(table, node);
+}
+
+void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
+{
+	LOCKED(&table->lock);
+	struct node *node = find(table, id);
+
+	if (!node)
+		return;
+	node->lookups = node->lookups > lookups ? node->lookups - lookups : 0;
+	remove_if_unused(table, node);
+}
+
+void node_ref(struct node_table *table, struct node *node)
+{
+	LOCKED(&table->lock);
+	node->refs++;
+}
+
+void node_unref(struct node_table *table, struct node *node)
+{
+	LOCKED(&table->lock);
+	node->refs--;
+	remove_if_unused(table, node);
+}
+
+void node_each(struct node_table *table, void (*each)(void *context, struct node *node), void *context)
+{
+	LOCKED(&table->lock);
+	for (size_t i = 0; i < table->n_buckets; i++)
+		for (struct node *node = table->buckets[i]; node; node = node->hash_next)
+			each(context, node);
+}
+
+void node_table_free(struct node_table *table)
+{
+	for (size_t i = 0; i < table->n_buckets; i++) {
+		for (struct node *node = table->buckets[i], *next; node; node = next) {
+			next = node->hash_next;
+			destroy(table, node);
+		}
+	}
+	free(table->buckets);
+	free(table);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Nodes: what the kernel knows of the tree.
+ *
+ * A node id is never a pointer and never reused. Where the file handles of the target have 8 bytes (ext4: inode number and
+ * generation) the id is the handle itself, so that a node can be made again from its id alone, in another process as well;
+ * elsewhere it is a hash of the handle.
+ *
+ * Descriptors: one at most for each node, kept in a cache of bounded size and opened anew by handle. Objects whose last name was
+ * taken away can no longer be opened once nobody holds them, so those are pinned until the kernel forgets them.
+ *
+ * Open modes (kernel passthrough hides reads and writes from us, and does not mix with cached access to the same inode): the
+ * first open of a node decides, all others follow until the last one is closed. That decision is made in one place, file.c.
+ *
+ * Locks: table (hash chains, lookup counts), node->lock (descriptor, latch), cache (the list of cached descriptors): in this
+ * order.
+ */
+#ifndef DMM_FS_NODE_H
+#define DMM_FS_NODE_H
+
+#include "monitor/monitor.h"
+#include "target/target.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+enum latch_mode { LATCH_IDLE, LATCH_CACHED, LATCH_PASSTHROUGH };
+
+/* A descriptor that several threads use; closed when the last one is done and it is out of the cache. */
+struct node_fd {
+	int fd;
+	bool writable, path_only;
+	atomic_uint refs;
+};
+
+struct node {
+	struct node *hash_next;  /* table lock */
+	uint64_t lookups;        /* table lock: what the kernel holds */
+	unsigned refs;           /* table lock: open files */
+	uint64_t id;             /* constant, as the subject's identity is */
+	struct subject subject;
+	bool is_root;
+
+	pthread_mutex_t lock;
+	struct node_fd *cached;
+	bool pinned;
+	struct node *newer, *older; /* cache lock: list of nodes with a cached descriptor */
+	bool listed;
+
+	enum latch_mode latch;
+	unsigned latched, writers; /* opens */
+	int backing_id;
+
+	pthread_mutex_t listing; /* one listing at a time moves the position of the descriptor */
+	int64_t position;        /* of the directory stream; -1 unknown */
+
+	/* The change time shown while the object came over goes on being shown afterwards, as long as nobody changed it. */
+	enum { TIMES_REAL, TIMES_SUBSTITUTED, TIMES_HELD } times;
+	struct timespec shown_ctime, real_ctime;
+};
+
+struct node_table;
+
+struct node_table *node_table_new(const struct target *target, unsigned max_fds);
+void node_table_free(struct node_table *table);
+
+/* The node of an id the kernel uses; NULL when there is none (ESTALE). No reference: the kernel holds the node as long as a
+ * request on it is not answered. */
+struct node *node_find(struct node_table *table, uint64_t id);
+/* The node of an object with one more lookup of the kernel's. */
+struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st);
+/* The node of an object if there is one; for the time of a request that holds the parent. */
+struct node *node_peek(struct node_table *table, const struct handle *handle);
+void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
+void node_ref(struct node_table *table, struct node *node);
+void node_unref(struct node_table *table, struct node *node);
+void node_each(struct node_table *table, void (*each)(void *context, struct node *node), void *context);
+
+/* A descriptor for the object: O_PATH at least, or one that reads (directories: that lists), or reads and writes. */
+enum node_access { NODE_PATH, NODE_READ, NODE_WRITE };
+int node_fd_get(struct node_table *table, struct node *node, enum node_access access, struct node_fd **fd);
+void node_fd_put(struct node_fd *fd);
+/* Keeps a descriptor until the kernel forgets the node. */
+int node_pin(struct node_table *table, struct node *node);
+/* The same with a descriptor that the caller has; takes it over. */
+void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable);
+
+static inline void cleanup_node_fd(struct node_fd **fd)
+{
+	if (*fd)
+		node_fd_put(*fd);
+}
+#define CLEAN_NODE_FD __attribute__((cleanup(cleanup_node_fd)))
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The session with the kernel: INIT, the receive loops, mount and unmount.
+ *
+ * /dev/fuse is opened and mounted here, not by libfuse, and read by our own loops on that one descriptor: a keeper may hold it
+ * one day while the worker that serves it is replaced.
+ */
+#include "fs/internal.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/sysmacros.h>
+
+#define MAX_WRITE (1u << 20)
+#define READAHEAD_KB "1024"
+/* The kernel's own limit (12) would let a few reads that wait for the source block all others. */
+#define MAX_BACKGROUND 65535
+#define WOKEN_THREADS 4
+
+/* --- INIT --- */
+
+static void want(struct fuse_conn_info *conn, uint64_t flag, bool wanted)
+{
+	if (wanted)
+		fuse_set_feature_flag(conn, flag);
+	else
+		fuse_unset_feature_flag(conn, flag);
+}
+
+static void init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+
+	want(conn, FUSE_CAP_ASYNC_READ, true);
+	want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT, true);
+	want(conn, FUSE_CAP_DONT_MASK, true);
+	want(conn, FUSE_CAP_POSIX_ACL, true);
+	want(conn, FUSE_CAP_SETXATTR_EXT, true);
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
+	want(conn, FUSE_CAP_READDIRPLUS, true);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
+	want(conn, FUSE_CAP_IOCTL_DIR, true);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
+	want(conn, FUSE_CAP_AUTO_INVAL_DATA, true); /* after a lazy finish others change the files */
+	want(conn, FUSE_CAP_ASYNC_DIO, true);
+	want(conn, FUSE_CAP_SPLICE_READ, false); /* copies are cheaper than pipes here */
+	want(conn, FUSE_CAP_SPLICE_WRITE, false);
+	want(conn, FUSE_CAP_SPLICE_MOVE, false);
+	want(conn, FUSE_CAP_WRITEBACK_CACHE, false); /* excludes passthrough */
+	want(conn, FUSE_CAP_POSIX_LOCKS, false);     /* locks stay in the kernel, and so outlive the daemon */
+	want(conn, FUSE_CAP_FLOCK_LOCKS, false);
+	bool passthrough = !fs->options.no_passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+	conn->max_backing_stack_depth = fs->target->on_overlay ? 1 : 0;
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND / 4 * 3;
+	conn->max_write = MAX_WRITE;
+	conn->max_readahead = MAX_WRITE;
+	conn->time_gran = 1;
+	conn->no_interrupt = 0;
+	atomic_store(&fs->passthrough, passthrough);
+	log_info("serving: mountpoint=%s passthrough=%s", fs->options.mountpoint,
+		 passthrough ? "yes" : fs->options.no_passthrough ? "no (switched off)" : "no (the kernel has none: Linux 6.9 or newer has)");
+	LOCKED(&fs->lock);
+	atomic_store(&fs->serving, true);
+	pthread_cond_broadcast(&fs->changed);
+}
+
+const struct fuse_lowlevel_ops fs_operations = {
+	.init = init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+	.setxattr = op_setxattr,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.removexattr = op_removexattr,
+	.create = op_create,
+	.tmpfile = op_tmpfile,
+	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
+	.copy_file_range = op_copy_file_range,
+	.lseek = op_lseek,
+};
+
+/* --- receiving --- */
+
+/* The frame of the kernel's protocol that libfuse keeps to itself (linux/fuse.h): only what is needed of it. */
+struct in_header {
+	uint32_t len, opcode;
+	uint64_t unique, nodeid;
+	uint32_t uid, gid, pid, padding;
+};
+struct setxattr_in {
+	uint32_t size, flags, setxattr_flags, padding;
+};
+#define OPCODE_SETXATTR 21
+#define SETXATTR_ACL_KILL_SGID (1u << 0)
+
+static void look_ahead(const struct fuse_buf *buf)
+{
+	const struct in_header *header = buf->mem;
+	const struct setxattr_in *setxattr = (const struct setxattr_in *)(header + 1);
+
+	setxattr_kills_sgid = buf->size >= sizeof(*header) + sizeof(*setxattr) && header->opcode == OPCODE_SETXATTR &&
+			      (setxattr->setxattr_flags & SETXATTR_ACL_KILL_SGID);
+}
+
+static void note_end(struct fs *fs)
+{
+	LOCKED(&fs->lock);
+	atomic_store(&fs->ended, true);
+	pthread_cond_broadcast(&fs->changed);
+}
+
+static void *receive(void *context)
+{
+	struct fs *fs = context;
+	struct fuse_buf buf = { 0 };
+
+	pthread_setname_np(pthread_self(), "fuse");
+	creds_thread_start(NULL);
+	while (!fuse_session_exited(fs->session)) {
+		int result = fuse_session_receive_buf(fs->session, &buf);
+		if (result == -EINTR)
+			continue;
+		if (result <= 0)
+			break;
+		look_ahead(&buf);
+		fuse_session_process_buf(fs->session, &buf);
+	}
+	free(buf.mem);
+	note_end(fs);
+	return NULL;
+}
+
+/* --- mounting --- */
+
+static int mount_fuse(struct fs *fs, char *error, size_t error_size)
+{
+	const struct fs_options *options = &fs->options;
+	char data[256];
+	CLEAN_FD int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) {
+		snprintf(error, error_size, "cannot open /dev/fuse: %s; load the fuse module, or give the container the device",
+			 strerror(errno));
+		return -errno;
+	}
+	snprintf(data, sizeof(data), "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions%s", fd,
+		 options->allow_other ? ",allow_other" : "");
+	if (mount(options->fsname, options->mountpoint, "fuse.dmmfs", options->mount_flags, data) < 0) {
+		snprintf(error, error_size, "cannot mount on %s: %s", options->mountpoint, strerror(errno));
+		return -errno;
+	}
+	return steal_fd(&fd);
+}
+
+/* The kernel reads ahead 128 KiB by default and so asks for small pieces. */
+static void raise_readahead(struct fs *fs)
+{
+	char path[128];
+	struct stat st;
+
+	if (stat(fs->options.mountpoint, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	CLEAN_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, READAHEAD_KB, strlen(READAHEAD_KB)) < 0)
+		log_debug("the read-ahead of the mount stays as it is: path=%s error=%s", path, errno_name(errno));
+}
+
+static void warn_of_timeouts(void)
+{
+	static const char *const names[] = { "/proc/sys/fs/fuse/default_request_timeout", "/proc/sys/fs/fuse/max_request_timeout" };
+
+	for (size_t i = 0; i < 2; i++) {
+		FILE *file = fopen(names[i], "re");
+		unsigned seconds = 0;
+		if (file && fscanf(file, "%u", &seconds) == 1 && seconds)
+			log_warning("%s is %u: the kernel ends the whole mount when the source is silent for so long; set it to 0",
+				    names[i], seconds);
+		if (file)
+			fclose(file);
+	}
+}
+
+static int start_session(struct fs *fs, char *error, size_t error_size)
+{
+	char name[] = "dmmfs", debug[] = "-d";
+	char *argv[] = { name, fs->options.debug ? debug : NULL, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(fs->options.debug ? 2 : 1, argv);
+	char path[32];
+
+	fs->session = fuse_session_new(&args, &fs_operations, sizeof(fs_operations), fs);
+	if (!fs->session) {
+		snprintf(error, error_size, "libfuse refuses to start a session");
+		return -EINVAL;
+	}
+	int fd = mount_fuse(fs, error, error_size);
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	return fuse_session_mount(fs->session, path) < 0 ? -EIO : 0;
+}
+
+static int start_threads(struct fs *fs)
+{
+	struct lane_options woken = { .name = "woken", .max = WOKEN_THREADS, .thread_start = creds_thread_start };
+	struct lane_options notices = { .name = "notices", .max = 1 };
+	int result = lane_start(&woken, &fs->woken);
+
+	if (result >= 0)
+		result = lane_start(&notices, &fs->notices);
+	fs->threads = calloc(fs->options.threads, sizeof(*fs->threads));
+	if (!fs->threads)
+		return -ENOMEM;
+	while (result >= 0 && fs->n_threads < fs->options.threads) {
+		result = -pthread_create(&fs->threads[fs->n_threads], NULL, receive, fs);
+		fs->n_threads += result == 0;
+	}
+	return result;
+}
+
+static void await_init(struct fs *fs)
+{
+	LOCKED(&fs->lock);
+	while (!atomic_load(&fs->serving) && !atomic_load(&fs->ended))
+		pthread_cond_wait(&fs->changed, &fs->lock);
+}
+
+static unsigned most_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 512;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur > 65536 ? 32768 : (unsigned)limit.rlim_cur / 2;
+}
+
+int fs_start(const struct fs_options *options, const struct monitor *monitor, const struct target *target, struct fs **started,
+	     char *error, size_t error_size)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+
+	if (!fs)
+		return -ENOMEM;
+	fs->options = *options;
+	fs->monitor = monitor;
+	fs->target = target;
+	fs->nodes = node_table_new(target, most_descriptors());
+	pthread_mutex_init(&fs->lock, NULL);
+	pthread_cond_init(&fs->changed, NULL);
+	*started = fs;
+	warn_of_timeouts();
+	int result = start_session(fs, error, error_size);
+	if (result < 0)
+		return result;
+	result = start_threads(fs);
+	if (result < 0) {
+		snprintf(error, error_size, "cannot start threads: %s", strerror(-result));
+		umount2(options->mountpoint, MNT_DETACH);
+		return result;
+	}
+	await_init(fs);
+	raise_readahead(fs);
+	return 0;
+}
+
+bool fs_uses_passthrough(const struct fs *fs)
+{
+	return atomic_load(&fs->passthrough);
+}
+
+/* --- the end --- */
+
+struct id_list {
+	uint64_t *ids;
+	size_t count, cap;
+};
+
+static void collect_id(void *context, struct node *node)
+{
+	struct id_list *list = context;
+
+	if (list->count == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 1024;
+		list->ids = realloc(list->ids, list->cap * sizeof(*list->ids));
+		if (!list->ids)
+			abort();
+	}
+	list->ids[list->count++] = node->id;
+}
+
+void fs_stop_caching(struct fs *fs)
+{
+	struct id_list list = { 0 };
+
+	atomic_store(&fs->uncached, true);
+	node_each(fs->nodes, collect_id, &list);
+	for (size_t i = 0; i < list.count; i++)
+		fuse_lowlevel_notify_inval_inode(fs->session, list.ids[i], 0, 0);
+	free(list.ids);
+}
+
+int fs_unmount(struct fs *fs, int flags)
+{
+	return umount2(fs->options.mountpoint, flags) < 0 ? -errno : 0;
+}
+
+void fs_wait(struct fs *fs)
+{
+	for (unsigned i = 0; i < fs->n_threads; i++)
+		pthread_join(fs->threads[i], NULL);
+	fs->n_threads = 0;
+}
+
+void fs_free(struct fs *fs)
+{
+	fs_wait(fs);
+	if (fs->woken)
+		lane_stop(fs->woken);
+	if (fs->notices)
+		lane_stop(fs->notices);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	node_table_free(fs->nodes);
+	free(fs->threads);
+	free(fs);
+}

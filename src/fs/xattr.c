@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Extended attributes, ACLs among them, and inode flags. They live on the target from the moment an object is there.
+ */
+#include "fs/internal.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/xattr.h>
+
+#define ACL_ACCESS "system.posix_acl_access"
+
+__thread bool setxattr_kills_sgid;
+
+static bool is_mark(const struct node *node, const char *name)
+{
+	return node->is_root && strcmp(name, TARGET_MARK) == 0;
+}
+
+static void answer_ok(struct call *call)
+{
+	fuse_reply_err(call->req, 0);
+}
+
+/* A change of attributes by `apply`, between the events that it needs. */
+static int change(struct call *call, int (*apply)(struct call *call, int fd))
+{
+	struct node *node = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	struct event event = { .kind = EVENT_CHANGE, .fd = -1 };
+	bool held;
+
+	if (!node)
+		return -ESTALE;
+	if (call->name && is_mark(node, call->name))
+		return -EPERM;
+	int result = call_event(call, &node->subject, &event, &held);
+	if (result != CALL_DONE)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	if (result >= 0)
+		result = apply(call, fd->fd);
+	node->times = TIMES_REAL;
+	if (held) {
+		event.fd = fd ? fd->fd : -1;
+		event.error = result;
+		int ended = call_end(call, &node->subject, &event, answer_ok, 0);
+		if (ended != CALL_DONE)
+			return ended;
+	}
+	if (result >= 0)
+		fuse_reply_err(call->req, 0);
+	return result;
+}
+
+static int clear_group_id(const char *path, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (st.st_mode & S_ISGID) && chmod(path, st.st_mode & 07777 & ~(mode_t)S_ISGID) < 0 ? -errno : 0;
+}
+
+static int apply_set(struct call *call, int fd)
+{
+	char path[FD_PATH_SIZE];
+
+	if (setxattr(target_fd_path(fd, path), call->name, call->data, call->data_len, call->flags) < 0)
+		return -errno;
+	return call->valid ? clear_group_id(path, fd) : 0;
+}
+
+static int run_setxattr(struct call *call)
+{
+	return change(call, apply_set);
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+{
+	call_start(&(struct call){ .fs = fs_of(req),
+				   .req = req,
+				   .run = run_setxattr,
+				   .ino = ino,
+				   .name = name,
+				   .data = value,
+				   .data_len = size,
+				   .flags = flags,
+				   .valid = setxattr_kills_sgid && strcmp(name, ACL_ACCESS) == 0 });
+}
+
+static int apply_remove(struct call *call, int fd)
+{
+	char path[FD_PATH_SIZE];
+
+	return removexattr(target_fd_path(fd, path), call->name) < 0 ? -errno : 0;
+}
+
+static int run_removexattr(struct call *call)
+{
+	return change(call, apply_remove);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_removexattr, .ino = ino, .name = name });
+}
+
+/* A value of any size, or with size 0 only its size. */
+static int reply_value(struct call *call, ssize_t (*get)(const char *path, const char *name, void *value, size_t size))
+{
+	struct node *node = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	char path[FD_PATH_SIZE];
+
+	if (!node)
+		return -ESTALE;
+	if (call->name && is_mark(node, call->name))
+		return -ENODATA;
+	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	if (result < 0)
+		return result;
+	CLEAN_FREE char *value = call->size ? malloc(call->size) : NULL;
+	if (call->size && !value)
+		return -ENOMEM;
+	ssize_t len = get(target_fd_path(fd->fd, path), call->name, value, call->size);
+	if (len < 0)
+		return -errno;
+	if (call->size == 0)
+		fuse_reply_xattr(call->req, (size_t)len);
+	else
+		fuse_reply_buf(call->req, value, (size_t)len);
+	return CALL_DONE;
+}
+
+static ssize_t get_value(const char *path, const char *name, void *value, size_t size)
+{
+	return getxattr(path, name, value, size);
+}
+
+static int run_getxattr(struct call *call)
+{
+	return reply_value(call, get_value);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_getxattr, .ino = ino, .name = name, .size = size });
+}
+
+static ssize_t get_names(const char *path, const char *name, void *value, size_t size)
+{
+	(void)name;
+	return listxattr(path, value, size);
+}
+
+/* The list of the root without our mark. A size is answered with room for it, which is allowed. */
+static ssize_t get_names_of_root(const char *path, const char *name, void *value, size_t size)
+{
+	ssize_t len = listxattr(path, value, size);
+	char *names = value;
+
+	(void)name;
+	for (ssize_t at = 0; size && at < len;) {
+		ssize_t step = (ssize_t)strlen(names + at) + 1;
+		if (strcmp(names + at, TARGET_MARK) == 0) {
+			memmove(names + at, names + at + step, (size_t)(len - at - step));
+			return len - step;
+		}
+		at += step;
+	}
+	return len;
+}
+
+static int run_listxattr(struct call *call)
+{
+	struct node *node = node_of(call->fs, call->ino);
+
+	return reply_value(call, node && node->is_root ? get_names_of_root : get_names);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_listxattr, .ino = ino, .size = size });
+}
+
+/* --- inode flags --- */
+
+static int get_flags(struct call *call, struct node *node, int fd)
+{
+	struct attr_overlay overlay = { 0 };
+	unsigned int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return -errno;
+	monitor_attr(call->fs->monitor, &node->subject, &overlay);
+	flags |= overlay.inode_flags; /* some are set only when all is here */
+	fuse_reply_ioctl(call->req, 0, &flags, sizeof(flags));
+	return CALL_DONE;
+}
+
+static int set_flags(struct call *call, int fd)
+{
+	unsigned int flags;
+
+	if (call->data_len < sizeof(flags))
+		return -EINVAL;
+	memcpy(&flags, call->data, sizeof(flags));
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
+		return -errno;
+	fuse_reply_ioctl(call->req, 0, NULL, 0);
+	return CALL_DONE;
+}
+
+static int get_attributes(struct call *call, int fd)
+{
+	struct fsxattr attributes;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) < 0)
+		return -errno;
+	fuse_reply_ioctl(call->req, 0, &attributes, sizeof(attributes));
+	return CALL_DONE;
+}
+
+static int set_attributes(struct call *call, int fd)
+{
+	struct fsxattr attributes;
+
+	if (call->data_len < sizeof(attributes))
+		return -EINVAL;
+	memcpy(&attributes, call->data, sizeof(attributes));
+	if (ioctl(fd, FS_IOC_FSSETXATTR, &attributes) < 0)
+		return -errno;
+	fuse_reply_ioctl(call->req, 0, NULL, 0);
+	return CALL_DONE;
+}
+
+/* An immutable or append-only file could not take its data any more, so all of it comes first. */
+static int need_all(struct call *call, struct node *node)
+{
+	struct event event = { .kind = EVENT_WHOLE, .fd = -1 };
+
+	return call_event(call, &node->subject, &event, NULL);
+}
+
+static int run_ioctl(struct call *call)
+{
+	struct node *node = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	bool sets = (unsigned)call->flags == FS_IOC_SETFLAGS || (unsigned)call->flags == FS_IOC_FSSETXATTR;
+
+	if (!node)
+		return -ESTALE;
+	int result = sets ? need_all(call, node) : CALL_DONE;
+	if (result == CALL_DONE)
+		result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+	if (result != CALL_DONE)
+		return result;
+	switch ((unsigned)call->flags) {
+	case FS_IOC_GETFLAGS:
+		return get_flags(call, node, fd->fd);
+	case FS_IOC_SETFLAGS:
+		return set_flags(call, fd->fd);
+	case FS_IOC_FSGETXATTR:
+		return get_attributes(call, fd->fd);
+	case FS_IOC_FSSETXATTR:
+		return set_attributes(call, fd->fd);
+	default:
+		return -ENOTTY;
+	}
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
+	      const void *in_buf, size_t in_bufsz, size_t out_bufsz)
+{
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	(void)out_bufsz;
+	call_start(&(struct call){ .fs = fs_of(req),
+				   .req = req,
+				   .run = run_ioctl,
+				   .ino = ino,
+				   .flags = (int)cmd,
+				   .data = in_bufsz ? in_buf : NULL,
+				   .data_len = in_bufsz });
+}
