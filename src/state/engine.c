@@ -55,6 +55,42 @@ int engine_errno(int code)
 	}
 }
 
+/* How much shorter than its meta page says an environment may be: LMDB does not write pages at the end that a transaction took and
+ * gave back. Seen: 7. */
+#define SHORT_PAGES_MAX 256
+
+/* What was cut off would be a SIGBUS when it is read. */
+static int check_length(MDB_env *env)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct stat st;
+	MDB_txn *txn;
+	int fd;
+	int code = mdb_env_get_fd(env, &fd);
+	if (!code)
+		code = mdb_env_info(env, &info);
+	if (!code)
+		code = mdb_env_stat(env, &stat);
+	if (code)
+		return code;
+	if (fstat(fd, &st))
+		return errno;
+	off_t wanted = (off_t)(info.me_last_pgno + 1) * stat.ms_psize;
+	if (st.st_size >= wanted)
+		return 0;
+	if (wanted - st.st_size > (off_t)SHORT_PAGES_MAX * stat.ms_psize)
+		return MDB_CORRUPTED;
+	/* Nobody else may be writing meanwhile: another process could just have made it longer. */
+	code = mdb_txn_begin(env, NULL, 0, &txn);
+	if (code)
+		return code;
+	if (fstat(fd, &st) || (st.st_size < wanted && ftruncate(fd, wanted)))
+		code = errno;
+	mdb_txn_abort(txn);
+	return code;
+}
+
 static int open_once(int dir_fd, const struct engine_options *options, size_t map_bytes, MDB_env **env)
 {
 	/* Through the descriptor and not by the path: an access point may be mounted over the path meanwhile. */
@@ -74,6 +110,8 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 	 * belongs to who has it and not to a thread. */
 	if (!code)
 		code = mdb_env_open(opened, path, MDB_NOTLS, 0600);
+	if (!code)
+		code = check_length(opened);
 	if (code) {
 		mdb_env_close(opened);
 		return code;

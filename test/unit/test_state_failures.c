@@ -487,6 +487,53 @@ START_TEST(test_damaged_file)
 }
 END_TEST
 
+/* Cut off, as by a copy that was interrupted: not even read. */
+START_TEST(test_truncated_file)
+{
+	char error[512] = "";
+	struct stat st;
+	for (uint64_t ino = 1; ino <= 30000; ino++)
+		submit_file(ino, ino, 0);
+	store_close(store);
+	ck_assert_int_eq(stat(state_path("data.mdb"), &st), 0);
+	ck_assert_int_gt(st.st_size, 3 << 20);
+	store = NULL;
+	ck_assert_int_eq(truncate(state_path("data.mdb"), st.st_size / 2), 0);
+	ck_assert_int_eq(try_open(error, sizeof(error)), -EBADMSG);
+	ck_assert_msg(strstr(error, "damaged") != NULL, "%s", error);
+	ck_assert_int_eq(stat(state_path("data.mdb"), &st), 0);
+	ck_assert_int_lt(st.st_size, 3 << 20);
+}
+END_TEST
+
+/* LMDB does not write pages that a transaction took and gave back: a file may be a little shorter than its meta page says. */
+START_TEST(test_short_file)
+{
+	store_close(store);
+	store = NULL;
+	for (int round = 0; round < 40; round++) {
+		store = state_open(barrier, NULL, 0);
+		unsigned seed = (unsigned)round;
+		for (int i = 0; i < 10; i++) {
+			struct batch *batch = batch_new();
+			for (int n = 0; n < 200; n++) {
+				static uint8_t source[50000];
+				uint64_t ino = (uint64_t)rand_r(&seed) % 1000;
+				struct file_record file = file_of(ino);
+				file.source = (struct source_ref){.len = (uint16_t)(rand_r(&seed) % 50000), .bytes = source};
+				if (rand_r(&seed) % 2)
+					batch_file_put(batch, &file);
+				else
+					batch_file_delete(batch, ino);
+			}
+			state_commit(batch);
+		}
+		store_close(store);
+		store = NULL;
+	}
+}
+END_TEST
+
 /* An LMDB file, but not ours. */
 START_TEST(test_foreign_database)
 {
@@ -585,6 +632,8 @@ int main(void)
 	tcase_add_test(tests, test_predecessor);
 	tcase_add_test(tests, test_other_format);
 	tcase_add_test(tests, test_damaged_file);
+	tcase_add_test(tests, test_truncated_file);
+	tcase_add_test(tests, test_short_file);
 	tcase_add_test(tests, test_foreign_database);
 	tcase_add_test(tests, test_interrupted_creation);
 	tcase_add_test(tests, test_hostile_records);
