@@ -127,9 +127,11 @@ static void disk_fails_and_recovers(atomic_int *which, int error, unsigned times
 	*which = error;
 	submit_file(1, 2, SUBMIT_BARRIER);
 	submit_file(2, 3, 0);
-	usleep(50000);
-	ck_assert_uint_eq(done, 1);
+	uint64_t until_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+	while (store_trouble(store) == 0 && clock_monotonic_ns() < until_ns)
+		usleep(1000);
 	ck_assert_int_lt(store_trouble(store), 0);
+	ck_assert_uint_eq(done, 1);
 	ck_assert_uint_ge(store_backlog(store), 2);
 	ck_assert_uint_eq(limit_of(1), 1); /* readers go on */
 	submit_file(1, 4, 0);
@@ -256,7 +258,7 @@ START_TEST(test_close_while_the_disk_is_full)
 	submit_file(1, 1, 0);
 	uint64_t start_ns = clock_monotonic_ns();
 	store_close(store);
-	ck_assert_uint_lt(clock_monotonic_ns() - start_ns, 8 * NS_PER_S);
+	ck_assert_uint_lt(clock_monotonic_ns() - start_ns, 30 * NS_PER_S);
 	ck_assert_uint_eq(failed, 1);
 	ck_assert_int_eq(last_error, -ENOSPC);
 	fail_write = 0;
@@ -304,6 +306,7 @@ END_TEST
 START_TEST(test_kill_anywhere)
 {
 	int pipes[2];
+	uint64_t before = 0;
 	store_close(store);
 	for (unsigned round = 0; round < 10; round++) {
 		ck_assert_int_eq(pipe(pipes), 0);
@@ -327,14 +330,17 @@ START_TEST(test_kill_anywhere)
 		usleep(20000 + 7000 * round);
 		kill(child, SIGKILL);
 		ck_assert_int_eq(waitpid(child, NULL, 0), child);
-		uint64_t acknowledged = 0, next;
+		uint64_t acknowledged = 0, next; /* 0: it was killed before its first */
 		while (read(pipes[0], &next, sizeof(next)) == sizeof(next))
 			acknowledged = next;
 		close(pipes[0]);
 		store = state_open(barrier, NULL, 0);
 		uint64_t first = limit_of(1);
-		ck_assert_uint_ge(first, acknowledged);
-		ck_assert_uint_le(first, acknowledged + 1);
+		if (acknowledged)
+			ck_assert(first == acknowledged || first == acknowledged + 1);
+		else
+			ck_assert(first == before || first == round * 1000000 + 1);
+		before = first;
 		for (uint64_t ino = 2; ino <= 20; ino++)
 			ck_assert_uint_eq(limit_of(ino), first);
 		store_close(store);
@@ -511,16 +517,16 @@ START_TEST(test_short_file)
 {
 	store_close(store);
 	store = NULL;
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < 10; round++) {
 		store = state_open(barrier, NULL, 0);
 		unsigned seed = (unsigned)round;
-		for (int i = 0; i < 10; i++) {
+		for (int i = 0; i < 5; i++) {
 			struct batch *batch = batch_new();
-			for (int n = 0; n < 200; n++) {
-				static uint8_t source[50000];
+			for (int n = 0; n < 50; n++) {
+				static uint8_t source[10000];
 				uint64_t ino = (uint64_t)rand_r(&seed) % 1000;
 				struct file_record file = file_of(ino);
-				file.source = (struct source_ref){.len = (uint16_t)(rand_r(&seed) % 50000), .bytes = source};
+				file.source = (struct source_ref){.len = (uint16_t)(rand_r(&seed) % 10000), .bytes = source};
 				if (rand_r(&seed) % 2)
 					batch_file_put(batch, &file);
 				else
