@@ -341,9 +341,9 @@ int config_delete(struct config *config, uint32_t migid)
 	return commit_or_abort(txn, db_delete_all(txn, config->dbi, migid));
 }
 
-int config_set(struct config *config, uint32_t migid, const char *name, const char *value)
+/* All or nothing. A NULL value removes. */
+static int set_pairs(struct config *config, uint32_t migid, const char *const *names_and_values, size_t n_pairs)
 {
-	/* Not by config_set_many(): a NULL value would end its list. */
 	MDB_txn *txn;
 	if (migid == 0)
 		return -EINVAL;
@@ -351,24 +351,23 @@ int config_set(struct config *config, uint32_t migid, const char *name, const ch
 	if (code)
 		return engine_errno(code);
 	code = db_exists(txn, config->dbi, migid);
-	if (!code)
-		code = db_put(txn, config->dbi, migid, name, value);
+	for (size_t i = 0; !code && i < n_pairs; i++)
+		code = db_put(txn, config->dbi, migid, names_and_values[2 * i], names_and_values[2 * i + 1]);
 	return commit_or_abort(txn, code);
+}
+
+int config_set(struct config *config, uint32_t migid, const char *name, const char *value)
+{
+	return set_pairs(config, migid, (const char *const[]){name, value}, 1);
 }
 
 int config_set_many(struct config *config, uint32_t migid, const char *const *names_and_values)
 {
-	MDB_txn *txn;
-	if (migid == 0)
-		return -EINVAL;
-	int code = mdb_txn_begin(config->env, NULL, 0, &txn);
-	if (code)
-		return engine_errno(code);
-	code = db_exists(txn, config->dbi, migid);
-	for (size_t i = 0; !code && names_and_values[i]; i += 2)
-		code = names_and_values[i + 1] ? db_put(txn, config->dbi, migid, names_and_values[i], names_and_values[i + 1])
-		                               : EINVAL;
-	return commit_or_abort(txn, code);
+	size_t n_pairs = 0;
+	for (; names_and_values[2 * n_pairs]; n_pairs++)
+		if (!names_and_values[2 * n_pairs + 1])
+			return -EINVAL; /* a name without a value */
+	return set_pairs(config, migid, names_and_values, n_pairs);
 }
 
 /* --- reading --- */
