@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 static int posix_open(const struct dmm_config *config, struct dmm_instance **result)
 {
@@ -37,7 +36,7 @@ static int posix_open(const struct dmm_config *config, struct dmm_instance **res
 
 static void posix_close(struct dmm_instance *instance)
 {
-	close(instance->root_fd);
+	root_close(instance);
 	pthread_mutex_destroy(&instance->identities.lock);
 	free(instance);
 }

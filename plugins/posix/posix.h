@@ -47,6 +47,7 @@ struct identity_cache {
 
 struct dmm_instance {
 	int root_fd;           /* of the clone, or of the source itself; open for reading, since open_by_handle_at(2) wants that */
+	int tree_fd;           /* of the clone, as open_tree(2) gave it, or -1 */
 	bool cloned;           /* the mounts are ours, read-only, without access times */
 	bool handles;          /* the root's file system has lasting handles, and we may open them */
 	bool birth_time;
@@ -75,6 +76,7 @@ int address_parse(const struct dmm_config *config, char *path, size_t path_size)
 
 /* root.c */
 int root_open(struct dmm_instance *instance, const struct dmm_config *config, const char *path);
+void root_close(struct dmm_instance *instance);
 
 /* handle.c */
 struct handle_parts {

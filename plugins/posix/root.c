@@ -52,8 +52,11 @@ static int explain(const struct dmm_config *config, const char *path, int error)
 	return -error;
 }
 
-/* A descriptor of the clone's root, or negative errno. The path may lead through symbolic links: it is the administrator's. */
-static int clone_mounts(const char *path)
+/* A descriptor of the clone's root, or negative errno. The path may lead through symbolic links: it is the administrator's.
+ *
+ * The descriptor of open_tree() stays open, too: with it the mounts would lose their (anonymous) namespace, and the kernel then
+ * takes a lock of all mounts, and sums up counters of all processors, at the end of every path lookup. */
+static int clone_mounts(const char *path, int *tree_fd)
 {
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME | MOUNT_ATTR_NODEV,
@@ -68,9 +71,13 @@ static int clone_mounts(const char *path)
 		return -errno;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) == 0)
 		root = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0) {
+		*tree_fd = tree;
+		return root;
+	}
 	error = errno;
 	close(tree);
-	return root < 0 ? -error : root;
+	return -error;
 }
 
 /* File systems whose handles mean the same object after the inode left the cache, and after a restart. Others (FUSE, FAT,
@@ -119,6 +126,13 @@ static bool handles_work(struct dmm_instance *instance, const struct statx *root
 	return same;
 }
 
+void root_close(struct dmm_instance *instance)
+{
+	close(instance->root_fd);
+	if (instance->tree_fd >= 0)
+		close(instance->tree_fd);
+}
+
 int root_open(struct dmm_instance *instance, const struct dmm_config *config, const char *path)
 {
 	struct statx stx;
@@ -129,7 +143,8 @@ int root_open(struct dmm_instance *instance, const struct dmm_config *config, co
 	if (fd < 0)
 		return explain(config, path, errno);
 
-	instance->root_fd = clone_mounts(path);
+	instance->tree_fd = -1;
+	instance->root_fd = clone_mounts(path, &instance->tree_fd);
 	instance->cloned = instance->root_fd >= 0;
 	if (instance->cloned) {
 		close(fd);
@@ -143,7 +158,7 @@ int root_open(struct dmm_instance *instance, const struct dmm_config *config, co
 	if (statx(instance->root_fd, "", AT_EMPTY_PATH, STATX_WANTED, &stx) < 0) {
 		int error = errno;
 
-		close(instance->root_fd);
+		root_close(instance);
 		return explain(config, path, error);
 	}
 	instance->mnt_id = stx.stx_mnt_id;

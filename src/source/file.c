@@ -71,6 +71,8 @@ int source_file_open(struct source *source, struct dmm_bytes handle, struct sour
 	struct source_file *file;
 	int64_t ret;
 
+	if (!handle.data || handle.len == 0 || handle.len > DMM_HANDLE_MAX)
+		return -EINVAL;
 	file = malloc(sizeof(*file) + handle.len);
 	if (!file)
 		return -ENOMEM;

@@ -329,6 +329,19 @@ START_TEST(test_open_without_a_file)
 }
 END_TEST
 
+/* From a damaged record of ours: no plugin is asked. */
+START_TEST(test_open_without_a_handle)
+{
+	static char large[DMM_HANDLE_MAX + 1];
+	struct source_file *file = NULL;
+	struct source *source = sim_open();
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){NULL, 0}, &file), -EINVAL);
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){large, sizeof(large)}, &file), -EINVAL);
+	ck_assert_int_eq(sim.submitted, 0);
+	source_close(source);
+}
+END_TEST
+
 START_TEST(test_absurd_results)
 {
 	char buf[8];
@@ -541,6 +554,7 @@ int main(void)
 	tcase_add_test(tcase, test_refusal_stands);
 	tcase_add_test(tcase, test_wrong_sink);
 	tcase_add_test(tcase, test_open_without_a_file);
+	tcase_add_test(tcase, test_open_without_a_handle);
 	tcase_add_test(tcase, test_absurd_results);
 	tcase_add_test(tcase, test_short_reads_are_joined);
 	tcase_add_loop_test(tcase, test_link_texts, 0, 7);
