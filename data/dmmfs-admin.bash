@@ -10,26 +10,31 @@ _dmmfs_admin()
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		list | show | stat | where | finish) command=${COMP_WORDS[i]} ;;
+		list | show | stat | where | finish | errors) command=${COMP_WORDS[i]} ;;
 		esac
 	done
 	COMPREPLY=()
 
 	case $before in
-	-w | --wait) return ;; # a number of seconds
+	-w | --watch | --wait) return ;; # a number of seconds
+	--confdir | --rundir)
+		compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word")
+		return
+		;;
 	esac
 	if [[ $word == -* ]]; then
-		local options=--json
+		local options='--json --confdir --rundir --help'
 		case $command in
-		stat) options='--json -w' ;;
-		finish) options='--json --lazy --wait' ;;
+		'') options+=' --version' ;;
+		stat) options+=' --watch -w' ;;
+		finish) options+=' --lazy --wait' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 		return
 	fi
 	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish' -- "$word") ;;
-	show | stat | finish) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish errors' -- "$word") ;;
+	show | stat | finish | errors) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
 	where) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	esac
 }

@@ -172,7 +172,7 @@ const struct command command_finish = {
 	"end it: unmount, take all traces away",
 	"Ends a migration when everything has come over: unmounts, removes its state, leaves a plain tree. Refuses with\n"
 	"exit status 4 while something is pending or in error, or while files are open on the mount; says who has them open.\n\n"
-	"  --lazy          detach at once, whatever is open; what is open goes on working\n"
-	"  --wait SECONDS  wait so long for open files to be closed\n",
+	"  --lazy               detach at once, whatever is open; what is open goes on working\n"
+	"  --wait SECONDS       wait so long for open files to be closed\n",
 	run,
 };

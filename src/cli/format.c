@@ -56,6 +56,12 @@ const char *format_latency(uint64_t us, char *buf)
 	return buf;
 }
 
+const char *format_rate(uint64_t bytes_per_s, char *buf)
+{
+	size_format(bytes_per_s, buf, FORMAT_BYTES - 2);
+	return strcat(buf, "/s");
+}
+
 const char *format_time(int64_t seconds, char *buf)
 {
 	time_t time = (time_t)seconds;

@@ -15,6 +15,7 @@
 const char *format_count(uint64_t count, char *buf);     /* 1,234,567 */
 const char *format_duration(uint64_t seconds, char *buf); /* 45 s; 3 min 20 s; 2 h 10 min; 3 d 4 h */
 const char *format_latency(uint64_t us, char *buf);      /* 850 us; 1.2 ms; 3.4 s */
+const char *format_rate(uint64_t bytes_per_s, char *buf); /* 1.2 MiB/s */
 const char *format_time(int64_t seconds, char *buf);     /* 2026-01-31 12:00:00, local */
 
 /* "1.2 of 3.4 TiB": the unit of the whole for both, when both fit it. */

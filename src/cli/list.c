@@ -24,23 +24,25 @@ static void add_row(struct table *table, const json_t *figures)
 	snprintf(text, sizeof(text), "%u %%", summary_percent(figures));
 	table_set(table, 2, text);
 	table_set(table, 3, size_format(member_count(figures, "bytes_found"), text, sizeof(text)));
-	table_set(table, 4, summary_remaining(figures, text));
-	table_set(table, 5, format_count(errors, text));
-	table_color(table, 5, errors ? print_trouble_color() : NULL);
-	table_set(table, 6, source);
-	table_set(table, 7, *mountpoint ? mountpoint : "-");
+	table_set(table, 4, format_rate(member_count(figures, "rate_bytes_per_s"), text));
+	table_set(table, 5, summary_remaining(figures, text));
+	table_set(table, 6, format_count(errors, text));
+	table_color(table, 6, errors ? print_trouble_color() : NULL);
+	table_set(table, 7, source);
+	table_set(table, 8, *mountpoint ? mountpoint : "-");
 	free(source);
 	free(mountpoint);
 }
 
 static void print_table(const json_t *list)
 {
-	static const char *const heads[] = {"MIGID", "STATE", "DONE", "FOUND", "REMAINING", "ERRORS", "SOURCE", "MOUNT POINT"};
+	static const char *const heads[] = {"MIGID",     "STATE",  "DONE",   "FOUND",      "RATE",
+	                                    "REMAINING", "ERRORS", "SOURCE", "MOUNT POINT"};
 	if (json_array_size(list) == 0) {
 		puts("There are no migrations. mount -t fuse.dmmfs SOURCE DIRECTORY begins one.");
 		return;
 	}
-	struct table *table = table_new(8, heads, "rlrrlrll");
+	struct table *table = table_new(9, heads, "rlrrrlrll");
 	for (size_t i = 0; i < json_array_size(list); i++)
 		add_row(table, json_array_get(list, i));
 	table_print(table, stdout);

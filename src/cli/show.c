@@ -60,18 +60,18 @@ static void print_figures(const json_t *object)
 	snprintf(text, sizeof(text), "%u %%, %s", summary_percent(object),
 	         format_share(member_count(object, "bytes_migrated"), member_count(object, "bytes_found"), share));
 	print_value("done", text);
-	print_value("remaining", summary_remaining(object, text));
+	print_value("remaining", summary_remaining_long(object, text));
 	print_value("errors", format_count(summary_errors(object), text));
 	print_value("demand", summary_demand(object, text, sizeof(text)));
-	if (member_count(object, "segsize"))
-		print_value("segsize", size_format(member_count(object, "segsize"), text, sizeof(text)));
 }
 
 static void print_properties(const json_t *properties)
 {
-	for (void *at = json_object_iter((json_t *)properties); at; at = json_object_iter_next((json_t *)properties, at))
-		if (strcmp(json_object_iter_key(at), "escaped") != 0)
-			print_name(properties, json_object_iter_key(at), json_object_iter_key(at));
+	for (void *at = json_object_iter((json_t *)properties); at; at = json_object_iter_next((json_t *)properties, at)) {
+		const char *name = json_object_iter_key(at);
+		if (strcmp(name, "escaped") != 0)
+			print_name(properties, name, name);
+	}
 }
 
 static void print_description(const json_t *object)
@@ -81,7 +81,7 @@ static void print_description(const json_t *object)
 	print_name(object, "source", "source");
 	print_name(object, "target", "target");
 	print_name(object, "mount point", "mountpoint");
-	print_name(object, "state kept in", "statedir");
+	print_name(object, "state dir", "statedir");
 	print_time(object, "created", "created");
 	print_time(object, "finished", "finished");
 	print_figures(object);

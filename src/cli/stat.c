@@ -2,7 +2,7 @@
  *
  * dmmfs-admin stat: the figures of a migration, once or again and again until it is complete.
  *
- * On a terminal -w redraws one line in place; elsewhere it writes a line, or with --json an object, each time.
+ * On a terminal -w redraws two lines in place; elsewhere it writes a line, or with --json an object, each time.
  */
 #include "base/clock.h"
 #include "base/size.h"
@@ -64,9 +64,9 @@ static void print_now(const json_t *figures)
 	char text[4 * FORMAT_BYTES], size[FORMAT_BYTES], count[FORMAT_BYTES];
 	printf("Done         %u %%%s\n", summary_percent(figures),
 	       member_true(figures, "estimate") ? " of what has been found" : "");
-	printf("Rate         %s/s, %s files/s\n", size_format(member_count(figures, "rate_bytes_per_s"), size, sizeof(size)),
+	printf("Rate         %s, %s files/s\n", format_rate(member_count(figures, "rate_bytes_per_s"), size),
 	       format_count(member_count(figures, "rate_files_per_s"), count));
-	printf("Remaining    %s\n", summary_remaining(figures, text));
+	printf("Remaining    %s\n", summary_remaining_long(figures, text));
 	printf("Demand       %s\n", summary_demand(figures, text, sizeof(text)));
 	printf("Moved        %s on demand,", size_format(member_count(figures, "demand_bytes"), size, sizeof(size)));
 	printf(" %s in the background\n", size_format(member_count(figures, "background_bytes"), size, sizeof(size)));
@@ -112,7 +112,7 @@ struct watch {
 	uint32_t migid;
 	unsigned every_s;
 	bool terminal;
-	bool drawn; /* the cursor stands at the end of a line that is redrawn */
+	bool drawn; /* the cursor stands at the end of two lines that are redrawn */
 	sigset_t signals;
 };
 
@@ -134,10 +134,12 @@ static void show_figures(struct watch *watch, const json_t *figures)
 		free(line);
 	} else {
 		/* The last column stays free: some terminals begin a new line as soon as it is written. */
-		char *line = summary_bar(figures, terminal_width() - 1);
-		printf("\r%s\033[K", line);
+		size_t width = terminal_width() - 1;
+		char *bar = summary_bar(figures, width), *below = summary_below_bar(figures, width);
+		printf("%s\r%s\033[K\n%s\033[K", watch->drawn ? "\033[A" : "", bar, below);
 		watch->drawn = true;
-		free(line);
+		free(bar);
+		free(below);
 	}
 	fflush(stdout);
 }
@@ -273,6 +275,6 @@ const struct command command_stat = {
 	"figures: how far it is, how fast",
 	"Prints what was found, has come over, is pending and in error, the rate, the time remaining, and how long\n"
 	"applications wait. Without a daemon: the figures kept from its last run.\n\n"
-	"  -w, --watch SECONDS  again each so many seconds, until everything has come over\n",
+	"  -w, --watch SECONDS  print it again each so many seconds, until everything has come over\n",
 	run,
 };

@@ -4,7 +4,6 @@
  */
 #include "cli/summary.h"
 
-#include "base/size.h"
 #include "cli/format.h"
 #include "cli/memory.h"
 #include "cli/print.h"
@@ -41,16 +40,24 @@ const char *summary_remaining(const json_t *figures, char *buf)
 {
 	char duration[FORMAT_BYTES];
 	const json_t *eta = json_object_get(figures, "eta_s");
-	bool estimate = member_true(figures, "estimate");
 	if (!runs(figures))
 		snprintf(buf, FORMAT_BYTES, "-");
 	else if (summary_all_here(figures))
 		snprintf(buf, FORMAT_BYTES, "none");
 	else if (!json_is_integer(eta))
-		snprintf(buf, FORMAT_BYTES, "unknown%s", estimate ? ", still looking" : "");
+		snprintf(buf, FORMAT_BYTES, "unknown");
 	else
-		snprintf(buf, FORMAT_BYTES, "%s %s%s", estimate ? "at least" : "about",
-		         format_duration(member_count(figures, "eta_s"), duration), estimate ? ", still looking" : "");
+		snprintf(buf, FORMAT_BYTES, "%s %s", member_true(figures, "estimate") ? "at least" : "about",
+		         format_duration(member_count(figures, "eta_s"), duration));
+	return buf;
+}
+
+const char *summary_remaining_long(const json_t *figures, char *buf)
+{
+	summary_remaining(figures, buf);
+	size_t len = strlen(buf);
+	if (runs(figures) && member_true(figures, "estimate"))
+		snprintf(buf + len, FORMAT_BYTES - len, ", still looking");
 	return buf;
 }
 
@@ -85,65 +92,108 @@ bool summary_all_here(const json_t *figures)
 	return !member_true(figures, "estimate") && member_count(figures, "dirs_found") > 0;
 }
 
-/* --- one line ------------------------------------------------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------------------------------------------------------- */
 
-/* Adds a part as long as the line stays within `width`; what does not fit is left out. */
-static void add_part(char *line, size_t line_size, size_t width, const char *part)
+/* A line of parts, two blanks between them. A part that does not fit into the width any more is left out. */
+struct line {
+	char text[512];
+	size_t width;
+};
+
+static void add_part(struct line *line, const char *part)
 {
-	size_t len = strlen(line);
-	if (len + 2 + strlen(part) <= width && len + 2 + strlen(part) < line_size)
-		sprintf(line + len, "  %s", part);
+	size_t len = strlen(line->text), gap = len ? 2 : 0, end = len + gap + strlen(part);
+	if (end <= line->width && end < sizeof(line->text))
+		snprintf(line->text + len, sizeof(line->text) - len, "%*s%s", (int)gap, "", part);
 }
 
-static void add_details(const json_t *figures, char *line, size_t line_size, size_t width)
+static void add_amounts(struct line *line, const json_t *figures)
 {
-	char text[3 * FORMAT_BYTES], size[FORMAT_BYTES], count[FORMAT_BYTES], duration[FORMAT_BYTES];
-	add_part(line, line_size, width,
-	         format_share(member_count(figures, "bytes_migrated"), member_count(figures, "bytes_found"), text));
-	snprintf(text, sizeof(text), "%s/s", size_format(member_count(figures, "rate_bytes_per_s"), size, sizeof(size)));
-	add_part(line, line_size, width, text);
-	add_part(line, line_size, width, summary_remaining(figures, duration));
+	char text[FORMAT_BYTES];
+	add_part(line, format_share(member_count(figures, "bytes_migrated"), member_count(figures, "bytes_found"), text));
+	add_part(line, format_rate(member_count(figures, "rate_bytes_per_s"), text));
+}
+
+static void add_errors(struct line *line, const json_t *figures)
+{
+	char text[2 * FORMAT_BYTES], count[FORMAT_BYTES];
 	uint64_t errors = summary_errors(figures);
 	snprintf(text, sizeof(text), "%s error%s", format_count(errors, count), errors == 1 ? "" : "s");
 	if (errors)
-		add_part(line, line_size, width, text);
-	snprintf(text, sizeof(text), "demand p50 %s", format_latency(member_count(figures, "demand_p50_us"), size));
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), " p99 %s",
-	         format_latency(member_count(figures, "demand_p99_us"), size));
-	if (member_count(figures, "demand_requests"))
-		add_part(line, line_size, width, text);
+		add_part(line, text);
+}
+
+static void add_demand(struct line *line, const json_t *figures)
+{
+	char text[4 * FORMAT_BYTES], p50[FORMAT_BYTES], p99[FORMAT_BYTES], waiting[FORMAT_BYTES];
+	uint64_t now_waiting = member_count(figures, "demand_waiting");
+	if (!member_count(figures, "demand_requests"))
+		return;
+	snprintf(text, sizeof(text), "demand p50 %s p99 %s", format_latency(member_count(figures, "demand_p50_us"), p50),
+	         format_latency(member_count(figures, "demand_p99_us"), p99));
+	add_part(line, text);
+	snprintf(text, sizeof(text), "%s waiting", format_count(now_waiting, waiting));
+	if (now_waiting)
+		add_part(line, text);
+}
+
+/* In a line without heads a word alone does not say of what it speaks. */
+static void add_remaining(struct line *line, const json_t *figures)
+{
+	char text[FORMAT_BYTES], sentence[2 * FORMAT_BYTES];
+	summary_remaining_long(figures, text);
+	if (strcmp(text, "none") == 0)
+		strcpy(text, "nothing remains");
+	snprintf(sentence, sizeof(sentence), "%s%s", strncmp(text, "unknown", 7) == 0 ? "time remaining " : "", text);
+	add_part(line, sentence);
 }
 
 char *summary_bar(const json_t *figures, size_t width)
 {
-	char details[512] = "";
+	struct line details = {.width = sizeof(details.text)};
 	unsigned percent = summary_percent(figures);
-	const char *state = member_text(figures, "state");
-	size_t fixed = strlen(state) + strlen(" 100 % [") + strlen("]");
-	size_t for_details = width > fixed + BAR_MIN ? width - fixed - BAR_MIN : 0;
-	add_details(figures, details, sizeof(details), for_details);
-	size_t bar = width > fixed + strlen(details) ? width - fixed - strlen(details) : 0;
+	char *text = NULL, filled[BAR_MAX + 1];
+	int head = asprintf(&text, "%-8s %3u %%", member_text(figures, "state"), percent);
+	if (head < 0)
+		memory_must(NULL);
+	size_t fixed = (size_t)head + strlen(" []");
+	details.width = width > fixed + BAR_MIN + 2 ? width - fixed - BAR_MIN - 2 : 0;
+	add_amounts(&details, figures);
+	size_t taken = fixed + (*details.text ? 2 + strlen(details.text) : 0);
+	size_t bar = width > taken ? width - taken : 0;
 	bar = bar > BAR_MAX ? BAR_MAX : bar;
-	size_t full = bar * percent / 100;
-	char *line = memory_must(malloc(strlen(state) + BAR_MAX + sizeof(details) + 32));
-	int len = sprintf(line, "%s %3u %%", state, percent);
-	if (bar >= BAR_MIN) {
-		len += sprintf(line + len, " [");
-		memset(line + len, '#', full);
-		memset(line + len + full, '.', bar - full);
-		len += (int)bar;
-		len += sprintf(line + len, "]");
-	}
-	strcpy(line + len, details);
+	if (bar < BAR_MIN)
+		return text;
+	memset(filled, '.', bar);
+	memset(filled, '#', bar * percent / 100);
+	filled[bar] = 0;
+	char *line = NULL;
+	if (asprintf(&line, "%s [%s]%s%s", text, filled, *details.text ? "  " : "", details.text) < 0)
+		memory_must(NULL);
+	free(text);
 	return line;
+}
+
+char *summary_below_bar(const json_t *figures, size_t width)
+{
+	struct line line = {.width = width};
+	add_remaining(&line, figures);
+	add_errors(&line, figures);
+	add_demand(&line, figures);
+	return memory_must(strdup(line.text));
 }
 
 char *summary_line(const json_t *figures)
 {
-	char time_now[FORMAT_BYTES], details[512] = "", *line = NULL;
-	add_details(figures, details, sizeof(details), sizeof(details));
-	if (asprintf(&line, "%s  %s  %u %%%s", format_time(time(NULL), time_now), member_text(figures, "state"),
-	             summary_percent(figures), details) < 0)
-		memory_must(NULL);
-	return line;
+	struct line line = {.width = sizeof(line.text)};
+	char buf[FORMAT_BYTES], percent[16];
+	add_part(&line, format_time(time(NULL), buf));
+	add_part(&line, member_text(figures, "state"));
+	snprintf(percent, sizeof(percent), "%u %%", summary_percent(figures));
+	add_part(&line, percent);
+	add_amounts(&line, figures);
+	add_remaining(&line, figures);
+	add_errors(&line, figures);
+	add_demand(&line, figures);
+	return memory_must(strdup(line.text));
 }

@@ -13,8 +13,11 @@
 /* Of the bytes found so far, or of the objects where there are no bytes. */
 unsigned summary_percent(const json_t *figures);
 
-/* "about 2 h 10 min"; "at least 2 h 10 min, still looking"; "unknown"; "none"; "-" when nothing runs. */
+/* "about 2 h 10 min"; "at least 2 h 10 min" while not everything was seen; "unknown"; "none"; "-" when nothing runs. */
 const char *summary_remaining(const json_t *figures, char *buf);
+
+/* The same, followed by ", still looking" while that is so. */
+const char *summary_remaining_long(const json_t *figures, char *buf);
 
 /* "1,234 requests, 3 waiting, p50 1.2 ms, p99 33 ms". */
 const char *summary_demand(const json_t *figures, char *buf, size_t buf_size);
@@ -25,8 +28,10 @@ uint64_t summary_errors(const json_t *figures);
 /* Everything has come over: complete, or it only has to be finished. */
 bool summary_all_here(const json_t *figures);
 
-/* One line: a picture for a terminal of that width, without a newline; a record for a pipe. Newly allocated. */
+/* For a terminal of that width, which is never exceeded: a line with a bar, and a line with what else one wants to know. For a
+ * pipe: one line with the time. Without a newline, newly allocated. */
 char *summary_bar(const json_t *figures, size_t width);
+char *summary_below_bar(const json_t *figures, size_t width);
 char *summary_line(const json_t *figures);
 
 #endif

@@ -22,13 +22,18 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'list show stat where finish'
+offers 'dmmfs-admin ' 'list show stat where finish errors'
 offers 'dmmfs-admin s' 'show stat'
+offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
+offers 'dmmfs-admin --confdir /us' '/usr'
+offers 'dmmfs-admin --confdir /usr l' 'list'
 offers 'dmmfs-admin stat ' 'a1b2 c3d4'
+offers 'dmmfs-admin errors a' 'a1b2'
 offers 'dmmfs-admin finish --lazy c' 'c3d4'
-offers 'dmmfs-admin stat -' '--json -w'
+offers 'dmmfs-admin stat -' '--json --confdir --rundir --help --watch -w'
 offers 'dmmfs-admin stat -w ' ''
-offers 'dmmfs-admin finish --' '--json --lazy --wait'
+offers 'dmmfs-admin finish --l' '--lazy'
+offers 'dmmfs-admin finish --w' '--wait'
 offers 'dmmfs-admin list --j' '--json'
 offers 'dmmfs-admin where /us' '/usr'
 exit $failed

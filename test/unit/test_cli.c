@@ -282,7 +282,7 @@ static void expect_percent(json_t *object, unsigned percent)
 
 START_TEST(test_summary)
 {
-	expect_remaining(figures("running", 1, 1, 3), "at least 2 h 10 min, still looking");
+	expect_remaining(figures("running", 1, 1, 3), "at least 2 h 10 min");
 	expect_remaining(figures("paused", 0, 1, 3), "about 2 h 10 min");
 	expect_remaining(figures("running", 0, 3, 3), "none");
 	expect_remaining(figures("halted", 0, 1, 3), "-");
@@ -303,25 +303,39 @@ START_TEST(test_summary)
 }
 END_TEST
 
-/* A bar never wraps, whatever the width, and a wide one shows everything. */
+static void expect_within(char *line, size_t width)
+{
+	ck_assert_msg(strlen(line) <= width, "%zu: '%s'", width, line);
+	free(line);
+}
+
+static void expect_line(char *line, const char *text)
+{
+	ck_assert_str_eq(line, text);
+	free(line);
+}
+
+/* Lines never wrap, however narrow the terminal, and on one of usual width nothing is missing. */
 START_TEST(test_bar)
 {
 	json_t *object = figures("running", 1, 1 << 29, 1 << 30);
 	json_object_set_new(object, "files_error", json_integer(12));
 	json_object_set_new(object, "demand_requests", json_integer(5));
-	for (size_t width = 20; width < 300; width++) {
-		char *line = summary_bar(object, width);
-		ck_assert_msg(strlen(line) <= width, "%zu: '%s'", width, line);
-		free(line);
+	json_object_set_new(object, "demand_waiting", json_integer(3));
+	for (size_t width = 14; width < 300; width++) {
+		expect_within(summary_bar(object, width), width);
+		expect_within(summary_below_bar(object, width), width);
 	}
-	char *line = summary_bar(object, 200);
-	ck_assert_str_eq(line, "running  50 % [####################....................]  512 MiB of 1 GiB  1 MiB/s  "
-	                       "at least 2 h 10 min, still looking  12 errors  demand p50 0 us p99 0 us");
-	free(line);
-	line = summary_line(object);
+	expect_line(summary_bar(object, 79), "running   50 % [#################..................]  512 MiB of 1 GiB  1 MiB/s");
+	expect_line(summary_bar(object, 14), "running   50 %");
+	expect_line(summary_below_bar(object, 99),
+	            "at least 2 h 10 min, still looking  12 errors  demand p50 0 us p99 0 us  3 waiting");
+	char *line = summary_line(object);
 	ck_assert_ptr_nonnull(
 		strstr(line, "  running  50 %  512 MiB of 1 GiB  1 MiB/s  at least 2 h 10 min, still looking  12 errors"));
 	free(line);
+	json_object_set_new(object, "eta_s", json_null());
+	expect_line(summary_below_bar(object, 50), "time remaining unknown, still looking  12 errors");
 	json_decref(object);
 }
 END_TEST
