@@ -35,7 +35,8 @@ static const char *url_path(const char *url)
 
 static int too_long(const struct dmm_config *config)
 {
-	snprintf(config->error, config->error_size, "The path of the source is longer than the system takes; name it by a shorter one.");
+	snprintf(config->error, config->error_size,
+	         "The path of the source is longer than the system takes; name it by a shorter one.");
 	return -ENAMETOOLONG;
 }
 
@@ -52,9 +53,9 @@ static int decode(const struct dmm_config *config, const char *from, char *path,
 
 			if (low < 0 || (high == 0 && low == 0)) {
 				snprintf(config->error, config->error_size,
-					 "%s: '%%' in a file URL must be followed by two hexadecimal digits other than 00; "
-					 "write a percent sign as %%25, or give the plain path.",
-					 config->source);
+				         "%s: '%%' in a file URL must be followed by two hexadecimal digits other than 00; "
+				         "write a percent sign as %%25, or give the plain path.",
+				         config->source);
 				return -EINVAL;
 			}
 			byte = (char)(high << 4 | low);
@@ -78,9 +79,9 @@ int address_parse(const struct dmm_config *config, char *path, size_t path_size)
 
 		if (!rest) {
 			snprintf(config->error, config->error_size,
-				 "%s: a file URL names a path of this machine; write file:///path, or use the plugin of the "
-				 "protocol that reaches the other host.",
-				 source);
+			         "%s: a file URL names a path of this machine; write file:///path, or use the plugin of the "
+			         "protocol that reaches the other host.",
+			         source);
 			return -EINVAL;
 		}
 		ret = decode(config, rest, path, path_size);
@@ -93,7 +94,7 @@ int address_parse(const struct dmm_config *config, char *path, size_t path_size)
 	}
 	if (path[0] != '/') {
 		snprintf(config->error, config->error_size,
-			 "%s is not an absolute path; write the whole path of the source directory, beginning with '/'.", source);
+		         "%s is not an absolute path; write the whole path of the source directory, beginning with '/'.", source);
 		return -EINVAL;
 	}
 	return 0;

@@ -26,8 +26,9 @@ static struct dmm_time time_from_statx(const struct statx_timestamp *stamp)
 /* Only those flags of chattr(1) that statx(2) knows: the others would need an open and an ioctl for every object. */
 static uint32_t flags_from_statx(uint64_t attributes)
 {
-	return (attributes & STATX_ATTR_COMPRESSED ? FS_COMPR_FL : 0u) | (attributes & STATX_ATTR_IMMUTABLE ? FS_IMMUTABLE_FL : 0u) |
-	       (attributes & STATX_ATTR_APPEND ? FS_APPEND_FL : 0u) | (attributes & STATX_ATTR_NODUMP ? FS_NODUMP_FL : 0u);
+	return (attributes & STATX_ATTR_COMPRESSED ? FS_COMPR_FL : 0u) |
+	       (attributes & STATX_ATTR_IMMUTABLE ? FS_IMMUTABLE_FL : 0u) | (attributes & STATX_ATTR_APPEND ? FS_APPEND_FL : 0u) |
+	       (attributes & STATX_ATTR_NODUMP ? FS_NODUMP_FL : 0u);
 }
 
 void attr_from_statx(struct dmm_attr *attr, const struct statx *stx, uint64_t fsid)
@@ -63,7 +64,7 @@ static uint64_t device_of(const struct statx *stx)
 
 /* The 'H' form. 1 when the object needs the other one. */
 static int name_by_handle(struct dmm_file *dir, const char *name, const struct statx *stx, uint64_t *fsid,
-			  unsigned char handle[H_HANDLE_MAX], struct dmm_bytes *bytes)
+                          unsigned char handle[H_HANDLE_MAX], struct dmm_bytes *bytes)
 {
 	int len;
 
@@ -80,7 +81,7 @@ static int name_by_handle(struct dmm_file *dir, const char *name, const struct s
 
 /* The 'P' form, in the directory's own work space. */
 static int name_by_path(struct dmm_file *dir, const char *name, size_t name_len, const struct statx *stx, uint64_t *fsid,
-			struct dmm_bytes *bytes)
+                        struct dmm_bytes *bytes)
 {
 	if (dir->prefix_len + name_len > DMM_HANDLE_MAX)
 		return -ENAMETOOLONG;
@@ -159,7 +160,7 @@ int64_t posix_list(struct dmm_file *dir, struct dmm_request *request)
 }
 
 static int64_t report_fd(struct dmm_conn *conn, struct dmm_request *request, int fd, const struct handle_parts *parts,
-			 struct dmm_bytes handle)
+                         struct dmm_bytes handle)
 {
 	struct dmm_entry entry = {.name = "", .handle = handle};
 	uint64_t fsid = parts->fsid;

@@ -46,13 +46,13 @@ struct identity_cache {
 };
 
 struct dmm_instance {
-	int root_fd;           /* of the clone, or of the source itself; open for reading, since open_by_handle_at(2) wants that */
-	int tree_fd;           /* of the clone, as open_tree(2) gave it, or -1 */
-	bool cloned;           /* the mounts are ours, read-only, without access times */
-	bool handles;          /* the root's file system has lasting handles, and we may open them */
+	int root_fd;  /* of the clone, or of the source itself; open for reading, since open_by_handle_at(2) wants that */
+	int tree_fd;  /* of the clone, as open_tree(2) gave it, or -1 */
+	bool cloned;  /* the mounts are ours, read-only, without access times */
+	bool handles; /* the root's file system has lasting handles, and we may open them */
 	bool birth_time;
-	uint64_t mnt_id;       /* of the root */
-	uint64_t dev, fsid;    /* of the root */
+	uint64_t mnt_id;    /* of the root */
+	uint64_t dev, fsid; /* of the root */
 	struct identity_cache identities;
 	void (*log)(enum dmm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };
@@ -65,7 +65,7 @@ struct dmm_file {
 	struct dmm_conn *conn;
 	int fd;
 	/* Of directories only: what list.c needs for their entries. */
-	bool by_handle;         /* opened by an 'H' handle, so that its entries get such */
+	bool by_handle; /* opened by an 'H' handle, so that its entries get such */
 	uint64_t mnt_id, dev, ino, fsid;
 	size_t prefix_len;
 	unsigned char prefix[]; /* a 'P' handle that lacks the name of the entry, and room for that: the work space of LIST */
@@ -80,11 +80,11 @@ void root_close(struct dmm_instance *instance);
 
 /* handle.c */
 struct handle_parts {
-	char form;                /* 'H' or 'P' */
-	unsigned char type;       /* DT_REG, DT_DIR, ... */
-	uint64_t fsid;            /* 'P' only */
-	struct dmm_bytes base;    /* 'P' only: an 'H' handle, or empty */
-	struct dmm_bytes path;    /* 'P' only */
+	char form;             /* 'H' or 'P' */
+	unsigned char type;    /* DT_REG, DT_DIR, ... */
+	uint64_t fsid;         /* 'P' only */
+	struct dmm_bytes base; /* 'P' only: an 'H' handle, or empty */
+	struct dmm_bytes path; /* 'P' only */
 };
 int handle_parse(struct dmm_bytes handle, struct handle_parts *parts);
 /* The 'H' form of `name` in directory `fd`, or with an empty name of `fd` itself. Its length, or negative errno. */

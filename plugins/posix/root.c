@@ -40,21 +40,21 @@ static int explain(const struct dmm_config *config, const char *path, int error)
 	case EACCES:
 	case EPERM:
 		snprintf(to, size, "The source %s cannot be read (%s); run dmmfs as root, or permit it to read and search there.",
-			 path, strerror(error));
+		         path, strerror(error));
 		break;
 	case ELOOP:
 		snprintf(to, size, "The source %s leads through too many symbolic links; name the directory itself.", path);
 		break;
 	default:
 		snprintf(to, size, "The source %s cannot be opened (%s); try \"ls -la %s\" and mend what that reports.", path,
-			 strerror(error), path);
+		         strerror(error), path);
 	}
 	return -error;
 }
 
 /* A descriptor of the clone's root, or negative errno. The path may lead through symbolic links: it is the administrator's.
  *
- * The descriptor of open_tree() stays open, too: with it the mounts would lose their (anonymous) namespace, and the kernel then
+ * The descriptor of open_tree() stays open, too: were it closed, the mounts would lose their namespace, and the kernel then
  * takes a lock of all mounts, and sums up counters of all processors, at the end of every path lookup. */
 static int clone_mounts(const char *path, int *tree_fd)
 {
@@ -85,10 +85,10 @@ static int clone_mounts(const char *path, int *tree_fd)
 static bool lasting_handles(int fd)
 {
 	static const unsigned good[] = {
-		0xef53 /* ext2, ext3, ext4 */, 0x58465342 /* xfs */,	 0x9123683e /* btrfs */,  0x01021994 /* tmpfs */,
-		0xf2f52010 /* f2fs */,	       0x2fc12fc1 /* zfs */,	 0xca451a4e /* bcachefs */, 0x6969 /* nfs */,
-		0x3153464a /* jfs */,	       0x01161970 /* gfs2 */,	 0x7461636f /* ocfs2 */,  0x3434 /* nilfs2 */,
-		0xe0f5e1e2 /* erofs */,	       0x73717368 /* squashfs */, 0x9660 /* iso9660 */,	  0x15013346 /* udf */,
+		0xef53 /* ext2, ext3, ext4 */, 0x58465342 /* xfs */,      0x9123683e /* btrfs */,    0x01021994 /* tmpfs */,
+		0xf2f52010 /* f2fs */,         0x2fc12fc1 /* zfs */,      0xca451a4e /* bcachefs */, 0x6969 /* nfs */,
+		0x3153464a /* jfs */,          0x01161970 /* gfs2 */,     0x7461636f /* ocfs2 */,    0x3434 /* nilfs2 */,
+		0xe0f5e1e2 /* erofs */,        0x73717368 /* squashfs */, 0x9660 /* iso9660 */,      0x15013346 /* udf */,
 	};
 	struct statfs fs;
 
@@ -150,8 +150,8 @@ int root_open(struct dmm_instance *instance, const struct dmm_config *config, co
 		close(fd);
 	} else {
 		if (instance->log)
-			instance->log(DMM_LOG_INFO, "no private clone of the source's mount, access times are kept by O_NOATIME: path=%s error=%s",
-				      path, strerror(-instance->root_fd));
+			instance->log(DMM_LOG_INFO, "no private clone of the source's mounts, O_NOATIME has to do: path=%s error=%s",
+			              path, strerror(-instance->root_fd));
 		instance->root_fd = fd;
 	}
 

@@ -163,7 +163,7 @@ static bool wait_for(struct call *call)
 		if (deadline_ns == 0 || late) {
 			pthread_cond_wait(&call->finished, &call->lock);
 		} else if (pthread_cond_clockwait(&call->finished, &call->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT &&
-			   !call->done) {
+		           !call->done) {
 			late = true;
 			pthread_mutex_unlock(&call->lock);
 			cancel(call);

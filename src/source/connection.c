@@ -102,7 +102,7 @@ static int connect_or_wait(struct source *source)
 	if (ret < 0 && (sound = count_sound(pool)) > 0 && pool->limit > sound) {
 		pool->limit = sound;
 		log_warning("no further connection to the source: plugin=%s connections=%u error=%s", source->module.plugin.name,
-			    sound, errno_name(ret));
+		            sound, errno_name(ret));
 		return 0;
 	}
 	return ret;
@@ -175,7 +175,7 @@ void connection_give(struct source *source, struct connection *connection, int64
 	if (error_ends_connection(result) && !connection->broken) {
 		connection->broken = true;
 		log_info("the connection to the source is lost: plugin=%s error=%s", source->module.plugin.name,
-			 errno_name((int)result));
+		         errno_name((int)result));
 	}
 	over = connection->broken && connection->users == 0 && connection->files == 0;
 	if (over)

@@ -22,7 +22,7 @@ struct plugin_module {
 
 /* By protocol, or by the scheme of the source. A sentence in `error` on failure. */
 int plugin_load(const char *dir, const char *protocol, const char *source, struct plugin_module *module, char *error,
-		size_t error_size);
+                size_t error_size);
 void plugin_unload(struct plugin_module *module);
 bool plugin_takes_option(const struct plugin_module *module, const char *option);
 
@@ -82,10 +82,10 @@ struct call {
 	bool done;
 };
 
-#define CALL(source_, kind_)                                                                                                   \
-	{                                                                                                                      \
-		.request = {.struct_size = sizeof(struct dmm_request), .kind = (kind_)}, .source = (source_),                  \
-		.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER                                        \
+#define CALL(source_, kind_) \
+	{ \
+		.request = {.struct_size = sizeof(struct dmm_request), .kind = (kind_)}, .source = (source_), \
+		.lock = PTHREAD_MUTEX_INITIALIZER, .finished = PTHREAD_COND_INITIALIZER \
 	}
 
 /* One attempt on a connection: submitted, waited for, its result checked. */
@@ -114,8 +114,8 @@ void count_retry(struct source *source);
 
 struct retry {
 	struct source *source;
-	unsigned failed;   /* attempts so far */
-	bool stale;        /* ESTALE was seen once */
+	unsigned failed; /* attempts so far */
+	bool stale;      /* ESTALE was seen once */
 };
 
 /* Whether to try again after this result; when so, the pause is over on return. `delivered`: a sink was called already. */

@@ -52,9 +52,9 @@ static int check_owner(const char *path, bool sticky_will_do, const struct sente
 		return FAIL(error, errno, "%s cannot be examined (%s); check the plugin directory.", path, strerror(errno));
 	if (others_can_write(&st, sticky_will_do))
 		return FAIL(error, EPERM,
-			    "%s can be changed by others than root, and a plugin runs with root's rights; "
-			    "run \"chown root:root %s; chmod go-w %s\".",
-			    path, path, path);
+		            "%s can be changed by others than root, and a plugin runs with root's rights; "
+		            "run \"chown root:root %s; chmod go-w %s\".",
+		            path, path, path);
 	return 0;
 }
 
@@ -83,14 +83,14 @@ static int check_interface(const struct dmm_plugin *plugin, const char *path, co
 		return FAIL(error, ENOEXEC, "%s gives no plugin; install it anew.", path);
 	if (plugin->abi != DMM_PLUGIN_ABI)
 		return FAIL(error, ENOEXEC,
-			    "%s speaks version %u of the plugin interface and this dmmfs speaks %u; install the plugin that was "
-			    "built for this dmmfs.",
-			    path, plugin->abi, DMM_PLUGIN_ABI);
+		            "%s speaks version %u of the plugin interface and this dmmfs speaks %u; install the plugin that was "
+		            "built for this dmmfs.",
+		            path, plugin->abi, DMM_PLUGIN_ABI);
 	if (plugin->struct_size < offsetof(struct dmm_plugin, cancel))
 		return FAIL(error, ENOEXEC,
-			    "%s describes itself in %zu bytes where the plugin interface has at least %zu; build it anew against "
-			    "<dmmfs/plugin.h>.",
-			    path, plugin->struct_size, offsetof(struct dmm_plugin, cancel));
+		            "%s describes itself in %zu bytes where the plugin interface has at least %zu; build it anew against "
+		            "<dmmfs/plugin.h>.",
+		            path, plugin->struct_size, offsetof(struct dmm_plugin, cancel));
 	return 0;
 }
 
@@ -98,12 +98,13 @@ static int check_members(const struct dmm_plugin *plugin, const char *path, cons
 {
 	if (!plugin->name || strcmp(plugin->name, name) != 0)
 		return FAIL(error, ENOEXEC, "%s calls itself \"%s\"; a plugin's file must be named after it.", path,
-			    plugin->name ? plugin->name : "");
+		            plugin->name ? plugin->name : "");
 	if (!plugin->open || !plugin->close || !plugin->connect || !plugin->disconnect || !plugin->submit)
-		return FAIL(error, ENOEXEC, "%s lacks one of open, close, connect, disconnect, submit; it must have them all.", path);
+		return FAIL(error, ENOEXEC, "%s lacks one of open, close, connect, disconnect, submit; it must have them all.",
+		            path);
 	if ((unsigned)plugin->threads > DMM_THREADS_ASYNC)
 		return FAIL(error, ENOEXEC, "%s asks for thread model %u, which this dmmfs does not know; install a newer dmmfs.",
-			    path, (unsigned)plugin->threads);
+		            path, (unsigned)plugin->threads);
 	return 0;
 }
 
@@ -136,9 +137,10 @@ static int load_file(const char *dir, const char *name, struct plugin_module *mo
 		return FAIL(error, ENAMETOOLONG, "The path of the plugin directory is too long: %s.", dir);
 	if (!realpath(written, path)) {
 		if (errno == ENOENT)
-			return FAIL(error, ENOENT,
-				    "There is no plugin \"%s\" in %s; install the package that brings it, or name another protocol=.",
-				    name, dir);
+			return FAIL(
+				error, ENOENT,
+				"There is no plugin \"%s\" in %s; install the package that brings it, or name another protocol=.",
+				name, dir);
 		return FAIL(error, errno, "The plugin %s cannot be reached (%s).", written, strerror(errno));
 	}
 	ret = check_path(path, error);
@@ -204,7 +206,7 @@ static int is_plugin_file(const struct dirent *entry)
 
 /* One that cannot be loaded is passed over, but its reason is kept in case no other serves the scheme. */
 static int try_for_scheme(const char *dir, const char *name, const char *scheme, struct plugin_module *module, char *reason,
-			  size_t reason_size)
+                          size_t reason_size)
 {
 	const struct sentence why = {reason, reason_size};
 
@@ -224,7 +226,8 @@ static int load_by_scheme(const char *dir, const char *scheme, struct plugin_mod
 
 	count = scandir(dir, &files, is_plugin_file, alphasort);
 	if (count < 0)
-		return FAIL(error, errno, "The plugin directory %s cannot be read (%s); install dmmfs anew.", dir, strerror(errno));
+		return FAIL(error, errno, "The plugin directory %s cannot be read (%s); install dmmfs anew.", dir,
+		            strerror(errno));
 	ret = try_for_scheme(dir, scheme, scheme, module, reason, sizeof(reason));
 	if (ret < 0)
 		reason[0] = '\0'; /* there need not be one of that name */
@@ -236,13 +239,13 @@ static int load_by_scheme(const char *dir, const char *scheme, struct plugin_mod
 	}
 	free(files);
 	if (ret < 0)
-		return FAIL(error, ENOENT, "No plugin in %s serves %s:// sources; install the package that brings it.%s%s", dir, scheme,
-			    reason[0] ? " Passed over: " : "", reason);
+		return FAIL(error, ENOENT, "No plugin in %s serves %s:// sources; install the package that brings it.%s%s", dir,
+		            scheme, reason[0] ? " Passed over: " : "", reason);
 	return 0;
 }
 
 int plugin_load(const char *dir, const char *protocol, const char *source, struct plugin_module *module, char *error,
-		size_t error_size)
+                size_t error_size)
 {
 	const struct sentence sentence = {error, error_size};
 	char scheme[NAME_BYTES];
@@ -250,7 +253,8 @@ int plugin_load(const char *dir, const char *protocol, const char *source, struc
 	module->library = NULL;
 	if (protocol) {
 		if (!sound_name(protocol))
-			return FAIL(&sentence, EINVAL, "\"%s\" is no name of a plugin; write protocol=posix, for example.", protocol);
+			return FAIL(&sentence, EINVAL, "\"%s\" is no name of a plugin; write protocol=posix, for example.",
+			            protocol);
 		return load_file(dir, protocol, module, &sentence);
 	}
 	if (source[0] == '/')
@@ -258,7 +262,8 @@ int plugin_load(const char *dir, const char *protocol, const char *source, struc
 	if (scheme_of(source, scheme))
 		return load_by_scheme(dir, scheme, module, &sentence);
 	return FAIL(&sentence, EINVAL,
-		    "\"%s\" does not say how to reach the source; write an absolute path, or an URL such as nfs://server/path.", source);
+	            "\"%s\" does not say how to reach the source; write an absolute path, or an URL such as nfs://server/path.",
+	            source);
 }
 
 bool plugin_takes_option(const struct plugin_module *module, const char *option)

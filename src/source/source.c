@@ -29,13 +29,14 @@ static void plugin_log(enum dmm_log_level level, const char *format, ...)
 	log_write((unsigned)level <= DMM_LOG_DEBUG ? levels[level] : LOG_LEVEL_DEBUG, "source: %s", line);
 }
 
-static int check_settings(const struct plugin_module *module, const struct source_options *options, char *error, size_t error_size)
+static int check_settings(const struct plugin_module *module, const struct source_options *options, char *error,
+                          size_t error_size)
 {
 	for (size_t i = 0; i < options->n_settings; i++) {
 		if (plugin_takes_option(module, options->settings[i].name))
 			continue;
 		snprintf(error, error_size, "The plugin \"%s\" takes no option \"%s\"; take it out of the mount options.",
-			 module->plugin.name, options->settings[i].name);
+		         module->plugin.name, options->settings[i].name);
 		return -EINVAL;
 	}
 	return 0;
@@ -73,8 +74,9 @@ static int connect_first(struct source *source, const struct source_options *opt
 		ret = connection_take(source, &connection);
 	while (retry_again(&retry, ret, false));
 	if (ret < 0) {
-		snprintf(error, error_size, "The source %s cannot be reached: %s; check the address and whether the server answers.",
-			 options->source, strerror(-ret));
+		snprintf(error, error_size,
+		         "The source %s cannot be reached: %s; check the address and whether the server answers.",
+		         options->source, strerror(-ret));
 		return ret;
 	}
 	source->capabilities = plugin->capabilities ? plugin->capabilities(connection->conn) : 0;
@@ -87,7 +89,7 @@ static void init(struct source *source, const struct source_options *options)
 	source->tries = options->tries > 0 ? options->tries : 1;
 	source->timeout_ns = options->timeout_ms * NS_PER_MS;
 	pool_init(&source->pool, source->module.plugin.threads == DMM_THREADS_CONNECTION,
-		  options->connections > 0 ? options->connections : CONNECTIONS_DEFAULT);
+	          options->connections > 0 ? options->connections : CONNECTIONS_DEFAULT);
 	pthread_mutex_init(&source->serial, NULL);
 	pthread_mutex_init(&source->sleep_lock, NULL);
 	pthread_cond_init(&source->sleep, NULL);

@@ -19,14 +19,14 @@ struct source;
 struct source_file;
 
 struct source_options {
-	const char *source;      /* as written: path or URL */
-	const char *protocol;    /* plugin name, or NULL: by the scheme of the URL, a plain path means posix */
+	const char *source;   /* as written: path or URL */
+	const char *protocol; /* plugin name, or NULL: by the scheme of the URL, a plain path means posix */
 	const char *plugin_dir;
 	const struct dmm_setting *settings;
 	size_t n_settings;
-	unsigned tries;          /* attempts for each request, at least 1 */
-	unsigned timeout_ms;     /* deadline of one attempt; 0: none */
-	unsigned connections;    /* most of them, for a plugin that does one request at a time on each; 0: 16 */
+	unsigned tries;       /* attempts for each request, at least 1 */
+	unsigned timeout_ms;  /* deadline of one attempt; 0: none */
+	unsigned connections; /* most of them, for a plugin that does one request at a time on each; 0: 16 */
 };
 
 /* The options that some plugin in plugin_dir takes, so that an unknown mount option can be told from a plugin's.
@@ -63,11 +63,10 @@ int source_file_fd(struct source_file *file);
 /* Link text into buf, NUL-terminated. Its length, or negative errno; -ENAMETOOLONG when it does not fit. */
 int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size);
 /* `file` may be NULL when the object is not open. */
-int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
-		  void *context);
+int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context);
 
 struct source_counters {
-	uint64_t requests[16];   /* by enum dmm_request_kind */
+	uint64_t requests[16]; /* by enum dmm_request_kind */
 	uint64_t bytes_read, errors, retries;
 };
 void source_counters(const struct source *source, struct source_counters *counters);

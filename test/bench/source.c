@@ -5,8 +5,8 @@
  *
  * usage: bench-source [DIRECTORY [FILES]]     a new directory is made in DIRECTORY (/tmp), and removed; FILES: 60000
  */
-#include "base/clock.h"
 #include "source/source.h"
+#include "base/clock.h"
 
 #include <dirent.h>
 #include <err.h>

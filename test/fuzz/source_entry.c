@@ -14,10 +14,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(condition)                                                                                                     \
-	do {                                                                                                                   \
-		if (!(condition))                                                                                              \
-			abort();                                                                                               \
+#define REQUIRE(condition) \
+	do { \
+		if (!(condition)) \
+			abort(); \
 	} while (0)
 
 static void require_component(const struct dmm_entry *entry)

@@ -32,7 +32,7 @@ enum stage {
 	N_STAGES,
 };
 
-static char top_dir[64];  /* of the whole run */
+static char top_dir[64]; /* of the whole run */
 static char source_dir[128];
 static char tree_dir[160]; /* where the test puts its tree: the source, or a directory in it */
 
@@ -179,7 +179,8 @@ static int keep_entry(void *context, const struct dmm_entry *entry)
 {
 	struct listing *listing = context;
 	if ((listing->count & (listing->count - 1)) == 0) /* room for a power of two */
-		listing->entries = realloc(listing->entries, (listing->count ? listing->count * 2 : 1) * sizeof(*listing->entries));
+		listing->entries =
+			realloc(listing->entries, (listing->count ? listing->count * 2 : 1) * sizeof(*listing->entries));
 	struct found *found = &listing->entries[listing->count++];
 	*found = (struct found){.error = entry->error, .attr = entry->attr, .handle_len = entry->handle.len};
 	memcpy(found->name, entry->name, entry->name_len + 1);

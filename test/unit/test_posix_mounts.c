@@ -349,7 +349,8 @@ END_TEST
 
 static int try_address(const char *address, char error[512])
 {
-	struct source_options options = {.source = address, .protocol = "posix", .plugin_dir = getenv("DMMFS_PLUGINDIR"), .tries = 1};
+	struct source_options options = {
+		.source = address, .protocol = "posix", .plugin_dir = getenv("DMMFS_PLUGINDIR"), .tries = 1};
 	struct source *source = NULL;
 	error[0] = '\0';
 	int ret = source_open(&options, &source, error, 512);
@@ -360,8 +361,9 @@ static int try_address(const char *address, char error[512])
 
 START_TEST(test_good_addresses)
 {
-	static const char *const forms[] = {"%s/a%%b c", "file://%s/a%%25b%%20c", "file:%s/a%%25b c", "FILE://localhost%s/a%%25b%%20c",
-					    "%s/link", "%s/../%s/a%%b c", "file://%s/%%61%%25b c/"};
+	static const char *const forms[] = {
+		"%s/a%%b c", "file://%s/a%%25b%%20c", "file:%s/a%%25b c",      "FILE://localhost%s/a%%25b%%20c",
+		"%s/link",   "%s/../%s/a%%b c",       "file://%s/%%61%%25b c/"};
 	char address[512], error[512];
 
 	enter_stage(STAGE_PLAIN);

@@ -104,7 +104,8 @@ END_TEST
 
 START_TEST(test_names)
 {
-	static const char *const names[] = {"lat\xe9", "new\nline", "...", " ", "-rf", "\xff", "\xe2\x82\xac", "back\\slash", "*"};
+	static const char *const names[] = {"lat\xe9", "new\nline",    "...",         " ", "-rf",
+	                                    "\xff",    "\xe2\x82\xac", "back\\slash", "*"};
 	char longest[DMM_NAME_MAX + 1];
 	struct listing listing = {0};
 
@@ -221,8 +222,9 @@ static void expect_xattr(const struct xattrs *xattrs, const char *name, const vo
 }
 
 /* u::rw- u:1005:rwx g::r-- m::rwx o::--- as the kernel stores it */
-static const unsigned char acl[] = {2, 0, 0, 0, 1,    0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2,    0,    7,    0,    0xed, 3, 0, 0, 4, 0, 4, 0,
-				    0xff, 0xff, 0xff, 0xff, 0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0,    0, 0, 0xff, 0xff, 0xff, 0xff};
+static const unsigned char acl[] = {2, 0,    0,    0,    1,    0,    6,    0, 0xff, 0xff, 0xff, 0xff, 2,    0,    7,
+                                    0, 0xed, 3,    0,    0,    4,    0,    4, 0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,
+                                    7, 0,    0xff, 0xff, 0xff, 0xff, 0x20, 0, 0,    0,    0xff, 0xff, 0xff, 0xff};
 
 static void read_xattrs(struct source *source, const struct found *found, bool open, struct xattrs *xattrs)
 {
@@ -324,7 +326,8 @@ END_TEST
 static int print_extent(void *context, const struct dmm_extent *extent)
 {
 	char *text = context;
-	sprintf(text + strlen(text), "%lluK+%lluK ", (unsigned long long)extent->off >> 10, (unsigned long long)extent->len >> 10);
+	sprintf(text + strlen(text), "%lluK+%lluK ", (unsigned long long)extent->off >> 10,
+	        (unsigned long long)extent->len >> 10);
 	return 0;
 }
 

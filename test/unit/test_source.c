@@ -7,8 +7,12 @@
 
 #include <sys/stat.h>
 
-static const struct dmm_attr sound_attr = {
-	.valid = DMM_ATTR_OWNER | DMM_ATTR_USED | DMM_ATTR_ATIME, .mode = S_IFREG | 0644, .uid = 1, .gid = 2, .size = 10, .used = 4096};
+static const struct dmm_attr sound_attr = {.valid = DMM_ATTR_OWNER | DMM_ATTR_USED | DMM_ATTR_ATIME,
+                                           .mode = S_IFREG | 0644,
+                                           .uid = 1,
+                                           .gid = 2,
+                                           .size = 10,
+                                           .used = 4096};
 
 static struct dmm_entry entry_named(const char *name, size_t len)
 {
@@ -131,16 +135,35 @@ START_TEST(test_hostile_attributes)
 {
 	struct dmm_attr attr = sound_attr;
 	switch (_i) {
-	case 0: attr.mode = 0644; break;
-	case 1: attr.mode = S_IFMT | 0644; break;
-	case 2: attr.mode = S_IFREG | 0200000; break;
-	case 3: attr.size = UINT64_MAX; break;
-	case 4: attr.size = (uint64_t)INT64_MAX + 1; break;
-	case 5: attr.mtime.nsec = 1000000000; break;
-	case 6: attr.atime.nsec = UINT32_MAX; break;
-	case 7: attr.uid = UINT32_MAX; break;
-	case 8: attr.gid = UINT32_MAX; break;
-	default: ck_abort();
+	case 0:
+		attr.mode = 0644;
+		break;
+	case 1:
+		attr.mode = S_IFMT | 0644;
+		break;
+	case 2:
+		attr.mode = S_IFREG | 0200000;
+		break;
+	case 3:
+		attr.size = UINT64_MAX;
+		break;
+	case 4:
+		attr.size = (uint64_t)INT64_MAX + 1;
+		break;
+	case 5:
+		attr.mtime.nsec = 1000000000;
+		break;
+	case 6:
+		attr.atime.nsec = UINT32_MAX;
+		break;
+	case 7:
+		attr.uid = UINT32_MAX;
+		break;
+	case 8:
+		attr.gid = UINT32_MAX;
+		break;
+	default:
+		ck_abort();
 	}
 	struct dmm_entry entry = {.name = "f", .name_len = 1, .handle = sim_handle(), .attr = attr};
 	struct seen seen = list_one(&entry);
@@ -415,8 +438,13 @@ START_TEST(test_link_texts)
 		size_t len;
 		int result;
 	} table[] = {
-		{"target", 6, 6}, {"1234567", 7, 7}, {"12345678", 8, -ENAMETOOLONG}, {"123456789", 9, -EBADMSG},
-		{"", 0, -EBADMSG}, {"a\0b", 3, -EBADMSG}, {"/../x", 5, 5},
+		{"target", 6, 6},
+		{"1234567", 7, 7},
+		{"12345678", 8, -ENAMETOOLONG},
+		{"123456789", 9, -EBADMSG},
+		{"", 0, -EBADMSG},
+		{"a\0b", 3, -EBADMSG},
+		{"/../x", 5, 5},
 	};
 	char buf[8];
 	link_text = table[_i].text;
@@ -458,9 +486,9 @@ START_TEST(test_xattrs)
 		size_t len;
 		bool good;
 	} table[] = {
-		{"user.a", "v", 1, true}, {"user.a", NULL, 0, true}, {"user.a", large, 65536, true}, {long_name + 1, "", 0, true},
-		{"", "v", 1, false}, {NULL, "v", 1, false}, {"user.a", large, 65537, false}, {"user.a", NULL, 1, false},
-		{long_name, "", 0, false},
+		{"user.a", "v", 1, true},        {"user.a", NULL, 0, true},  {"user.a", large, 65536, true},
+		{long_name + 1, "", 0, true},    {"", "v", 1, false},        {NULL, "v", 1, false},
+		{"user.a", large, 65537, false}, {"user.a", NULL, 1, false}, {long_name, "", 0, false},
 	};
 	struct source *source = NULL;
 	sim.answer = give_xattr;
@@ -507,14 +535,10 @@ START_TEST(test_extents)
 		const char *got;
 		int result;
 	} table[] = {
-		{{{110, 10}, {130, 5}}, 2, "110+10 130+5 ", 0},
-		{{{0, 1000}}, 1, "100+100 ", 0},
-		{{{0, 110}, {190, 100}}, 2, "100+10 190+10 ", 0},
-		{{{0, 50}, {300, 5}}, 2, "", 0},
-		{{{100, 20}, {110, 30}}, 2, "100+20 120+20 ", 0},
-		{{{100, 0}, {110, 0}, {120, 1}}, 3, "120+1 ", 0},
-		{{{150, 10}, {110, 10}}, 2, "150+10 ", -EBADMSG},
-		{{{150, 10}, {150, 10}}, 2, "150+10 ", -EBADMSG},
+		{{{110, 10}, {130, 5}}, 2, "110+10 130+5 ", 0},   {{{0, 1000}}, 1, "100+100 ", 0},
+		{{{0, 110}, {190, 100}}, 2, "100+10 190+10 ", 0}, {{{0, 50}, {300, 5}}, 2, "", 0},
+		{{{100, 20}, {110, 30}}, 2, "100+20 120+20 ", 0}, {{{100, 0}, {110, 0}, {120, 1}}, 3, "120+1 ", 0},
+		{{{150, 10}, {110, 10}}, 2, "150+10 ", -EBADMSG}, {{{150, 10}, {150, 10}}, 2, "150+10 ", -EBADMSG},
 		{{{150, UINT64_MAX}}, 1, "", -EBADMSG},
 	};
 	char text[200] = "";

@@ -240,7 +240,7 @@ static void build(const char *name, const char *text)
 	fputs(text, file);
 	ck_assert_int_eq(fclose(file), 0);
 	snprintf(command, sizeof(command), "cc -Wall -Wextra -Werror -shared -fPIC -I'%s/include' -o %s/%s.so %s",
-		 getenv("DMMFS_SOURCEDIR"), work, name, path);
+	         getenv("DMMFS_SOURCEDIR"), work, name, path);
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 
@@ -329,7 +329,8 @@ START_TEST(test_not_a_plugin)
 	build("null", "#include <dmmfs/plugin.h>\nconst struct dmm_plugin *DMM_PLUGIN_ENTRY(void) { return 0; }\n");
 	options.protocol = "null";
 	expect_refusal(&options, -ENOEXEC, "gives no plugin");
-	build("missing", "void not_there(void);\nvoid dmmfs_plugin_entry(void);\nvoid dmmfs_plugin_entry(void) { not_there(); }\n");
+	build("missing",
+	      "void not_there(void);\nvoid dmmfs_plugin_entry(void);\nvoid dmmfs_plugin_entry(void) { not_there(); }\n");
 	options.protocol = "missing";
 	expect_refusal(&options, -ENOEXEC, "cannot be loaded");
 
