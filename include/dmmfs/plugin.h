@@ -91,8 +91,8 @@ struct dmm_entry {
 	const char *name;    /* NUL-terminated, any bytes but '/' and NUL */
 	size_t name_len;     /* bytes, 1..DMM_NAME_MAX */
 	struct dmm_bytes handle;
-	struct dmm_attr attr;
 	int error;           /* 0, or the positive errno with which the entry could not be examined; name is then still valid */
+	struct dmm_attr attr; /* last, so that it may grow */
 };
 
 struct dmm_extent {

@@ -213,7 +213,7 @@ bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class
 {
 	uv_mutex_lock(&lane->lock);
 	bool waits = job->queued;
-	if (waits && class < job->class) {
+	if (waits && class <= job->class) { /* the same class: to its front, since one more waits for it */
 		queue_remove(&lane->queues[job->class], job);
 		job->class = class;
 		queue_prepend(&lane->queues[class], job);

@@ -233,7 +233,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 
 	pthread_mutex_init(&daemon->lock, NULL);
 	pthread_cond_init(&daemon->changed, NULL);
-	daemon->target = (struct target){ .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
+	daemon->target = (struct target){ .tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
 	if (result >= 0)
 		result = place_clear(options->target, error, error_size);
 	if (result >= 0 && options->source_is_path)

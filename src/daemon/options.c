@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fuse_opt.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +26,13 @@ struct parse {
 	bool help, version, failed;
 };
 
-static int fail(struct parse *parse, const char *format, const char *a, const char *b)
+__attribute__((format(printf, 2, 3))) static int fail(struct parse *parse, const char *format, ...)
 {
-	snprintf(parse->error, parse->error_size, format, a, b);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(parse->error, parse->error_size, format, args);
+	va_end(args);
 	parse->failed = true;
 	return -1;
 }
@@ -41,7 +46,7 @@ static int set_text(struct parse *parse, const char *name, const char *value, si
 	char **at = (char **)((char *)parse->options + offset);
 
 	if (!*value)
-		return fail(parse, "option %s needs a value%s", name, "");
+		return fail(parse, "option %s needs a value", name);
 	free(*at);
 	*at = strdup(value);
 	return *at ? 0 : -ENOMEM;
@@ -189,7 +194,7 @@ static int keep_for_plugin(struct parse *parse, const char *name, size_t name_le
 	struct options *options = parse->options;
 
 	if (options->n_settings == SETTINGS_MAX)
-		return fail(parse, "too many options%s%s", "", "");
+		return fail(parse, "too many options");
 	struct dmm_setting *setting = &options->settings[options->n_settings++];
 	setting->name = strndup(name, name_len);
 	setting->value = strdup(value);
@@ -231,7 +236,7 @@ static int take_positional(struct parse *parse, const char *word)
 	char **at = parse->positional == 0 ? &parse->options->source : &parse->options->mountpoint;
 
 	if (parse->positional++ >= 2)
-		return fail(parse, "what is \"%s\"? usage: dmmfs SOURCE MOUNTPOINT [-o options]%s", word, "");
+		return fail(parse, "what is \"%s\"? usage: dmmfs SOURCE MOUNTPOINT [-o options]", word);
 	*at = strdup(word);
 	return *at ? 0 : -1;
 }
@@ -260,7 +265,7 @@ static int take_word(void *data, const char *word, int key, struct fuse_args *ar
 		return take_positional(parse, word);
 	default:
 		if (word[0] == '-')
-			return fail(parse, "unknown option %s; see dmmfs --help%s", word, "");
+			return fail(parse, "unknown option %s; see dmmfs --help", word);
 		return take_option(parse, word);
 	}
 }
@@ -315,7 +320,7 @@ static int check_plugin_options(struct parse *parse)
 
 	for (size_t i = 0; i < options->n_settings; i++)
 		if (source_option_known(options->plugin_dir, options->protocol, options->source, options->settings[i].name) != 1)
-			return fail(parse, "unknown option %s; see dmmfs(8) for those there are%s", options->settings[i].name, "");
+			return fail(parse, "unknown option %s; see dmmfs(8) for those there are", options->settings[i].name);
 	return 0;
 }
 
@@ -324,11 +329,11 @@ static int check_workers(struct parse *parse)
 	const struct migrate_options *migrate = &parse->options->migrate;
 
 	if (migrate->maxnsproc <= migrate->resnsproc)
-		return fail(parse, "maxnsproc must be greater than resnsproc%s%s", "", "");
+		return fail(parse, "maxnsproc must be greater than resnsproc");
 	if (migrate->maxdfproc <= migrate->resdfproc)
-		return fail(parse, "maxdfproc must be greater than resdfproc%s%s", "", "");
+		return fail(parse, "maxdfproc must be greater than resdfproc");
 	if (parse->options->threads == 0 || parse->options->tries == 0)
-		return fail(parse, "threads and tries must be at least 1%s%s", "", "");
+		return fail(parse, "threads and tries must be at least 1");
 	return 0;
 }
 
@@ -337,7 +342,7 @@ static int complete(struct parse *parse)
 	struct options *options = parse->options;
 
 	if (!options->source || !options->mountpoint)
-		return fail(parse, "usage: dmmfs SOURCE MOUNTPOINT [-o options]; see dmmfs --help%s%s", "", "");
+		return fail(parse, "usage: dmmfs SOURCE MOUNTPOINT [-o options]; see dmmfs --help");
 	if (!options->plugin_dir)
 		options->plugin_dir = strdup(getenv("DMMFS_PLUGINDIR") ? getenv("DMMFS_PLUGINDIR") : DMM_PLUGINDIR);
 	int result = resolve_source(parse);

@@ -41,7 +41,8 @@ static int run_opendir(struct call *call)
 		return result;
 	call->fi.fh = 0;
 	call->fi.keep_cache = 1;
-	call->fi.cache_readdir = 0;
+	/* Every change of a populated directory passes through the kernel, which then drops what it keeps. */
+	call->fi.cache_readdir = !atomic_load_explicit(&call->fs->uncached, memory_order_relaxed);
 	fuse_reply_open(call->req, &call->fi);
 	return CALL_DONE;
 }

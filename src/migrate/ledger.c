@@ -86,7 +86,9 @@ static void find_path(struct ledger *ledger, const struct failure *failure, char
 		below += root_len;
 	while (*below == '/')
 		below++;
-	(void)!snprintf(path, size, "%s%s%s", below, *below && failure->name ? "/" : "", failure->name ? failure->name : "");
+	int len_all = snprintf(path, size, "%s%s%s", below, *below && failure->name ? "/" : "", failure->name ? failure->name : "");
+	if (len_all >= (int)size)
+		memcpy(path + size - 4, "...", 4); /* deeper than PATH_MAX: the beginning has to do */
 }
 
 static void record_of(const struct failure *failure, struct error_record *record, char *path)

@@ -18,47 +18,52 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
-static int clone_mount(const char *path)
+static int clone_mount(const char *path, struct target *target)
 {
 	CLEAN_FD int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0)
 		return -errno;
-	int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	target->root_fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (target->root_fd < 0)
+		return -errno;
+	target->tree_fd = steal_fd(&tree);
+	return 0;
 }
 
 /* Without the right to clone mounts (a container that may mount FUSE only) the plain directory serves as well: it was opened
  * before our mount covers it. */
-static int open_root(const char *path)
+static int open_root(const char *path, struct target *target)
 {
-	int fd = clone_mount(path);
-	if (fd != -EPERM && fd != -ENOSYS)
-		return fd;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	int result = clone_mount(path, target);
+	if (result != -EPERM && result != -ENOSYS)
+		return result;
+	target->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return target->root_fd < 0 ? -errno : 0;
 }
 
 int target_open(const char *path, struct target *target, char *error, size_t error_size)
 {
-	*target = (struct target){ .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
-
-	CLEAN_FD int fd = open_root(path);
 	struct stat st;
 	struct statfs fs;
-	if (fd < 0 || fstat(fd, &st) || fstatfs(fd, &fs)) {
-		int failure = fd < 0 ? fd : -errno;
+
+	*target = (struct target){ .tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
+	int result = open_root(path, target);
+	if (result >= 0 && (fstat(target->root_fd, &st) < 0 || fstatfs(target->root_fd, &fs) < 0))
+		result = -errno;
+	if (result < 0) {
 		snprintf(error, error_size, "cannot open the target %s: %s; it must be an existing directory", path,
-			 strerror(-failure));
-		return failure;
+			 strerror(-result));
+		target_close(target);
+		return result;
 	}
-	int result = target_handle(fd, "", &target->root_handle);
+	result = target_handle(target->root_fd, "", &target->root_handle);
 	if (result < 0) {
 		snprintf(error, error_size,
 			 "the file system of the target %s has no file handles (%s); use one that has them: ext4, xfs, btrfs, tmpfs",
 			 path, strerror(-result));
+		target_close(target);
 		return -EOPNOTSUPP;
 	}
-	target->root_fd = steal_fd(&fd);
 	target->dev = st.st_dev;
 	target->root_ino = st.st_ino;
 	target->on_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
@@ -70,7 +75,8 @@ void target_close(struct target *target)
 	cleanup_close(&target->links_fd);
 	cleanup_close(&target->ours_fd);
 	cleanup_close(&target->root_fd);
-	target->root_fd = target->ours_fd = target->links_fd = -1;
+	cleanup_close(&target->tree_fd);
+	target->root_fd = target->tree_fd = target->ours_fd = target->links_fd = -1;
 }
 
 static int open_or_make_dir(int dirfd, const char *name)

@@ -24,6 +24,7 @@
 #define TARGET_MARK "trusted.dmmfs"
 
 struct target {
+	int tree_fd;           /* the detached mount: it is dissolved, and slow, once this is closed; -1: the plain directory */
 	int root_fd;           /* O_RDONLY | O_DIRECTORY, in the private clone */
 	int ours_fd, links_fd; /* -1 until target_adopt() */
 	dev_t dev;

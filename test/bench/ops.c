@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What single operations cost below a directory: prints "NAME MICROSECONDS us" lines (or MiB/s), the same on a native directory
+ * and on a mount, so that two runs can be divided. Asserts no time; ends with 1 when an operation fails.
+ *
+ *   ops meta DIR         stat, open+read+close, create, rename, unlink over 2000 small files that it makes
+ *   ops list DIR         readdir and stat of everything below DIR
+ *   ops data FILE        reads and writes of an existing large file
+ *   ops first FILE N     first 4 KiB at N places of a file, each place once: cold when the file is
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILES 2000
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void need(int ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "ops: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void report(const char *name, uint64_t start, uint64_t count)
+{
+	printf("%s %.2f us\n", name, (double)(now_ns() - start) / 1000.0 / (double)count);
+}
+
+static const char *path_of(const char *dir, const char *stem, int i)
+{
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s%d", dir, stem, i);
+	return path;
+}
+
+static void meta(const char *dir)
+{
+	char buf[4096] = { 0 }, from[4096];
+	struct stat st;
+	uint64_t start = now_ns();
+
+	for (int i = 0; i < FILES; i++) {
+		int fd = open(path_of(dir, "f", i), O_CREAT | O_EXCL | O_WRONLY, 0644);
+		need(fd >= 0 && write(fd, buf, sizeof(buf)) == sizeof(buf) && close(fd) == 0, "create");
+	}
+	report("create+write+close", start, FILES);
+	for (int round = 0; round < 2; round++) {
+		start = now_ns();
+		for (int i = 0; i < FILES; i++)
+			need(stat(path_of(dir, "f", i), &st) == 0, "stat");
+		report(round ? "stat-cached" : "stat", start, FILES);
+	}
+	start = now_ns();
+	for (int i = 0; i < FILES; i++) {
+		int fd = open(path_of(dir, "f", i), O_RDONLY);
+		need(fd >= 0 && read(fd, buf, sizeof(buf)) == sizeof(buf) && close(fd) == 0, "open+read+close");
+	}
+	report("open+read+close", start, FILES);
+	start = now_ns();
+	for (int i = 0; i < FILES; i++) {
+		strcpy(from, path_of(dir, "f", i));
+		need(rename(from, path_of(dir, "g", i)) == 0, "rename");
+	}
+	report("rename", start, FILES);
+	start = now_ns();
+	for (int i = 0; i < FILES; i++)
+		need(unlink(path_of(dir, "g", i)) == 0, "unlink");
+	report("unlink", start, FILES);
+}
+
+static uint64_t list_below(const char *dir)
+{
+	DIR *stream = opendir(dir);
+	uint64_t count = 0;
+
+	need(stream != NULL, dir);
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		char path[4096];
+		struct stat st;
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		need(lstat(path, &st) == 0, path);
+		count += 1 + (S_ISDIR(st.st_mode) ? list_below(path) : 0);
+	}
+	closedir(stream);
+	return count;
+}
+
+static void list(const char *dir)
+{
+	for (int round = 0; round < 2; round++) {
+		uint64_t start = now_ns();
+		uint64_t count = list_below(dir);
+		report(round ? "readdir+stat-again" : "readdir+stat", start, count);
+	}
+}
+
+static void report_rate(const char *name, uint64_t start, uint64_t bytes)
+{
+	printf("%s %.0f MiB/s\n", name, (double)bytes / 1048576.0 / ((double)(now_ns() - start) / 1e9));
+}
+
+static void data(const char *path)
+{
+	static char buf[1 << 20];
+	int fd = open(path, O_RDWR);
+	struct stat st;
+
+	need(fd >= 0 && fstat(fd, &st) == 0, path);
+	uint64_t size = (uint64_t)st.st_size & ~(uint64_t)0xfffff;
+	for (int round = 0; round < 2; round++) {
+		uint64_t start = now_ns();
+		for (uint64_t at = 0; at < size; at += sizeof(buf))
+			need(pread(fd, buf, sizeof(buf), (off_t)at) == sizeof(buf), "read");
+		report_rate(round ? "read-1M" : "read-1M-first", start, size);
+	}
+	uint64_t start = now_ns(), sum = 0;
+	char *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	need(map != MAP_FAILED, "mmap");
+	for (uint64_t at = 0; at < size; at += 64)
+		sum += (unsigned char)map[at];
+	report_rate("read-mmap", start, size);
+	munmap(map, size);
+	unsigned seed = (unsigned)sum | 1;
+	start = now_ns();
+	for (int i = 0; i < 50000; i++)
+		need(pread(fd, buf, 4096, (off_t)((uint64_t)rand_r(&seed) % (size / 4096) * 4096)) == 4096, "read");
+	report("read-4K-random", start, 50000);
+	start = now_ns();
+	for (int i = 0; i < 50000; i++)
+		need(pwrite(fd, buf, 4096, (off_t)((uint64_t)rand_r(&seed) % (size / 4096) * 4096)) == 4096, "write");
+	report("write-4K-random", start, 50000);
+	close(fd);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void first(const char *path, int places)
+{
+	uint64_t *took = calloc((size_t)places, sizeof(*took));
+	char buf[4096];
+	struct stat st;
+
+	need(took && stat(path, &st) == 0, path);
+	for (int i = 0; i < places; i++) {
+		/* Places that are far from each other and from where read-ahead goes. */
+		off_t at = st.st_size / places * ((i * 37) % places) + 123 * 4096;
+		uint64_t start = now_ns();
+		int fd = open(path, O_RDONLY);
+		need(fd >= 0, path);
+		posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+		need(pread(fd, buf, sizeof(buf), at) == sizeof(buf), "first read");
+		took[i] = now_ns() - start;
+		close(fd);
+	}
+	qsort(took, (size_t)places, sizeof(*took), compare);
+	printf("first-byte-p50 %.1f us\nfirst-byte-p99 %.1f us\n", (double)took[places / 2] / 1000.0,
+	       (double)took[places * 99 / 100] / 1000.0);
+	free(took);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "meta") == 0)
+		meta(argv[2]);
+	else if (argc == 3 && strcmp(argv[1], "list") == 0)
+		list(argv[2]);
+	else if (argc == 3 && strcmp(argv[1], "data") == 0)
+		data(argv[2]);
+	else if (argc == 4 && strcmp(argv[1], "first") == 0 && atoi(argv[3]) > 0)
+		first(argv[2], atoi(argv[3]));
+	else {
+		fprintf(stderr, "usage: ops meta DIR | list DIR | data FILE | first FILE N\n");
+		return 2;
+	}
+	return 0;
+}
