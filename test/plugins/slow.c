@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A source plugin for tests: the posix plugin with delays, errors and hangs, steered while the daemon runs.
+ *
+ *     DMMFS_PLUGINDIR=BUILD/test/plugins DMMFS_SLOW=FILE DMMFS_SLOW_LOG=LOG dmmfs slow:///a/directory /mnt ...
+ *
+ * DMMFS_SLOW names a control file, looked at before every request and, while one is held up, every 5 ms. It may be absent or
+ * empty. A line is a rule; the first that fits a request counts:
+ *
+ *     KIND delay MILLISECONDS [NAME]
+ *     KIND error ERRNO [NAME]          for example EIO
+ *     KIND hang - [NAME]               until the rule goes away, the host cancels or the deadline is over
+ *
+ * KIND: any root attr open close list read readlink xattrs extents. NAME: the last component of the path at the source; only
+ * requests on open files have one (list, read, xattrs, extents). Write a new control file beside the old one and rename it.
+ *
+ * DMMFS_SLOW_LOG names a file that gets a line for every request: "KIND OFF LEN PATH" with "-" where the request has no path.
+ * DMMFS_SLOW_INNER names the posix plugin; default: BUILD/plugins/posix.so, found from the place of this file.
+ *
+ * No descriptor is offered to the host (DMM_CAP_FD), so that all data passes through READ and can be counted.
+ */
+#include "dmmfs/plugin.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SCHEME "slow://"
+#define POLL_NS 5000000
+
+static const char *const kinds[] = {
+	[DMM_REQ_ROOT] = "root",   [DMM_REQ_ATTR] = "attr", [DMM_REQ_OPEN] = "open",         [DMM_REQ_CLOSE] = "close",
+	[DMM_REQ_LIST] = "list",   [DMM_REQ_READ] = "read", [DMM_REQ_READLINK] = "readlink", [DMM_REQ_XATTRS] = "xattrs",
+	[DMM_REQ_EXTENTS] = "extents",
+};
+
+enum action { NONE, DELAY, ERROR, HANG };
+
+struct rule {
+	enum action action;
+	int value;
+};
+
+static const struct dmm_plugin *inner;
+static int log_fd = -1;
+
+/* --- rules --- */
+
+static int errno_of(const char *name)
+{
+	for (int i = 1; i < 134; i++)
+		if (strerrorname_np(i) && strcmp(strerrorname_np(i), name) == 0)
+			return i;
+	return EIO;
+}
+
+static const char *last_component(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static struct rule find_rule(const char *kind, const char *path)
+{
+	const char *control = getenv("DMMFS_SLOW");
+	FILE *file = control ? fopen(control, "re") : NULL;
+	struct rule rule = { NONE, 0 };
+	char line[512], for_kind[32], action[32], value[32], name[256];
+
+	while (file && rule.action == NONE && fgets(line, sizeof(line), file)) {
+		int words = sscanf(line, "%31s %31s %31s %255s", for_kind, action, value, name);
+		if (words < 3 || (strcmp(for_kind, kind) && strcmp(for_kind, "any")))
+			continue;
+		if (words == 4 && strcmp(name, last_component(path)))
+			continue;
+		if (strcmp(action, "delay") == 0)
+			rule = (struct rule){ DELAY, atoi(value) };
+		else if (strcmp(action, "error") == 0)
+			rule = (struct rule){ ERROR, errno_of(value) };
+		else if (strcmp(action, "hang") == 0)
+			rule = (struct rule){ HANG, 0 };
+	}
+	if (file)
+		fclose(file);
+	return rule;
+}
+
+/* --- requests --- */
+
+static void path_of(const struct dmm_request *request, char path[PATH_MAX])
+{
+	char link[64];
+	bool has_file = request->file && request->kind != DMM_REQ_OPEN;
+
+	strcpy(path, "-");
+	if (!has_file || !inner->file_fd)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", inner->file_fd(request->file));
+	ssize_t len = readlink(link, path, PATH_MAX - 1);
+	path[len > 0 ? len : 1] = '\0';
+}
+
+static void note(const struct dmm_request *request, const char *path)
+{
+	char line[PATH_MAX + 128];
+
+	if (log_fd < 0)
+		return;
+	int len = snprintf(line, sizeof(line), "%s %llu %llu %s\n", kinds[request->kind], (unsigned long long)request->off,
+			   (unsigned long long)request->len, path);
+	if (write(log_fd, line, (size_t)len) < 0)
+		perror("slow: cannot log");
+}
+
+static unsigned long long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec;
+}
+
+/* 0, or the negative errno with which the request ends. */
+static int hold_up(struct dmm_request *request, const char *path)
+{
+	const char *kind = kinds[request->kind];
+	unsigned long long start = now_ns();
+
+	for (;;) {
+		struct rule rule = find_rule(kind, path);
+		if (rule.action == NONE)
+			return 0;
+		if (rule.action == ERROR)
+			return -rule.value;
+		if (rule.action == DELAY && now_ns() - start >= (unsigned long long)rule.value * 1000000u)
+			return 0;
+		if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
+			return -ECANCELED;
+		if (request->deadline_ns && now_ns() >= request->deadline_ns)
+			return -ETIMEDOUT;
+		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+	}
+}
+
+static void slow_submit(struct dmm_conn *conn, struct dmm_request *request)
+{
+	char path[PATH_MAX];
+
+	path_of(request, path);
+	note(request, path);
+	int result = hold_up(request, path);
+	if (result == 0 || request->kind == DMM_REQ_CLOSE) {
+		inner->submit(conn, request);
+		return;
+	}
+	request->result = result;
+	request->complete(request);
+}
+
+/* --- the instance is the posix plugin's --- */
+
+static int load_inner(void)
+{
+	const struct dmm_plugin *(*entry)(void);
+	const char *given = getenv("DMMFS_SLOW_INNER");
+	char path[PATH_MAX];
+	Dl_info here;
+
+	if (inner)
+		return 0;
+	if (given) {
+		snprintf(path, sizeof(path), "%s", given);
+	} else {
+		if (!dladdr(kinds, &here))
+			return -ENOENT;
+		int dir = (int)(last_component(here.dli_fname) - here.dli_fname);
+		snprintf(path, sizeof(path), "%.*s../../plugins/posix.so", dir, here.dli_fname);
+	}
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (!library)
+		return -ENOENT;
+	*(void **)&entry = dlsym(library, DMM_PLUGIN_ENTRY_NAME);
+	inner = entry ? entry() : NULL;
+	return inner ? 0 : -ENOEXEC;
+}
+
+static int slow_open(const struct dmm_config *config, struct dmm_instance **instance)
+{
+	struct dmm_config given = *config;
+	const char *log = getenv("DMMFS_SLOW_LOG");
+	int result = load_inner();
+
+	if (result < 0) {
+		snprintf(config->error, config->error_size, "the posix plugin cannot be loaded; see DMMFS_SLOW_INNER");
+		return result;
+	}
+	if (log && log_fd < 0)
+		log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (strncmp(given.source, SCHEME, strlen(SCHEME)) == 0)
+		given.source += strlen(SCHEME);
+	return inner->open(&given, instance);
+}
+
+static void slow_close(struct dmm_instance *instance)
+{
+	inner->close(instance);
+}
+
+static int slow_connect(struct dmm_instance *instance, struct dmm_conn **conn)
+{
+	return inner->connect(instance, conn);
+}
+
+static void slow_disconnect(struct dmm_conn *conn)
+{
+	inner->disconnect(conn);
+}
+
+static uint64_t slow_capabilities(struct dmm_conn *conn)
+{
+	return inner->capabilities(conn) & ~DMM_CAP_FD;
+}
+
+static const char *const schemes[] = { "slow", NULL };
+
+static const struct dmm_plugin plugin = {
+	.abi = DMM_PLUGIN_ABI,
+	.struct_size = sizeof(struct dmm_plugin),
+	.name = "slow",
+	.version = "1",
+	.description = "the posix plugin with delays, errors and hangs, for tests",
+	.schemes = schemes,
+	.threads = DMM_THREADS_PARALLEL,
+	.open = slow_open,
+	.close = slow_close,
+	.connect = slow_connect,
+	.disconnect = slow_disconnect,
+	.capabilities = slow_capabilities,
+	.submit = slow_submit,
+};
+
+DMMFS_PLUGIN(plugin)
