@@ -50,6 +50,7 @@ static enum exit_code code_of(int error)
 {
 	switch (-error) {
 	case EBUSY:
+	case EALREADY:
 	case EINPROGRESS:
 		return CLI_REFUSED;
 	case ESHUTDOWN:

@@ -82,7 +82,7 @@ static void print_trouble(const json_t *figures)
 		puts("Trouble      the target is full: reads are answered from the source, nothing more comes over");
 	if (summary_errors(figures))
 		printf("Errors       dmmfs-admin errors %u lists them\n", migid);
-	else if (summary_all_here(figures) && strcmp(member_text(figures, "state"), "complete") != 0)
+	else if (summary_all_here(figures) && !summary_finished(figures))
 		printf("Everything has come over: dmmfs-admin finish %u ends the migration.\n", migid);
 }
 
@@ -164,7 +164,7 @@ static int judge(struct watch *watch, const json_t *figures)
 	}
 	if (summary_all_here(figures)) {
 		end_line(watch);
-		if (!watch->cli->json && complete)
+		if (!watch->cli->json && summary_finished(figures))
 			printf("Migration %u is complete.\n", watch->migid);
 		else if (!watch->cli->json)
 			printf("Everything has come over: dmmfs-admin finish %u ends the migration.\n", watch->migid);

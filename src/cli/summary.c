@@ -82,14 +82,19 @@ uint64_t summary_errors(const json_t *figures)
 
 bool summary_all_here(const json_t *figures)
 {
-	static const char *const open[] = {"dirs_pending",  "files_pending", "bytes_pending",
-	                                   "links_pending", "dirs_error",    "files_error"};
+	/* Not links_pending: a file may have names outside of the source that nobody will ever see. */
+	static const char *const open[] = {"dirs_pending", "files_pending", "bytes_pending", "dirs_error", "files_error"};
 	if (strcmp(member_text(figures, "state"), "complete") == 0)
 		return true;
 	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
 		if (member_count(figures, open[i]))
 			return false;
 	return !member_true(figures, "estimate") && member_count(figures, "dirs_found") > 0;
+}
+
+bool summary_finished(const json_t *figures)
+{
+	return strcmp(member_text(figures, "state"), "complete") == 0 && strcmp(member_text(figures, "daemon"), "running") != 0;
 }
 
 /* --- lines ---------------------------------------------------------------------------------------------------------------- */

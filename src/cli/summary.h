@@ -25,8 +25,11 @@ const char *summary_demand(const json_t *figures, char *buf, size_t buf_size);
 /* Objects whose migration failed. */
 uint64_t summary_errors(const json_t *figures);
 
-/* Everything has come over: complete, or it only has to be finished. */
+/* Everything has come over. */
 bool summary_all_here(const json_t *figures);
+
+/* Besides, its daemon and its mount are gone: a plain tree. */
+bool summary_finished(const json_t *figures);
 
 /* For a terminal of that width, which is never exceeded: a line with a bar, and a line with what else one wants to know. For a
  * pipe: one line with the time. Without a newline, newly allocated. */

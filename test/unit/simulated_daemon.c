@@ -60,6 +60,8 @@ static bool obey(struct daemon *daemon, const char *line)
 		simulated->finish_result = -EINPROGRESS;
 	else if (strcmp(line, "all here") == 0)
 		set_all_here(simulated);
+	else if (strcmp(line, "complete") == 0) /* but not finished */
+		simulated->stat.state = MIGRATION_COMPLETE;
 	else if (strcmp(line, "crawled") == 0)
 		simulated->stat.crawl_done = true;
 	else if (sscanf(line, "errors %u", &simulated->n_errors) == 1)

@@ -283,6 +283,15 @@ class Watching(CliTest):
         self.assertEqual(watch.returncode, 0)
         self.assertEqual(json.loads(lines[-1])["files_pending"], 0)
 
+    def test_only_to_be_finished(self):
+        daemon = self.daemon()
+        daemon.tell("all here")
+        daemon.tell("complete")
+        for args in ["stat", "1"], ["stat", "-w", "1", "1"]:
+            self.assertIn("dmmfs-admin finish 1 ends the migration", self.admin(*args))
+        self.assertIn("Migration 1 is complete:", self.admin("finish", "1"))
+        self.assertIn("Migration 1 is complete.", self.admin("stat", "-w", "1", "1"))
+
     def test_until_complete(self):
         daemon = self.daemon()
         daemon.tell("crawled")
