@@ -32,8 +32,13 @@ struct admin;
  * ours alone. Logs why it fails. */
 int admin_start(const char *rundir, uint32_t migid, const struct migration_port *port, struct admin **admin);
 
+/* Before the migration is taken apart: from now on only a finish() that is under way goes on in the port, all other requests are
+ * answered ESHUTDOWN. Returns when none of them is in the port any more. */
+void admin_quiesce(struct admin *admin);
+
 /* Removes the socket, waits for requests that are being served, answers ESHUTDOWN to those that wait. A finish() of the port that
- * waits for files to be closed must have been made to return before. NULL is allowed. Not to be called by the port itself. */
+ * waits for files to be closed must have been made to return before. NULL is allowed, here and above. Neither may be called by
+ * the port itself. */
 void admin_stop(struct admin *admin);
 
 /* The figures as a JSON object: what "stat" gives, and what the setting "result" keeps of a migration that has ended. New

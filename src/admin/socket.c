@@ -6,7 +6,7 @@
  * answers it, or, when it may take long, submits it again as background, of which the lane runs only two at once. Then it is
  * closed: one request a connection, so nobody holds a thread by being idle.
  *
- * Locks: admin->lock guards the list of connections and which of them are being read; a leaf. Only the accepting thread adds.
+ * Locks: admin->lock guards the list of connections, which of them are being read, and who is in the port; a leaf. Only the accepting thread adds.
  */
 #include "admin/admin.h"
 
@@ -57,6 +57,9 @@ struct admin {
 	pthread_mutex_t lock; /* guards what follows */
 	struct connection *connections;
 	unsigned n_connections;
+	bool quiet;          /* the port is not to be called any more */
+	unsigned n_in_port;  /* short requests that are in the port */
+	pthread_cond_t left; /* one has left it */
 };
 
 /* --- one connection ------------------------------------------------------------------------------------------------------- */
@@ -89,13 +92,35 @@ static void connection_close(struct connection *connection)
 	free(connection);
 }
 
+/* False when the migration is being taken apart. Long requests are not counted: their end is what one waits for by them. */
+static bool enter_port(struct admin *admin, bool is_long)
+{
+	LOCKED(&admin->lock);
+	if (admin->quiet)
+		return false;
+	admin->n_in_port += !is_long;
+	return true;
+}
+
+static void leave_port(struct admin *admin, bool is_long)
+{
+	LOCKED(&admin->lock);
+	admin->n_in_port -= !is_long;
+	pthread_cond_broadcast(&admin->left);
+}
+
 static void connection_answer(struct lane_job *job)
 {
 	struct connection *connection = (struct connection *)((char *)job - offsetof(struct connection, job));
 	struct admin *admin = connection->admin;
-	json_t *reply = atomic_load(&admin->stopping)
-	                        ? request_refuse(ESHUTDOWN, "the daemon of migration %u is ending", admin->migid)
-	                        : request_answer(admin->port, admin->migid, connection->request);
+	bool is_long = request_is_long(connection->request);
+	json_t *reply;
+	if (enter_port(admin, is_long)) {
+		reply = request_answer(admin->port, admin->migid, connection->request);
+		leave_port(admin, is_long);
+	} else {
+		reply = request_refuse(ESHUTDOWN, "the daemon of migration %u is ending", admin->migid);
+	}
 	send_reply(connection->fd, reply);
 	connection_close(connection);
 }
@@ -260,6 +285,7 @@ static void admin_free(struct admin *admin)
 		close(admin->listening);
 	if (admin->stop_event >= 0)
 		close(admin->stop_event);
+	pthread_cond_destroy(&admin->left);
 	pthread_mutex_destroy(&admin->lock);
 	free(admin);
 }
@@ -281,6 +307,7 @@ int admin_start(const char *rundir, uint32_t migid, const struct migration_port 
 		return -ENOMEM;
 	*made = (struct admin){.port = port, .migid = migid, .listening = -1, .stop_event = -1};
 	pthread_mutex_init(&made->lock, NULL);
+	pthread_cond_init(&made->left, NULL);
 	rundir = rundir ? rundir : socket_default_rundir();
 	int error = open_socket(made, rundir);
 	if (!error) {
@@ -308,10 +335,21 @@ static void hang_up_on_readers(struct admin *admin)
 			shutdown(connection->fd, SHUT_RD);
 }
 
+void admin_quiesce(struct admin *admin)
+{
+	if (!admin)
+		return;
+	LOCKED(&admin->lock);
+	admin->quiet = true;
+	while (admin->n_in_port > 0)
+		pthread_cond_wait(&admin->left, &admin->lock);
+}
+
 void admin_stop(struct admin *admin)
 {
 	if (!admin)
 		return;
+	admin_quiesce(admin);
 	atomic_store(&admin->stopping, true);
 	eventfd_write(admin->stop_event, 1);
 	pthread_join(admin->accepting, NULL);

@@ -122,10 +122,15 @@ static void clear_present(json_t *figures)
 	json_object_set_new(figures, "state_trouble", json_null());
 }
 
+static bool has_ended(const struct migration *migration)
+{
+	return strcmp(migration->state, "complete") == 0 || strcmp(migration->state, "failed") == 0;
+}
+
 json_t *figures_kept(const struct migration *migration)
 {
 	json_t *figures = memory_must(json_object()), *result = read_result(migration);
-	bool ended = strcmp(migration->state, "complete") == 0 || strcmp(migration->state, "failed") == 0;
+	bool ended = has_ended(migration);
 	json_object_set_new(figures, "migid", json_integer(migration->migid));
 	json_object_set_new(figures, "state", json_string(ended ? migration->state : "halted"));
 	bytes_set(figures, "source", migration->source);
@@ -140,7 +145,40 @@ json_t *figures_kept(const struct migration *migration)
 	return figures;
 }
 
-json_t *figures_get(const struct cli *cli, const struct migration *migration)
+/* How a daemon is that gave no figures. */
+static const char *silence(int error, const json_t *reply)
+{
+	if (!reply)
+		return daemon_is_absent(error) ? "none" : "silent";
+	return error == -ESHUTDOWN ? "ending" : "silent";
+}
+
+/* Kept figures in the light of how the daemon is. */
+static json_t *without_daemon(const struct migration *migration, const char *how)
+{
+	json_t *figures = figures_kept(migration);
+	const char *state = migration->state;
+	json_object_set_new(figures, "daemon", json_string(how));
+	if (strcmp(how, "none") != 0 && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0))
+		json_object_set_new(figures, "state", json_string(state));
+	return figures;
+}
+
+/* A daemon that is gone may have noted its end after the database was read. */
+static json_t *look_again(struct cli *cli, uint32_t migid)
+{
+	struct migrations migrations;
+	json_t *figures = NULL;
+	if (migrations_load(cli, &migrations))
+		return NULL;
+	for (size_t i = 0; i < migrations.count && !figures; i++)
+		if (migrations.list[i].migid == migid)
+			figures = without_daemon(&migrations.list[i], "none");
+	migrations_free(&migrations);
+	return figures;
+}
+
+json_t *figures_get(struct cli *cli, const struct migration *migration)
 {
 	json_t *reply = NULL, *figures = NULL;
 	int error = daemon_ask(cli, migration->migid, json_pack("{s:s}", "op", "stat"), STAT_TIMEOUT_S, &reply);
@@ -148,10 +186,11 @@ json_t *figures_get(const struct cli *cli, const struct migration *migration)
 		figures = json_incref(json_object_get(reply, "stat"));
 		json_object_set_new(figures, "daemon", json_string("running"));
 	} else {
-		figures = figures_kept(migration);
-		json_object_set_new(figures, "daemon", json_string(daemon_is_absent(error) && !reply ? "none" : "silent"));
-		if (!daemon_is_absent(error) && *migration->state)
-			json_object_set_new(figures, "state", json_string(migration->state));
+		const char *how = silence(error, reply);
+		if (strcmp(how, "none") == 0 && !has_ended(migration))
+			figures = look_again(cli, migration->migid);
+		if (!figures)
+			figures = without_daemon(migration, how);
 	}
 	json_decref(reply);
 	return figures;

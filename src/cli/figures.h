@@ -18,9 +18,10 @@ int daemon_fail(struct cli *cli, uint32_t migid, int error, json_t *reply);
 /* True for the errors that mean that no daemon runs. */
 bool daemon_is_absent(int error);
 
-/* The object of `stat`, never NULL: the daemon's, or the kept one. Key "daemon" says how it is: "running"; "none", the state is
- * then halted unless the migration has ended; "silent": it runs and does not answer in time, or not with figures. */
-json_t *figures_get(const struct cli *cli, const struct migration *migration);
+/* The object of `stat`, never NULL: the daemon's, or the kept one. Key "daemon" says how it is: "running"; "ending": it takes the
+ * migration apart; "none", the state is then halted unless the migration has ended; "silent": it does not answer in time, or
+ * not with figures. */
+json_t *figures_get(struct cli *cli, const struct migration *migration);
 
 /* The kept one. */
 json_t *figures_kept(const struct migration *migration);

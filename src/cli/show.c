@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* The figures, and what only the database knows. */
-static json_t *describe(const struct cli *cli, const struct migration *migration)
+static json_t *describe(struct cli *cli, const struct migration *migration)
 {
 	json_t *object = figures_get(cli, migration);
 	json_object_set_new(object, "created", migration->created ? json_integer(migration->created) : json_null());
@@ -49,6 +49,8 @@ static void print_state(const json_t *object)
 	printf("  %-12s %s%s%s", "state", color, state, *color ? "\033[0m" : "");
 	if (strcmp(daemon, "running") == 0)
 		printf(", the daemon runs for %s", format_duration(member_count(object, "uptime_s"), duration));
+	else if (strcmp(daemon, "ending") == 0)
+		printf(", the daemon comes to its end");
 	else if (strcmp(daemon, "silent") == 0)
 		printf(", the daemon does not answer");
 	putchar('\n');

@@ -58,7 +58,9 @@ static void print_place(const json_t *report, const char *path)
 	const char *type = member_text(report, "type");
 	uint64_t bytes = member_count(report, "size"), absent = member_count(report, "bytes_source");
 	bool finished = member_true(report, "finished");
-	if (strcmp(type, "directory") == 0)
+	if (strcmp(type, "unknown") == 0)
+		printf("%s: at the source\n", path);
+	else if (strcmp(type, "directory") == 0)
 		printf("%s: directory, %s\n", path, finished ? "its entries have come over" : "its entries are at the source");
 	else if (strcmp(type, "file") != 0)
 		printf("%s: %s, %s\n", path, type, finished ? "on the target" : "at the source");
@@ -78,6 +80,8 @@ static void print_report(const json_t *report)
 	print_place(report, path);
 	if (*member_text(report, "error"))
 		printf("  in error: %s%s%s\n", member_text(report, "error"), *detail ? ", " : "", detail);
+	else if (*detail)
+		printf("  %s\n", detail);
 	if (json_array_size(ranges) > 1)
 		print_ranges(ranges, member_count(report, "ranges_left_out"));
 	free(path);

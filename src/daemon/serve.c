@@ -80,6 +80,7 @@ static int end(struct daemon *daemon, bool served)
 {
 	int result = 0;
 
+	admin_quiesce(daemon->admin); /* it reads what is taken apart now */
 	if (daemon->migrate)
 		migrate_stop(daemon->migrate);
 	pthread_mutex_lock(&daemon->lock);
