@@ -48,7 +48,7 @@ static void print_state(const json_t *object)
 		   *color = print_state_color(state);
 	printf("  %-12s %s%s%s", "state", color, state, *color ? "\033[0m" : "");
 	if (strcmp(daemon, "running") == 0)
-		printf(", the daemon runs for %s", format_duration(member_count(object, "uptime_s"), duration));
+		printf(", up %s", format_duration(member_count(object, "uptime_s"), duration));
 	else if (strcmp(daemon, "ending") == 0)
 		printf(", the daemon comes to its end");
 	else if (strcmp(daemon, "silent") == 0)

@@ -53,7 +53,7 @@ static void print_title(const json_t *figures)
 	printf("Migration %u of %s to %s: %s%s%s", (unsigned)member_count(figures, "migid"), source, mountpoint, color, state,
 	       *color ? "\033[0m" : "");
 	if (strcmp(member_text(figures, "daemon"), "running") == 0)
-		printf(" for %s", format_duration(member_count(figures, "uptime_s"), duration));
+		printf(", up %s", format_duration(member_count(figures, "uptime_s"), duration));
 	puts("\n");
 	free(source);
 	free(mountpoint);

@@ -40,14 +40,15 @@ const char *summary_remaining(const json_t *figures, char *buf)
 {
 	char duration[FORMAT_BYTES];
 	const json_t *eta = json_object_get(figures, "eta_s");
+	bool estimate = member_true(figures, "estimate");
 	if (!runs(figures))
 		snprintf(buf, FORMAT_BYTES, "-");
 	else if (summary_all_here(figures))
 		snprintf(buf, FORMAT_BYTES, "none");
-	else if (!json_is_integer(eta))
+	else if (!json_is_integer(eta) || (estimate && json_integer_value(eta) == 0)) /* at least nothing says nothing */
 		snprintf(buf, FORMAT_BYTES, "unknown");
 	else
-		snprintf(buf, FORMAT_BYTES, "%s %s", member_true(figures, "estimate") ? "at least" : "about",
+		snprintf(buf, FORMAT_BYTES, "%s %s", estimate ? "at least" : "about",
 		         format_duration(member_count(figures, "eta_s"), duration));
 	return buf;
 }
