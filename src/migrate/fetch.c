@@ -188,11 +188,35 @@ void segments_durable(struct object *object, void *context)
 	free(marked);
 }
 
-/* Under rights: writes the bytes and records that they are here. */
-static int store_segment(struct object *object, uint64_t segment, const void *buf, bool urgent)
+/* Under rights: segments that are here now are recorded, and with the last one the file is finished. */
+static void record_segments(struct object *object, uint64_t first, uint64_t count, uint64_t bytes, bool urgent)
 {
-	struct migrate *migrate = object->migrate;
-	uint64_t start = segment * object->file.segsize;
+	struct batch *batch = batch_new();
+	struct marked *marked = must_alloc(sizeof(*marked));
+
+	*marked = (struct marked){ first, count };
+	batch_segments_mark(batch, object->ino, first, count);
+	batch_totals_add(batch, &(struct totals){ .bytes_migrated = (int64_t)bytes, .bytes_pending = -(int64_t)bytes });
+	file_submit(object, batch, SUBMIT_BARRIER | (urgent ? SUBMIT_URGENT : 0), segments_durable, marked);
+}
+
+/* Where the bytes of a segment come from: a buffer, or within the kernel from a descriptor of the source. */
+struct bytes_from {
+	const void *buf;
+	int fd;
+};
+
+static int put_bytes(struct object *object, int fd, const struct bytes_from *from, uint64_t start, uint64_t len)
+{
+	if (from->buf)
+		return target_write(fd, from->buf, start, len, object->file.source_used < object->file.source_size);
+	int64_t copied = target_copy_range(from->fd, fd, start, len);
+	return copied < 0 ? (int)copied : (uint64_t)copied < len ? -ENODATA : 0;
+}
+
+/* Under rights: writes the bytes and records that they are here. */
+static int store_segment(struct object *object, uint64_t segment, const struct bytes_from *from, bool urgent)
+{
 	uint64_t len = still_wanted(object, segment);
 	struct capability capability;
 
@@ -202,22 +226,15 @@ static int store_segment(struct object *object, uint64_t segment, const void *bu
 	if (fd < 0)
 		return fd;
 	capability.len = fgetxattr(fd, "security.capability", capability.value, sizeof(capability.value));
-	int result = target_write(fd, buf, start, len, object->file.source_used < object->file.source_size);
+	int result = put_bytes(object, fd, from, segment * object->file.segsize, len);
 	restore_metadata(object, fd, &capability);
+	if (result >= 0)
+		result = fault_hit(FAULT_FETCH_WRITTEN);
 	if (result < 0)
 		return result;
-	result = fault_hit(FAULT_FETCH_WRITTEN);
-	if (result < 0)
-		return result;
-	note_room(migrate);
+	note_room(object->migrate);
 	mark_resident(object, segment);
-
-	struct batch *batch = batch_new();
-	struct marked *marked = must_alloc(sizeof(*marked));
-	*marked = (struct marked){ segment, 1 };
-	batch_segments_mark(batch, object->ino, segment, 1);
-	batch_totals_add(batch, &(struct totals){ .bytes_migrated = (int64_t)len, .bytes_pending = -(int64_t)len });
-	file_submit(object, batch, SUBMIT_BARRIER | (urgent ? SUBMIT_URGENT : 0), segments_durable, marked);
+	record_segments(object, segment, 1, len, urgent);
 	return 0;
 }
 
@@ -420,6 +437,85 @@ static int read_segment(struct fetch *fetch, struct source_file *file, char *buf
 	return result < 0 ? result : read_exactly(file, buf + to, start + to, len - to);
 }
 
+/* --- holes: nothing to read, nothing to write --- */
+
+static int keep_first(void *context, const struct dmm_extent *extent)
+{
+	*(uint64_t *)context = extent->off;
+	return -ERANGE; /* one is enough */
+}
+
+/* How many whole segments from this one on are a hole at the source. */
+static uint64_t hole_segments(struct object *object, struct source_file *file, uint64_t segment)
+{
+	uint64_t start = segment * object->file.segsize, data = object->file.limit;
+
+	if (!(source_capabilities(object->migrate->source) & DMM_CAP_EXTENTS) || object->file.source_used >= object->file.source_size)
+		return 0;
+	int result = source_extents(file, start, object->file.limit - start, keep_first, &data);
+	if (result < 0 && result != -ERANGE)
+		return 0;
+	return data >= object->file.limit ? object->n_segments - segment : data / object->file.segsize - segment;
+}
+
+/* Under rights. An absent segment of the target is a hole already. */
+static void take_hole(struct object *object, uint64_t first, uint64_t most, bool urgent)
+{
+	uint64_t bytes = 0, s;
+
+	pthread_mutex_lock(&object->lock);
+	bool wanted = !object->dropped && !object->finishing;
+	for (s = first; wanted && s < first + most && s < object->n_segments; s++) {
+		if (segment_get(object->resident, s) || (s > first && segment_get(object->claimed, s)))
+			break;
+		segment_set(object->resident, s, true);
+		object->absent--;
+		bytes += segment_bytes(object, s);
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (wanted && s > first)
+		record_segments(object, first, s - first, bytes, urgent);
+}
+
+/* --- one segment --- */
+
+/* Within the kernel, when nobody has the file open who would wait for us meanwhile. -EOPNOTSUPP: with a buffer. */
+static int copy_segment(struct fetch *fetch, struct source_file *file)
+{
+	struct object *object = fetch->object;
+	struct bytes_from from = { .fd = source_file_fd(file) };
+
+	if (fetch->demand || from.fd < 0 || object->file.source_used < object->file.source_size ||
+	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&object->lock);
+	bool alone = object->opens == 0 && object->waiters == NULL;
+	pthread_mutex_unlock(&object->lock);
+	if (!alone)
+		return -EOPNOTSUPP;
+	LOCKED(&object->rights);
+	int result = store_segment(object, fetch->segment, &from, false);
+	if (result == -EOPNOTSUPP)
+		atomic_store(&object->migrate->no_kernel_copy, true);
+	return result;
+}
+
+static int move_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
+{
+	struct object *object = fetch->object;
+	int result = copy_segment(fetch, file);
+
+	if (result != -EOPNOTSUPP)
+		return result;
+	result = read_segment(fetch, file, buf, len);
+	if (result >= 0)
+		result = fault_hit(FAULT_FETCH_READ);
+	if (result < 0)
+		return result;
+	LOCKED(&object->rights);
+	return store_segment(object, fetch->segment, &(struct bytes_from){ .buf = buf }, urgent);
+}
+
 static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 {
 	struct object *object = fetch->object;
@@ -431,15 +527,18 @@ static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 	if (len == 0)
 		return 0;
 	int result = open_source(object, &file);
-	if (result >= 0)
-		result = read_segment(fetch, file, buf, len);
-	if (result >= 0)
-		result = fault_hit(FAULT_FETCH_READ);
 	if (result < 0)
 		return result;
-	progress_moved(object->migrate, len, fetch->demand);
-	LOCKED(&object->rights);
-	return store_segment(object, fetch->segment, buf, urgent);
+	uint64_t holes = hole_segments(object, file, fetch->segment);
+	if (holes) {
+		LOCKED(&object->rights);
+		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
+		return 0;
+	}
+	result = move_segment(fetch, file, buf, len, urgent);
+	if (result >= 0)
+		progress_moved(object->migrate, len, fetch->demand);
+	return result;
 }
 
 /* A writer that waits needs the record on disk, not only the bytes. */

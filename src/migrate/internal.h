@@ -24,6 +24,7 @@ struct migrate {
 	pthread_mutex_t births;
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;      /* there are link records: names of some files are still to come */
+	atomic_bool no_kernel_copy;     /* source and target cannot copy from one to the other within the kernel */
 	atomic_ullong target_full_ns;   /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
 	void (*complete)(void *context);
 	void *complete_context;

@@ -61,7 +61,8 @@ static int fill_buffered(struct making *making, int fd, const struct dmm_attr *a
 static int fill(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
 {
 	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
-	int from = sparse ? -EOPNOTSUPP : source_file_fd(file);
+	atomic_bool *no_kernel_copy = &making->migrate->no_kernel_copy;
+	int from = sparse || atomic_load_explicit(no_kernel_copy, memory_order_relaxed) ? -EOPNOTSUPP : source_file_fd(file);
 
 	if (from >= 0) {
 		int64_t copied = target_copy_range(from, fd, 0, attr->size);
@@ -69,6 +70,7 @@ static int fill(struct making *making, int fd, const struct dmm_attr *attr, stru
 			return 0;
 		if (copied != -EOPNOTSUPP)
 			return copied < 0 ? (int)copied : -ENODATA;
+		atomic_store(no_kernel_copy, true);
 	}
 	return fill_buffered(making, fd, attr, file);
 }
