@@ -448,7 +448,7 @@ static void give_up(struct object *dir, int error)
 		batch_dir_delete(batch, dir->ino);
 		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
 		object_submit(dir, batch, 0, NULL, NULL);
-	} else if (error != -ECANCELED) {
+	} else if (error != -ECANCELED && error != -ENOSPC && error != -EDQUOT) { /* room is not the directory's fault */
 		ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
 								   .handle = &dir->handle,
 								   .is_dir = true,
