@@ -146,6 +146,25 @@ static void take_segments(struct object *object, const struct event *event, stru
 	batch_totals_add(*batch, &(struct totals){ .bytes_found = -bytes, .bytes_pending = -bytes });
 }
 
+/* Under lock: notes which segments are no longer the source's alone, for those who ask where a file is. Nobody waits for this. */
+static void note_changed(struct object *object, const struct event *event, struct batch **note)
+{
+	uint64_t segsize = object->file.segsize, first = event->off / segsize;
+	uint64_t end = segments_for(event->off + event->len, segsize);
+	bool news = false;
+
+	if (end > object->n_segments)
+		end = object->n_segments;
+	for (uint64_t s = first; event->len && s < end; s++) {
+		news = news || !segment_get(object->changed, s);
+		segment_set(object->changed, s, true);
+	}
+	if (!news || object->finishing)
+		return;
+	*note = batch_new();
+	batch_segments_changed(*note, object->ino, first, end - first);
+}
+
 /* Under lock: nothing of the source is wanted above `size` any more. */
 static void cut(struct object *object, uint64_t size, struct batch **batch)
 {
@@ -211,7 +230,7 @@ static int wait_durable(struct object *object, uint64_t number, struct waiter *w
 
 int change_end(struct object *object, const struct event *event, struct waiter *waiter)
 {
-	struct batch *batch = NULL;
+	struct batch *batch = NULL, *note = NULL;
 	struct marked *marked = NULL;
 	uint64_t number = 0;
 
@@ -221,13 +240,15 @@ int change_end(struct object *object, const struct event *event, struct waiter *
 	if (event->error < 0 && !object->is_dir)
 		undo(object, event);
 	else if (event->kind == EVENT_WRITE || event->kind == EVENT_PUNCH)
-		take_segments(object, event, &batch, &marked);
+		note_changed(object, event, &note), take_segments(object, event, &batch, &marked);
 	else if (event->kind == EVENT_RESIZE)
 		cut(object, event->off, &batch);
 	else if (event->kind == EVENT_TIMES && event->error == 0)
 		keep_times(object, &batch);
 	pthread_mutex_unlock(&object->lock);
 
+	if (note)
+		object_submit(object, note, 0, NULL, NULL);
 	if (batch) {
 		unsigned flags = SUBMIT_URGENT | (event->kind == EVENT_TIMES ? 0 : SUBMIT_BARRIER);
 		fault_hit(event->kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);

@@ -228,10 +228,12 @@ static void where_file(struct object *file, struct where_report *report)
 {
 	LOCKED(&file->lock);
 	uint64_t segsize = file->file.segsize;
-	enum where_kind here = file->file.changed ? WHERE_CHANGED : WHERE_RESIDENT;
 
 	for (uint64_t s = 0; s < file->n_segments; s++)
-		add_range(report, s * segsize, segment_bytes(file, s), segment_resident(file, s) ? here : WHERE_SOURCE);
+		add_range(report, s * segsize, segment_bytes(file, s),
+			  segment_get(file->changed, s)	   ? WHERE_CHANGED :
+			  segment_get(file->resident, s) ? WHERE_RESIDENT :
+							   WHERE_SOURCE);
 	if (report->size > file->file.limit)
 		add_range(report, file->file.limit, report->size - file->file.limit, WHERE_CHANGED);
 	report->finished = file->absent == 0;

@@ -129,7 +129,10 @@ static int fill_file(struct object *object, const struct file_record *record)
 	object->resident = must_alloc(map_bytes);
 	object->durable_map = must_alloc(map_bytes);
 	object->claimed = must_alloc(map_bytes);
+	object->changed = must_alloc(map_bytes);
 	int result = store_segments_get(migrate->store, object->ino, object->durable_map, object->n_segments);
+	if (result >= 0)
+		result = store_changed_get(migrate->store, object->ino, object->changed, object->n_segments);
 	if (result < 0)
 		return result;
 	memcpy(object->resident, object->durable_map, map_bytes);
@@ -147,6 +150,7 @@ static void destroy(struct object *object)
 	free(object->resident);
 	free(object->durable_map);
 	free(object->claimed);
+	free(object->changed);
 	pthread_mutex_destroy(&object->rights);
 	pthread_mutex_destroy(&object->lock);
 	pthread_mutex_destroy(&object->source_lock);

@@ -60,7 +60,7 @@ struct object {
 	struct moment ctime;       /* shown */
 	bool record_behind;        /* the limit in memory is below the record's */
 	uint64_t guard;            /* the change of the record that must be durable before an application changes the file */
-	uint8_t *resident, *durable_map, *claimed; /* bitmaps of n_segments bits */
+	uint8_t *resident, *durable_map, *claimed, *changed; /* bitmaps of n_segments bits */
 	uint64_t n_segments, absent;
 	bool finishing;            /* the deletion of the record is submitted */
 	bool finished;             /* ... and durable */

@@ -105,6 +105,11 @@ void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint
 		change_plain(batch, CHANGE_SEGMENTS_MARK, ino, first, count);
 }
 
+void batch_segments_changed(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count)
+{
+	batch_segments_mark(batch, ino, SEGMENTS_CHANGED + first, count);
+}
+
 void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count)
 {
 	if (count > 0)

@@ -26,6 +26,8 @@ enum record_tag {
  * behind the end of a shorter one is absent. */
 #define SEGMENT_CHUNK_BYTES 512
 #define SEGMENT_CHUNK (SEGMENT_CHUNK_BYTES * 8)
+/* The upper half of the numbers tells of the same segments which an application changed. */
+#define SEGMENTS_CHANGED ((uint64_t)SEGMENT_CHUNK << 31)
 
 /* Bytes that encoding needs at most. */
 size_t dir_record_room(const struct dir_record *record);

@@ -247,14 +247,18 @@ static void bitmap_copy(uint8_t *bitmap, uint64_t n_segments, uint32_t chunk, co
 	memcpy(bitmap + base, bits, len);
 }
 
-static int segments_read(struct store *store, struct read_slot *slot, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
+/* The map that begins at segment `base`, a multiple of SEGMENT_CHUNK. */
+static int segments_read(struct store *store, struct read_slot *slot, uint64_t ino, uint64_t base, uint8_t *bitmap,
+                         uint64_t n_segments)
 {
+	uint32_t first_chunk = (uint32_t)(base / SEGMENT_CHUNK);
 	MDB_cursor *cursor;
 	int code = mdb_cursor_open(slot->txn, store->dbi[DB_SEGMENTS], &cursor);
 	if (code)
 		return code;
 	uint8_t bytes[SEGMENT_KEY] = {0}, bits[SEGMENT_CHUNK_BYTES];
 	key_put_u64(bytes, ino);
+	key_put_u32(bytes + INO_KEY, first_chunk);
 	MDB_val key = {sizeof(bytes), bytes}, value;
 	for (code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE); !code;
 	     code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
@@ -264,7 +268,7 @@ static int segments_read(struct store *store, struct read_slot *slot, uint64_t i
 		}
 		if (key_get_u64(key.mv_data) != ino)
 			break;
-		uint32_t chunk = key_get_u32((const uint8_t *)key.mv_data + INO_KEY);
+		uint32_t chunk = key_get_u32((const uint8_t *)key.mv_data + INO_KEY) - first_chunk;
 		if (chunk > (n_segments - 1) / SEGMENT_CHUNK)
 			break;
 		bitmap_copy(bitmap, n_segments, chunk, bits);
@@ -273,7 +277,7 @@ static int segments_read(struct store *store, struct read_slot *slot, uint64_t i
 	return code == MDB_NOTFOUND ? 0 : code;
 }
 
-int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
+static int map_get(struct store *store, uint64_t ino, uint64_t base, uint8_t *bitmap, uint64_t n_segments)
 {
 	if (n_segments == 0)
 		return 0;
@@ -283,11 +287,21 @@ int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint6
 	READING slot = NULL;
 	int error = read_begin(store, &slot);
 	if (!error)
-		error = engine_errno(segments_read(store, slot, ino, bitmap, n_segments));
+		error = engine_errno(segments_read(store, slot, ino, base, bitmap, n_segments));
 	/* Bits behind the last segment are nobody's. */
 	if (n_segments % 8)
 		bitmap[n_segments / 8] &= (uint8_t)((1u << n_segments % 8) - 1);
 	return error;
+}
+
+int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
+{
+	return map_get(store, ino, 0, bitmap, n_segments);
+}
+
+int store_changed_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
+{
+	return map_get(store, ino, SEGMENTS_CHANGED, bitmap, n_segments);
 }
 
 /* --- errors --- */

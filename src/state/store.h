@@ -66,6 +66,8 @@ int store_links_after(struct store *store, uint64_t after, uint64_t *inos, size_
 /* Reads the residency of a file's segments into a bitmap of n_segments bits (bit s % 8 of byte s / 8: resident). 0 also when none
  * is recorded: the bitmap is then all zeros. */
 int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments);
+/* The same for the segments in which an application has written. */
+int store_changed_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments);
 
 /* Calls `each` for every error entry, ascending by id; a non-zero return ends the walk and is returned. `each` may call anything,
  * and take its time; entries that are put or deleted meanwhile may be seen or not. */
@@ -98,6 +100,7 @@ void batch_dir_delete(struct batch *batch, uint64_t ino);
 void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
 void batch_file_delete(struct batch *batch, uint64_t ino); /* with its segments */
 void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* resident */
+void batch_segments_changed(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* by an application */
 void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* absent again */
 void batch_link_put(struct batch *batch, const struct link_record *record);
 /* So many more names were given; added to the record as it is at the commit, so that directories may count in any order. Without
