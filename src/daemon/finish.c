@@ -113,7 +113,27 @@ static bool holds(pid_t pid, const char *mountpoint, char path[PATH_MAX])
 	return descriptor_below(pid, mountpoint, path) || mapping_below(pid, mountpoint, path);
 }
 
-static void list_holders(const char *mountpoint, struct finish_result *result)
+/* Another mount namespace (a container, a service with private mounts) that was made while we were mounted has its own copy. */
+static bool has_copy(pid_t pid, const char *mountpoint, char path[PATH_MAX])
+{
+	char name[64], line[PATH_MAX + 256], at[PATH_MAX];
+	bool found = false;
+
+	snprintf(name, sizeof(name), "/proc/%d/mountinfo", (int)pid);
+	FILE *mounts = fopen(name, "re");
+	while (mounts && !found && fgets(line, sizeof(line), mounts))
+		found = strstr(line, " - fuse.dmmfs ") && sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 &&
+			strcmp(at, mountpoint) == 0;
+	if (mounts)
+		fclose(mounts);
+	if (found)
+		snprintf(path, PATH_MAX, "%s", mountpoint);
+	return found;
+}
+
+typedef bool (*holds_fn)(pid_t pid, const char *mountpoint, char path[PATH_MAX]);
+
+static void list_holders(const char *mountpoint, holds_fn holds_it, struct finish_result *result)
 {
 	DIR *proc = opendir("/proc");
 	char path[PATH_MAX];
@@ -123,7 +143,7 @@ static void list_holders(const char *mountpoint, struct finish_result *result)
 	result->holders = calloc(HOLDERS_MAX, sizeof(*result->holders));
 	for (struct dirent *entry; proc && result->holders && (entry = readdir(proc));) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
-		if (pid > 0 && pid != getpid() && holds(pid, mountpoint, path) && !add_holder(result, pid, path))
+		if (pid > 0 && pid != getpid() && holds_it(pid, mountpoint, path) && !add_holder(result, pid, path))
 			break;
 	}
 	if (proc)
@@ -151,7 +171,7 @@ static int unmount(struct daemon *daemon, const struct finish_request *request, 
 		return fs_unmount(daemon->fs, MNT_DETACH);
 	}
 	if (error == -EBUSY) {
-		list_holders(daemon->options->mountpoint, result);
+		list_holders(daemon->options->mountpoint, holds, result);
 		snprintf(result->message, sizeof(result->message),
 			 "%s is in use by %zu process%s; end them, wait for them with --wait SECONDS, or detach at once with --lazy",
 			 daemon->options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es");
@@ -186,11 +206,31 @@ static int await_end(struct daemon *daemon, bool lazy)
 	int waited = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += lazy ? 1 : 60;
+	until.tv_sec += lazy ? 1 : 30;
 	LOCKED(&daemon->lock);
 	while (!daemon->ended && waited == 0)
 		waited = pthread_cond_timedwait(&daemon->changed, &daemon->lock, &until);
-	return daemon->ended ? daemon->end_result : 0;
+	if (daemon->ended)
+		return daemon->end_result;
+	return lazy ? 0 : -ETIMEDOUT;
+}
+
+static void explain_end(struct daemon *daemon, int error, struct finish_result *result)
+{
+	const struct options *options = daemon->options;
+
+	if (error == -ETIMEDOUT) {
+		list_holders(options->mountpoint, has_copy, result);
+		snprintf(result->message, sizeof(result->message),
+			 "%s is unmounted here, but %zu process%s in another mount namespace still ha%s it; what is ours in %s goes as soon as "
+			 "the last one has let go",
+			 options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es", result->n_holders == 1 ? "s" : "ve",
+			 options->target);
+	} else {
+		snprintf(result->message, sizeof(result->message),
+			 "the mount is gone, but what is ours in %s could not be removed: %s; mount it again to try once more",
+			 options->target, strerror(-error));
+	}
 }
 
 int daemon_finish(void *context, const struct finish_request *request, struct finish_result *result)
@@ -213,9 +253,7 @@ int daemon_finish(void *context, const struct finish_request *request, struct fi
 	}
 	error = await_end(daemon, request->lazy);
 	if (error < 0)
-		snprintf(result->message, sizeof(result->message),
-			 "the mount is gone, but what is ours in %s could not be removed: %s; mount it again to try once more",
-			 daemon->options->target, strerror(-error));
+		explain_end(daemon, error, result);
 	return error;
 }
 
