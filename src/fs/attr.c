@@ -59,12 +59,13 @@ double attr_show(struct fs *fs, struct node *node, struct stat *st)
 	hold_times(node, st, &overlay);
 	if ((uint64_t)st->st_blocks < overlay.blocks)
 		st->st_blocks = (blkcnt_t)overlay.blocks;
-	if (overlay.nlink)
+	if (overlay.has_nlink)
 		st->st_nlink = overlay.nlink;
-	st->st_nlink = (nlink_t)((int64_t)st->st_nlink + overlay.nlink_add);
+	else if (node->is_root && st->st_nlink > 2) /* 1: the file system does not count directories */
+		st->st_nlink--; /* our own directory */
 	if (atomic_load_explicit(&fs->uncached, memory_order_relaxed) || node->writers)
 		return 0;
-	return subject_quiet(&node->subject) && !overlay.nlink_add ? KEEP_LONG : KEEP_SHORT;
+	return subject_quiet(&node->subject) && !overlay.has_nlink ? KEEP_LONG : KEEP_SHORT;
 }
 
 int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_param *entry)
@@ -209,22 +210,24 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 #define SETS_TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)
 
-int attr_kill_privileges(int fd)
+/* A change of owner that changes nothing takes set-id bits and capabilities away by the rules of the file system, which depend on
+ * the caller and its groups. */
+static int kill_as_caller(fuse_req_t req, int fd, unsigned how)
 {
-	char path[FD_PATH_SIZE];
+	creds_become(req, CREDS_GROUPS | how);
+	int result = fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	creds_return();
+	return result;
+}
+
+/* Capabilities went with the write itself. */
+int attr_kill_privileges(fuse_req_t req, int fd)
+{
 	struct stat st;
 
-	target_fd_path(fd, path);
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	mode_t mode = st.st_mode & ~(mode_t)S_ISUID;
-	if (st.st_mode & S_IXGRP)
-		mode &= ~(mode_t)S_ISGID;
-	if (mode != st.st_mode && chmod(path, mode & 07777) < 0)
-		return -errno;
-	if (removexattr(path, "security.capability") < 0 && errno != ENODATA && errno != EOPNOTSUPP)
-		return -errno;
-	return 0;
+	return st.st_mode & (S_ISUID | S_ISGID) ? kill_as_caller(req, fd, CREDS_OWNER) : 0;
 }
 
 static int set_owner(int fd, const struct stat *attr, int valid)
@@ -251,14 +254,15 @@ static int set_times(int fd, const struct stat *attr, int valid)
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-static int apply(const struct call *call, int fd)
+static int apply(const struct call *call, const struct node *node, int fd)
 {
 	const struct stat *attr = &call->attr;
 	char path[FD_PATH_SIZE];
 	int result = 0;
 
-	if (call->valid == 0) /* the kernel's way to say: a write in passthrough or through the cache takes privileges away */
-		return attr_kill_privileges(fd);
+	/* A write in passthrough or through the cache takes privileges away; or chown(2) without owners, which is the owner's. */
+	if (call->valid == 0)
+		return kill_as_caller(call->req, fd, node->writers ? CREDS_OWNER : 0);
 	if (call->valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		result = set_owner(fd, attr, call->valid);
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_MODE) && chmod(target_fd_path(fd, path), attr->st_mode & 07777) < 0)
@@ -266,7 +270,7 @@ static int apply(const struct call *call, int fd)
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) && ftruncate(fd, attr->st_size) < 0)
 		result = -errno;
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) && (call->valid & (FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID)))
-		result = attr_kill_privileges(fd);
+		result = attr_kill_privileges(call->req, fd);
 	if (result >= 0 && (call->valid & SETS_TIMES))
 		result = set_times(fd, attr, call->valid);
 	return result;
@@ -295,7 +299,7 @@ static int run_setattr(struct call *call)
 		return result;
 	result = node_fd_get(call->fs->nodes, node, event.kind == EVENT_RESIZE ? NODE_WRITE : NODE_PATH, &fd);
 	if (result >= 0)
-		result = apply(call, fd->fd);
+		result = apply(call, node, fd->fd);
 	node->times = TIMES_REAL;
 	if (held) {
 		event.fd = fd ? fd->fd : -1;

@@ -211,22 +211,13 @@ static struct timespec timespec_of(struct moment moment)
 	return (struct timespec){ .tv_sec = moment.sec, .tv_nsec = moment.nsec };
 }
 
-static void overlay_links(struct migrate *migrate, struct subject *subject, struct attr_overlay *overlay)
-{
-	struct link_record link;
-
-	if (!atomic_load_explicit(&migrate->links_pending, memory_order_relaxed))
-		return;
-	if (store_link_of_ino(migrate->store, subject->ino, &link) <= 0 || !handle_equal(&link.handle, &subject->handle))
-		return;
-	overlay->nlink_add = (int64_t)link.nlink - link.seen - 1; /* one name is in our staging directory */
-}
 
 static void attr(void *context, struct subject *subject, struct attr_overlay *overlay)
 {
 	struct migrate *migrate = context;
 
-	overlay_links(migrate, subject, overlay);
+	if (!subject->is_dir && atomic_load_explicit(&migrate->links_pending, memory_order_relaxed))
+		overlay->has_nlink = links_shown(migrate, subject, &overlay->nlink);
 	if (subject_quiet(subject) || !(subject->is_dir || subject->is_file))
 		return;
 	struct object *object = object_get(migrate, subject->ino, &subject->handle, subject->is_dir);
@@ -235,7 +226,8 @@ static void attr(void *context, struct subject *subject, struct attr_overlay *ov
 	pthread_mutex_lock(&object->lock);
 	if (object->is_dir) {
 		overlay->has_mtime = object->life != DIR_POPULATED;
-		overlay->nlink = object->life != DIR_POPULATED ? object->dir.nlink : 0;
+		overlay->has_nlink = object->life != DIR_POPULATED && object->dir.nlink;
+		overlay->nlink = object->dir.nlink;
 		overlay->inode_flags = object->dir.inode_flags;
 	} else {
 		overlay->has_mtime = overlay->has_ctime = !object->dropped;

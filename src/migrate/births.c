@@ -198,6 +198,16 @@ static int first_name(struct migrate *migrate, const struct birth *birth, struct
 	return result < 0 ? result : result && link->seen == 0;
 }
 
+static int join_name(struct making *making, int fd, struct flight *flight, const struct link_record *link, const char *name)
+{
+	LOCKED(&making->migrate->flights_lock);
+	int result = link_name(making->dirfd, fd, link, name);
+
+	if (result >= 0)
+		flight_name_joined(flight);
+	return result;
+}
+
 static int join(struct making *making, struct birth **group, size_t count)
 {
 	struct migrate *migrate = making->migrate;
@@ -214,8 +224,10 @@ static int join(struct making *making, struct birth **group, size_t count)
 	if (first < 0)
 		return first;
 	uint32_t joined = 0;
+	struct flight *flight = flight_take(migrate, &link);
+	flights_add(making->flights, flight);
 	for (size_t i = 0; i < count; i++) {
-		int result = link_name(making->dirfd, fd, &link, group[i]->entry.name);
+		int result = join_name(making, fd, flight, &link, group[i]->entry.name);
 		if (result == -ENOSPC || result == -EDQUOT || result == -EROFS)
 			return result;
 		if (result < 0)
@@ -244,12 +256,14 @@ int births_join(struct births *births, struct making *making)
 	return result;
 }
 
-static void remove_staging(struct migrate *migrate, const struct link_record *link)
+static void remove_staging(struct migrate *migrate, const struct link_record *link, struct flight *flight)
 {
 	struct dmm_attr attr = { .fsid = link->fsid, .fileid = link->fileid };
 	char name[40];
 
 	staging_name(&attr, name);
+	LOCKED(&migrate->flights_lock);
+	flight_unstaged(flight);
 	if (unlinkat(migrate->target->links_fd, name, 0) < 0 && errno != ENOENT)
 		log_error("a staging name cannot be removed: name=%s error=%s", name, errno_name(errno));
 }
@@ -259,6 +273,7 @@ void births_purge(struct migrate *migrate)
 	LOCKED(&migrate->births);
 	uint64_t inos[256];
 	uint64_t after = 0;
+	struct flights flights = { 0 };
 	int count;
 
 	while ((count = store_links_after(migrate->store, after, inos, 256)) > 0) {
@@ -267,12 +282,17 @@ void births_purge(struct migrate *migrate)
 			struct link_record link;
 			if (store_link_of_ino(migrate->store, inos[i], &link) <= 0)
 				continue;
-			remove_staging(migrate, &link);
+			struct flight *flight = flight_take(migrate, &link);
+			flights_add(&flights, flight);
+			remove_staging(migrate, &link, flight);
 			batch_link_delete(batch, link.fsid, link.fileid);
 			batch_totals_add(batch, &(struct totals){ .links_pending = -1 });
 		}
 		after = inos[count - 1];
 		store_submit(migrate->store, batch, SUBMIT_BARRIER, NULL, NULL);
+		if (store_flush(migrate->store) < 0)
+			return; /* what is shown goes on being right */
+		flights_put(migrate, &flights);
 	}
 	if (store_flush(migrate->store) >= 0)
 		atomic_store(&migrate->links_pending, false);

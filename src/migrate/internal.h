@@ -10,6 +10,8 @@
 #include "migrate/progress.h"
 
 struct crawl;
+struct flight;
+#define FLIGHT_BUCKETS 1024
 
 struct migrate {
 	struct migrate_options options; /* constant */
@@ -22,6 +24,8 @@ struct migrate {
 	struct progress progress;
 	struct crawl *crawl;
 	pthread_mutex_t births;
+	pthread_mutex_t flights_lock;   /* links.c; a leaf but for the store's */
+	struct flight *flights[FLIGHT_BUCKETS];
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;      /* there are link records: names of some files are still to come */
 	atomic_bool no_kernel_copy;     /* source and target cannot copy from one to the other within the kernel */
@@ -53,6 +57,19 @@ bool births_empty(const struct births *births);
  * were seen. */
 struct making;
 int births_join(struct births *births, struct making *making);
+/* links.c: how many names such a file shows. A flight is what is under way of one; it is held until that is on record, and
+ * changed under flights_lock together with the target. */
+struct flights {
+	struct flight **all;
+	size_t count, cap;
+};
+struct flight *flight_take(struct migrate *migrate, const struct link_record *link);
+void flight_name_joined(struct flight *flight);
+void flight_unstaged(struct flight *flight);
+void flights_add(struct flights *flights, struct flight *flight);
+void flights_put(struct migrate *migrate, struct flights *flights);
+/* False: it shows as many as it has. */
+bool links_shown(struct migrate *migrate, const struct subject *subject, uint32_t *shown);
 /* Removes the staging names of all files when every directory was seen. */
 void births_purge(struct migrate *migrate);
 

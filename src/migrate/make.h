@@ -21,6 +21,7 @@ struct making {
 	struct totals delta;
 	struct births *births;
 	struct xattr_set xattrs;
+	struct flights *flights; /* of the names joined; for the batch */
 	struct name_set *names; /* all names listed; only when the directory had entries before */
 	char *buffer;          /* for data */
 	struct object **children;

@@ -53,6 +53,7 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	migrate->target = target;
 	migrate->source = source;
 	pthread_mutex_init(&migrate->births, NULL);
+	pthread_mutex_init(&migrate->flights_lock, NULL);
 	table_init(&migrate->table);
 	progress_init(&migrate->progress);
 	store_totals(store, &totals);

@@ -350,7 +350,10 @@ static void restore_times(struct making *making)
 
 static void populated(struct object *dir, void *context)
 {
-	(void)context;
+	struct flights *flights = context;
+
+	flights_put(dir->migrate, flights);
+	free(flights);
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_POPULATED;
 	dir->error = 0;
@@ -378,7 +381,8 @@ static void submit(struct making *making)
 	dir->life = DIR_MADE;
 	unsigned flags = SUBMIT_BARRIER | (dir->hurry ? SUBMIT_URGENT : 0);
 	pthread_mutex_unlock(&dir->lock);
-	object_submit(dir, making->batch, flags, populated, NULL);
+	object_submit(dir, making->batch, flags, populated, making->flights);
+	making->flights = NULL;
 	making->batch = NULL;
 	progress_moved(making->migrate, making->filled, false);
 	progress_files(making->migrate, (uint64_t)(making->delta.files_migrated + 1));
@@ -472,6 +476,7 @@ static void populate_run(struct lane_job *job)
 	pthread_mutex_unlock(&dir->lock);
 	making.batch = batch_new();
 	making.births = births_new(migrate);
+	making.flights = must_alloc(sizeof(*making.flights));
 	making.buffer = must_alloc(MAKE_BUFFER_SIZE);
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
@@ -482,6 +487,8 @@ static void populate_run(struct lane_job *job)
 	}
 	if (result < 0) {
 		batch_free(making.batch);
+		flights_put(migrate, making.flights);
+		free(making.flights);
 		give_up(dir, result);
 	}
 	free(making.children);

@@ -83,8 +83,8 @@ struct attr_overlay {
 	bool has_mtime, has_ctime; /* the time below is to be shown */
 	struct timespec mtime, ctime;
 	uint64_t blocks;      /* 512-byte blocks to be shown when more than the target has; 0: none */
-	int64_t nlink_add;    /* to be added to st_nlink */
-	uint32_t nlink;       /* to be shown instead, 0: none */
+	bool has_nlink;
+	uint32_t nlink;       /* to be shown instead of st_nlink */
 	uint32_t inode_flags; /* pending FS_*_FL */
 };
 
