@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define CAP_BIT(cap) (1u << (cap))
-#define KEPT (CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_MKNOD))
 
 static __thread struct __user_cap_data_struct own_caps[2];
 static __thread bool is_other, has_groups;
@@ -48,7 +47,7 @@ void creds_thread_start(void *context)
 		log_warning("a capability cannot be dropped, quotas will not hold: error=%s", errno_name(errno));
 }
 
-/* The set-group-ID bit stays on what is made only if the group is one of the caller's. */
+/* The set-group-ID bit stays only if the group is one of the caller's. */
 static void take_groups(fuse_req_t req)
 {
 	gid_t groups[1024];
@@ -59,7 +58,7 @@ static void take_groups(fuse_req_t req)
 	has_groups = syscall(SYS_setgroups, (size_t)count, groups) == 0;
 }
 
-void creds_become(fuse_req_t req, bool set_group_id)
+void creds_become(fuse_req_t req, unsigned how)
 {
 	const struct fuse_ctx *caller = fuse_req_ctx(req);
 	struct __user_cap_data_struct caps[2];
@@ -68,15 +67,13 @@ void creds_become(fuse_req_t req, bool set_group_id)
 	is_other = caller->uid || caller->gid;
 	if (!is_other)
 		return;
-	if (set_group_id)
+	if (how & CREDS_GROUPS)
 		take_groups(req);
 	syscall(SYS_setfsgid, caller->gid);
 	syscall(SYS_setfsuid, caller->uid);
 	memcpy(caps, own_caps, sizeof(caps));
-	if (caller->uid) {
-		caps[0].effective &= ~(CAP_BIT(CAP_FSETID) | CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_FOWNER));
-		caps[0].effective |= own_caps[0].permitted & KEPT;
-	}
+	if (caller->uid) /* setfsuid took more; the rest of it comes back */
+		caps[0].effective &= ~(CAP_BIT(CAP_FSETID) | (how & CREDS_OWNER ? 0 : CAP_BIT(CAP_FOWNER)));
 	set_caps(caps);
 }
 

@@ -92,7 +92,7 @@ static int run_write(struct call *call)
 		result = write_all(fd->fd, call->data, call->data_len, call->off);
 	int written = result;
 	if (result >= 0 && call->fi.kill_suidgid)
-		result = attr_kill_privileges(fd->fd);
+		result = attr_kill_privileges(call->req, fd->fd);
 	node->times = TIMES_REAL;
 	if (held) {
 		/* A segment that was to be covered whole and was not is still the source's: all or nothing here. */

@@ -153,7 +153,7 @@ static int truncate_first(struct call *call, struct node *node)
 	if (result >= 0 && ftruncate(fd->fd, 0) < 0)
 		result = -errno;
 	if (result >= 0 && call->fi.kill_suidgid)
-		result = attr_kill_privileges(fd->fd);
+		result = attr_kill_privileges(call->req, fd->fd);
 	node->times = TIMES_REAL;
 	call->truncated = result >= 0;
 	if (!held)

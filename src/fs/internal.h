@@ -83,7 +83,9 @@ int call_names(struct call *call, struct node *dir);
 
 /* --- creds.c: the right of the caller to own what it makes --- */
 void creds_thread_start(void *context);
-void creds_become(fuse_req_t req, bool set_group_id);
+#define CREDS_GROUPS 1u /* with its supplementary groups, on which a set-group-ID bit depends */
+#define CREDS_OWNER 2u  /* as if it owned the object */
+void creds_become(fuse_req_t req, unsigned how);
 void creds_return(void);
 
 /* --- attr.c --- */
@@ -93,8 +95,8 @@ double attr_show(struct fs *fs, struct node *node, struct stat *st);
 /* Fills an entry for the object `name` below dirfd, with a lookup counted. */
 int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_param *entry);
 double entry_timeout(const struct fs *fs);
-/* Clears set-id bits and capabilities, as a write by somebody without the right to keep them does. */
-int attr_kill_privileges(int fd);
+/* Clears set-id bits, as a write by somebody without the right to keep them does. */
+int attr_kill_privileges(fuse_req_t req, int fd);
 /* Is this our own directory, which nobody sees? */
 bool is_ours(const struct node *dir, const char *name);
 

@@ -35,9 +35,9 @@ static int reply_made(struct call *call, int dirfd, const char *name)
 	return CALL_DONE;
 }
 
-static bool keeps_set_group_id(const struct call *call)
+static unsigned how_to_make(const struct call *call)
 {
-	return (call->mode & S_ISGID) != 0;
+	return call->mode & S_ISGID ? CREDS_GROUPS : 0;
 }
 
 /* --- making --- */
@@ -46,7 +46,7 @@ static int make(struct call *call, int dirfd)
 {
 	int result;
 
-	creds_become(call->req, keeps_set_group_id(call));
+	creds_become(call->req, how_to_make(call));
 	if (call->name2)
 		result = symlinkat(call->name2, dirfd, call->name);
 	else if (S_ISDIR(call->mode))
@@ -105,7 +105,7 @@ static int reply_created(struct call *call, int dirfd, const char *name, int fd)
 /* An existing file is for open(): ESTALE makes the kernel look the name up once more and come back that way. */
 static int create(struct call *call, int dirfd)
 {
-	creds_become(call->req, keeps_set_group_id(call));
+	creds_become(call->req, how_to_make(call));
 	int fd = openat(dirfd, call->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, call->mode & 07777);
 	int error = errno;
 	creds_return();
@@ -141,7 +141,7 @@ static int run_tmpfile(struct call *call)
 	int result = node_fd_get(call->fs->nodes, dir, NODE_READ, &dirfd);
 	if (result < 0)
 		return result;
-	creds_become(call->req, keeps_set_group_id(call));
+	creds_become(call->req, how_to_make(call));
 	int fd = openat(dirfd->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (call->fi.flags & O_EXCL), call->mode & 07777);
 	result = fd < 0 ? -errno : 0;
 	creds_return();

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -111,8 +112,7 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_removexattr, .ino = ino, .name = name });
 }
 
-/* A value of any size, or with size 0 only its size. */
-static int reply_value(struct call *call, ssize_t (*get)(const char *path, const char *name, void *value, size_t size))
+static int run_getxattr(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
@@ -120,7 +120,7 @@ static int reply_value(struct call *call, ssize_t (*get)(const char *path, const
 
 	if (!node)
 		return -ESTALE;
-	if (call->name && is_mark(node, call->name))
+	if (is_mark(node, call->name))
 		return -ENODATA;
 	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0)
@@ -128,7 +128,7 @@ static int reply_value(struct call *call, ssize_t (*get)(const char *path, const
 	CLEAN_FREE char *value = call->size ? malloc(call->size) : NULL;
 	if (call->size && !value)
 		return -ENOMEM;
-	ssize_t len = get(target_fd_path(fd->fd, path), call->name, value, call->size);
+	ssize_t len = getxattr(target_fd_path(fd->fd, path), call->name, value, call->size);
 	if (len < 0)
 		return -errno;
 	if (call->size == 0)
@@ -138,50 +138,56 @@ static int reply_value(struct call *call, ssize_t (*get)(const char *path, const
 	return CALL_DONE;
 }
 
-static ssize_t get_value(const char *path, const char *name, void *value, size_t size)
-{
-	return getxattr(path, name, value, size);
-}
-
-static int run_getxattr(struct call *call)
-{
-	return reply_value(call, get_value);
-}
-
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_getxattr, .ino = ino, .name = name, .size = size });
 }
 
-static ssize_t get_names(const char *path, const char *name, void *value, size_t size)
+/* --- lists of names --- */
+
+/* Our mark is nobody's business, and trusted.* is not for users (xattr(7)). */
+static bool is_shown(const struct node *node, const char *name, bool to_root)
 {
-	(void)name;
-	return listxattr(path, value, size);
+	return !is_mark(node, name) && (to_root || strncmp(name, "trusted.", strlen("trusted.")) != 0);
 }
 
-/* The list of the root without our mark. A size is answered with room for it, which is allowed. */
-static ssize_t get_names_of_root(const char *path, const char *name, void *value, size_t size)
+static size_t keep_shown(const struct node *node, char *names, size_t len, bool to_root)
 {
-	ssize_t len = listxattr(path, value, size);
-	char *names = value;
+	size_t kept = 0;
 
-	(void)name;
-	for (ssize_t at = 0; size && at < len;) {
-		ssize_t step = (ssize_t)strlen(names + at) + 1;
-		if (strcmp(names + at, TARGET_MARK) == 0) {
-			memmove(names + at, names + at + step, (size_t)(len - at - step));
-			return len - step;
-		}
-		at += step;
+	for (size_t at = 0, step; at < len; at += step) {
+		step = strlen(names + at) + 1;
+		if (!is_shown(node, names + at, to_root))
+			continue;
+		memmove(names + kept, names + at, step);
+		kept += step;
 	}
-	return len;
+	return kept;
 }
 
 static int run_listxattr(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX);
+	char path[FD_PATH_SIZE];
 
-	return reply_value(call, node && node->is_root ? get_names_of_root : get_names);
+	if (!node || !names)
+		return node ? -ENOMEM : -ESTALE;
+	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	if (result < 0)
+		return result;
+	ssize_t all = listxattr(target_fd_path(fd->fd, path), names, XATTR_LIST_MAX);
+	if (all < 0)
+		return -errno;
+	size_t len = keep_shown(node, names, (size_t)all, fuse_req_ctx(call->req)->uid == 0);
+	if (call->size && len > call->size)
+		return -ERANGE;
+	if (call->size == 0)
+		fuse_reply_xattr(call->req, len);
+	else
+		fuse_reply_buf(call->req, names, len);
+	return CALL_DONE;
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
