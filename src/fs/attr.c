@@ -63,7 +63,9 @@ double attr_show(struct fs *fs, struct node *node, struct stat *st)
 		st->st_nlink = overlay.nlink;
 	else if (node->is_root && st->st_nlink > 2) /* 1: the file system does not count directories */
 		st->st_nlink--; /* our own directory */
-	if (atomic_load_explicit(&fs->uncached, memory_order_relaxed) || node->writers)
+	/* A directory gets its last size and change time when it is populated: who opens it then must see these, not those of before. */
+	bool empty_yet = node->subject.is_dir && overlay.has_mtime;
+	if (atomic_load_explicit(&fs->uncached, memory_order_relaxed) || node->writers || empty_yet)
 		return 0;
 	return subject_quiet(&node->subject) && !overlay.has_nlink ? KEEP_LONG : KEEP_SHORT;
 }

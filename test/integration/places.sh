@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The target elsewhere than the mount point, the state elsewhere than the target, another configuration database; names with
+# spaces and commas; a file system as target; file:// as source.
+. "$(dirname "$0")/lib.sh"
+
+make_tree source
+mkdir -p 'the target' access state plain
+unset DMMFS_CONFDIR DMMFS_RUNDIR
+
+"$dmmfs" "file://$work/source" "$work/access" -o "target=$work/the target,statedir=$work/state/here,confdir=$work/other,rundir=$work/sockets" ||
+	fail 'dmmfs did not start'
+admin_here() { "$admin" --confdir other --rundir sockets "$@"; }
+check 'the mount is the access point' same source access
+if [ -e 'the target/.dmmfs/state' ]; then fail 'the state lies in the target'; fi
+check 'the state is where it was told' test -s state/here/data.mdb
+equal 'modes of state and sockets are for root alone' '700 700 700 600' \
+	"$(stat -c %a state/here other sockets sockets/1.sock | xargs)"
+wait_for 30 sh -c "'$admin' --confdir other --rundir sockets stat --json 1 | grep -q '\"state\": \"complete\"'"
+check 'a file is found by its path in the mount' admin_here where "$work/access/plain"
+check 'and by its path in the target' admin_here where "$work/the target/plain"
+check 'finish' admin_here finish 1
+check 'the target is the source' same source 'the target'
+no_trace "$work/the target"
+equal 'the access point is empty' '' "$(ls -A access)"
+equal 'the directory of the state is as before' '' "$(ls -A state)"
+refused 'the target moved away from its access point' 32 'complete.*use the target itself' \
+	"$dmmfs" "$work/source" "$work/access" -o "target=$work/the target,confdir=$work/other,rundir=$work/sockets"
+
+export DMMFS_CONFDIR=$work/conf DMMFS_RUNDIR=$work/run
+fresh_fs disk 64M
+mkdir disk/lost+found
+start two "$work/source" "$work/disk"
+finish two "$work/disk"
+rmdir disk/lost+found
+check 'a whole file system as target' same source disk
+no_trace disk
