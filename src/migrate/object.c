@@ -166,19 +166,22 @@ static void unlink_from(struct table_shard *shard, struct object *object)
 	*at = object->hash_next;
 }
 
-static void delete_stale(struct migrate *migrate, uint64_t ino, bool is_dir, const struct file_record *file)
+/* A record whose object is gone. Until its deletion is durable the object stays in the table as dropped, so that nobody finds the
+ * record once more and counts it down twice. */
+static void retire(struct object *object, const struct file_record *file)
 {
 	struct batch *batch = batch_new();
 
-	if (is_dir) {
-		batch_dir_delete(batch, ino);
+	if (object->is_dir) {
+		batch_dir_delete(batch, object->ino);
 		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
 	} else {
-		totals_file_dropped(migrate, batch, file);
-		batch_file_delete(batch, ino);
+		totals_file_dropped(object->migrate, batch, file);
+		batch_file_delete(batch, object->ino);
 	}
-	log_debug("a stale record is dropped: ino=%llu", (unsigned long long)ino);
-	store_submit(migrate->store, batch, 0, NULL, NULL);
+	log_debug("a stale record is dropped: ino=%llu", (unsigned long long)object->ino);
+	object_submit(object, batch, 0, NULL, NULL);
+	object_put(object);
 }
 
 static struct object *load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle)
@@ -187,57 +190,59 @@ static struct object *load_dir(struct migrate *migrate, struct table_shard *shar
 
 	if (store_dir_get(migrate->store, ino, &record) <= 0)
 		return NULL;
-	struct object *object = NULL;
-	if (handle && !handle_equal(handle, &record->handle)) {
-		delete_stale(migrate, ino, true, NULL);
-	} else {
-		object = insert(migrate, shard, ino, &record->handle, &record->source);
-		fill_dir(object, record);
-	}
+	struct object *object = insert(migrate, shard, ino, &record->handle, &record->source);
+	fill_dir(object, record);
+	object->dropped = handle && !handle_equal(handle, &record->handle);
 	dir_record_free(record);
 	return object;
 }
 
-static struct object *load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle)
+/* *record is the caller's when the object comes back dropped. */
+static struct object *load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
+				struct file_record **record)
 {
-	struct file_record *record = NULL;
+	if (store_file_get(migrate->store, ino, record) <= 0)
+		return NULL;
+	struct object *object = insert(migrate, shard, ino, &(*record)->handle, &(*record)->source);
+	int result = handle && !handle_equal(handle, &object->handle) ? -ESTALE : fill_file(object, *record);
 
-	if (store_file_get(migrate->store, ino, &record) <= 0)
-		return NULL;
-	struct object *object = NULL;
-	if (handle && !handle_equal(handle, &record->handle)) {
-		delete_stale(migrate, ino, false, record);
-		file_record_free(record);
-		return NULL;
-	}
-	object = insert(migrate, shard, ino, &record->handle, &record->source);
-	int result = fill_file(object, record);
+	object->dropped = result == -ESTALE;
+	if (object->dropped)
+		return object;
 	if (result < 0) {
 		unlink_from(shard, object);
 		destroy(object);
 		object = NULL;
-		if (result == -ESTALE)
-			delete_stale(migrate, ino, false, record);
-		else
-			log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s",
-				  (unsigned long long)ino, errno_name(result));
+		log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s", (unsigned long long)ino,
+			  errno_name(result));
 	}
-	file_record_free(record);
+	file_record_free(*record);
+	*record = NULL;
 	return object;
 }
 
 struct object *object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir)
 {
 	struct table_shard *shard = shard_of(migrate, ino);
-	LOCKED(&shard->lock);
-	struct object *object = find(shard, ino, handle);
+	struct file_record *stale_file = NULL;
 
-	if (object) {
+	pthread_mutex_lock(&shard->lock);
+	struct object *object = find(shard, ino, handle);
+	bool known = object;
+	if (known)
 		object->refs++;
+	else if (handle && find(shard, ino, NULL))
+		object = NULL; /* the number's last owner is on its way out, and its record with it */
+	else
+		object = is_dir ? load_dir(migrate, shard, ino, handle) :
+				  load_file(migrate, shard, ino, handle, &stale_file);
+	pthread_mutex_unlock(&shard->lock);
+	if (known || !object || !object->dropped)
 		return object;
-	}
-	object = is_dir ? load_dir(migrate, shard, ino, handle) : load_file(migrate, shard, ino, handle);
-	return object;
+	retire(object, stale_file);
+	if (stale_file)
+		file_record_free(stale_file);
+	return NULL;
 }
 
 struct object *object_insert_dir(struct migrate *migrate, const struct dir_record *record)

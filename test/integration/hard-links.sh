@@ -23,7 +23,7 @@ change()
 	ln "$1/a/6" "$1/b/new6"
 	rm "$1/a/7" && echo other >"$1/a/7"
 	chmod 600 "$1/b/8"
-	mv "$1/a/9" "$1/b/9"
+	mv "$1/a/9" "$1/b/other9"
 	mv "$1/b/10" "$1/renamed10"
 	ls "$1/a" >/dev/null
 }

@@ -81,7 +81,7 @@ database()
 # work_in TREE: everything at once; what each says is in its own file.
 work_in()
 {
-	local jobs=()
+	local jobs=() began=$SECONDS
 	compile "$work/$1" >"$1.compile" 2>&1 & jobs+=($!)
 	archive "$work/$1" "$work/$1.tar" >"$1.archive" 2>&1 & jobs+=($!)
 	git_session "$work/$1" >"$1.git" 2>&1 & jobs+=($!)
@@ -89,6 +89,7 @@ work_in()
 	for job in "${jobs[@]}"; do
 		wait "$job" || { tail -n 20 "$1".{compile,archive,git,database}; return 1; }
 	done
+	echo $((SECONDS - began)) >"$1.seconds"
 }
 
 # --- the test ---
