@@ -3,9 +3,9 @@
 # A directory of 100,000 entries: one name, all names, and names that come and go while it is listed.
 . "$(dirname "$0")/lib.sh"
 
-fresh_fs fs 600M -N 250000
-mkdir -p fs/source/many fs/target
-python3 - fs/source/many <<'END'
+work_on_fresh_fs 600M -N 250000
+mkdir -p source/many target
+python3 - source/many <<'END'
 import os, sys
 os.chdir(sys.argv[1])
 for i in range(100000):
@@ -13,10 +13,10 @@ for i in range(100000):
         if i % 10 == 0:
             file.write(f'content of {i}\n')
 END
-start one "$work/fs/source" "$work/fs/target" -o background=off
-equal 'one name in it' 'content of 4710' "$(cat fs/target/many/entry-004710)"
-equal 'all names' 100000 "$(find fs/target/many -name 'entry-*' | wc -l)"
-check 'names that stay are listed once while others come and go' python3 - fs/target/many <<'END'
+start one "$work/source" "$work/target" -o background=off
+equal 'one name in it' 'content of 4710' "$(cat target/many/entry-004710)"
+equal 'all names' 100000 "$(find target/many -name 'entry-*' | wc -l)"
+check 'names that stay are listed once while others come and go' python3 - target/many <<'END'
 import os, sys
 many = sys.argv[1]
 seen = []
@@ -32,8 +32,8 @@ assert not missing and not twice, (len(missing), twice)
 for n in range(0, 50000, 50):
     os.unlink(f'{many}/new-{n}')
 END
-stop one "$work/fs/target"
-start one "$work/fs/source" "$work/fs/target"
-finish one "$work/fs/target"
-for i in $(seq 99000 99999); do echo "fs/source/many/entry-0$i"; done | xargs rm
-check 'the trees are equal' same -t many fs/source fs/target
+stop one "$work/target"
+start one "$work/source" "$work/target"
+finish one "$work/target"
+for i in $(seq 99000 99999); do echo "source/many/entry-0$i"; done | xargs rm
+check 'the trees are equal' same -t many source target

@@ -32,7 +32,8 @@ unset DMMFS_TEST_INSIDE
 
 # --- the private place -----------------------------------------------------------------------------------------------------------
 
-work=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/dmmfs-test.XXXXXX")")
+place=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/dmmfs-test.XXXXXX")")
+work=$place
 export DMMFS_CONFDIR=$work/conf DMMFS_RUNDIR=$work/run LC_ALL=C TZ=UTC
 cd "$work"
 chmod 755 . # for unprivileged users
@@ -52,7 +53,7 @@ clean_up()
 	fi
 	for one in "${pid[@]}"; do kill -9 "$one"; done 2>/dev/null
 	unmount_all
-	rm -rf --one-file-system "$work"
+	rm -rf --one-file-system "$place"
 	exit $status
 }
 trap clean_up EXIT
@@ -60,7 +61,7 @@ trap 'exit 143' TERM INT HUP
 
 unmount_all()
 {
-	findmnt -rno TARGET | grep -F "$work/" | sort -r | while IFS= read -r mount; do
+	findmnt -rno TARGET | grep -F "$place/" | sort -r | while IFS= read -r mount; do
 		umount -l "$(printf '%b' "$mount")"
 	done 2>/dev/null
 }
@@ -75,6 +76,15 @@ fresh_fs()
 	mkfs.ext4 -q -F "$@" "$dir.img"
 	mount -o loop "$dir.img" "$dir" || skip 'needs loop devices'
 	rmdir "$dir/lost+found"
+}
+
+# work_on_fresh_fs SIZE [MKFS OPTIONS]: $work and the current directory lie on one from now on. For large trees: where many files
+# were removed shortly before, ext4 is slow to make new ones.
+work_on_fresh_fs()
+{
+	fresh_fs "$place/fs" "$@"
+	work=$place/fs
+	cd "$work"
 }
 
 # --- checks -----------------------------------------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ compile() { make -s -j2 -C "$1/program" && "$1/program/program"; }
 archive()
 {
 	# "file changed as we read it" is a warning, and status 1.
-	tar -cf "$2" --numeric-owner --sort=name -C "$1" 1
-	tar -xf "$2" -C "$1/unpacked" --strip-components=2 1/usr/include
+	tar -cf "$1.tar" --numeric-owner --sort=name -C "$1" 1
+	tar -xf "$1.tar" -C "$1/unpacked" --strip-components=2 1/usr/include
 }
 
 git_session()
@@ -60,7 +60,7 @@ git_session()
 	cd "$1/repository"
 	git status --porcelain
 	git checkout -q -b work HEAD~1
-	for i in $(seq 2 5 300); do echo more >>"d$((i % 17))/f$i"; done
+	for i in $(seq 2 7 300); do echo more >>"d$((i % 17))/f$i"; done
 	git rm -q d3/f3 && git mv d4/f4 d5/f4moved
 	git commit -qam three
 	git merge -q --no-edit main
@@ -68,7 +68,6 @@ git_session()
 	git fsck --strict --no-progress
 	git status --porcelain
 	git -C ../clone log --format=%H
-	cd "$work"
 }
 
 database()
@@ -78,22 +77,24 @@ database()
 	sqlite3 "$1/database" 'PRAGMA integrity_check; SELECT count(*), sum(length(body)), max(id) FROM t;'
 }
 
+export -f compile archive git_session database
 # work_in TREE: everything at once; what each says is in its own file.
 work_in()
 {
-	local jobs=() began=$SECONDS
-	compile "$work/$1" >"$1.compile" 2>&1 & jobs+=($!)
-	archive "$work/$1" "$work/$1.tar" >"$1.archive" 2>&1 & jobs+=($!)
-	git_session "$work/$1" >"$1.git" 2>&1 & jobs+=($!)
-	database "$work/$1" >"$1.database" 2>&1 & jobs+=($!)
+	local jobs=() began=$SECONDS what job
+	for what in compile archive git_session database; do
+		bash -euc "$what '$work/$1'" >"$1.$what" 2>&1 & # a shell of its own, which ends at the first failure
+		jobs+=($!)
+	done
 	for job in "${jobs[@]}"; do
-		wait "$job" || { tail -n 20 "$1".{compile,archive,git,database}; return 1; }
+		wait "$job" || { tail -n 20 "$1".{compile,archive,git_session,database}; return 1; }
 	done
 	echo $((SECONDS - began)) >"$1.seconds"
 }
 
 # --- the test ---
 
+work_on_fresh_fs 3G
 real_tree source 20000
 make_program source/program
 make_repository source/repository
@@ -105,8 +106,9 @@ check 'the work succeeds on a plain copy' work_in plain
 
 start one "$work/source" "$work/target"
 check 'the work succeeds while the tree moves' work_in target
-say "then $(figure "$work/target" files_pending) files were pending, $(figure "$work/target" demand_requests) requests had waited"
-for what in compile archive git database; do
+say "it took $(cat plain.seconds) s on the copy, $(cat target.seconds) s on the mount;" \
+	"then $(figure "$work/target" files_pending) files were pending, $(figure "$work/target" demand_requests) requests had waited"
+for what in compile archive git_session database; do
 	check "$what: the same result as on the copy" diff plain.$what target.$what
 done
 check 'the archives hold the same' cmp plain.tar target.tar
