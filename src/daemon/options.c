@@ -8,6 +8,7 @@
 #include "dmmfs-config.h"
 
 #define FUSE_USE_VERSION 318
+#include <ctype.h>
 #include <errno.h>
 #include <fuse_opt.h>
 #include <limits.h>
@@ -304,10 +305,34 @@ static int make_absolute(struct parse *parse, char **path, const char *what)
 	return 0;
 }
 
-/* A path, with or without file://; anything else with a scheme belongs to a plugin. */
+/* file:///path, with percent-encoded bytes, names the same source as the path: it becomes the path. One that is no sound URL stays
+ * as it is; the plugin says what is wrong with it. */
+static void strip_url(char *source)
+{
+	char *to = source, *from = source + strlen("file://");
+
+	if (strncmp(source, "file:///", strlen("file:///")))
+		return;
+	for (const char *at = strchr(from, '%'); at; at = strchr(at + 3, '%'))
+		if (!isxdigit((unsigned char)at[1]) || !isxdigit((unsigned char)at[2]) || memcmp(at, "%00", 3) == 0)
+			return;
+	while (*from) {
+		if (*from == '%') {
+			*to++ = (char)strtoul((char[]){ from[1], from[2], '\0' }, NULL, 16);
+			from += 3;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+/* A path; anything with a scheme belongs to a plugin. */
 static int resolve_source(struct parse *parse)
 {
 	struct options *options = parse->options;
+
+	strip_url(options->source);
 	const char *scheme = strstr(options->source, "://");
 
 	options->source_is_path = !scheme && (!options->protocol || strcmp(options->protocol, "posix") == 0);
