@@ -212,14 +212,20 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 #define SETS_TIMES (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)
 
+/* Whether the set-group-ID bit stays depends on the caller's groups. */
+static int chown_as_caller(fuse_req_t req, int fd, uid_t uid, gid_t gid, unsigned how)
+{
+	creds_become(req, CREDS_GROUPS | how);
+	int result = fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	creds_return();
+	return result;
+}
+
 /* A change of owner that changes nothing takes set-id bits and capabilities away by the rules of the file system, which depend on
  * the caller and its groups. */
 static int kill_as_caller(fuse_req_t req, int fd, unsigned how)
 {
-	creds_become(req, CREDS_GROUPS | how);
-	int result = fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-	creds_return();
-	return result;
+	return chown_as_caller(req, fd, (uid_t)-1, (gid_t)-1, how);
 }
 
 /* Capabilities went with the write itself. */
@@ -232,12 +238,12 @@ int attr_kill_privileges(fuse_req_t req, int fd)
 	return st.st_mode & (S_ISUID | S_ISGID) ? kill_as_caller(req, fd, CREDS_OWNER) : 0;
 }
 
-static int set_owner(int fd, const struct stat *attr, int valid)
+static int set_owner(fuse_req_t req, int fd, const struct stat *attr, int valid)
 {
 	uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
 	gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
 
-	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return chown_as_caller(req, fd, uid, gid, CREDS_OWNER);
 }
 
 static struct timespec time_to_set(int valid, int set, int now, struct timespec time)
@@ -266,7 +272,7 @@ static int apply(const struct call *call, const struct node *node, int fd)
 	if (call->valid == 0)
 		return kill_as_caller(call->req, fd, node->writers ? CREDS_OWNER : 0);
 	if (call->valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
-		result = set_owner(fd, attr, call->valid);
+		result = set_owner(call->req, fd, attr, call->valid);
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_MODE) && chmod(target_fd_path(fd, path), attr->st_mode & 07777) < 0)
 		result = -errno;
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) && ftruncate(fd, attr->st_size) < 0)

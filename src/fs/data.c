@@ -272,7 +272,7 @@ static int run_copy(struct call *call)
 	struct node *from = node_of(call->fs, call->ino), *to = node_of(call->fs, call->ino2);
 	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	struct event read = { .kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1 };
+	struct event read = { .kind = EVENT_STORED, .off = call->off, .len = call->size, .fd = -1 };
 	struct event write = { .kind = EVENT_WRITE, .off = call->off2, .fd = -1 };
 	bool held;
 

@@ -51,7 +51,7 @@ static int answer_read(struct object *file, const struct event *event, struct wa
 	if (failed_just_now(file))
 		return file->error == -ENODATA ? -EIO : file->error;
 	int result = park(file, waiter);
-	if (result == MONITOR_PARKED && target_is_full(file->migrate))
+	if (result == MONITOR_PARKED && event->kind == EVENT_READ && target_is_full(file->migrate))
 		fetch_read_through(file, waiter);
 	else if (result == MONITOR_PARKED)
 		fetch_request(file, event->off, event->len, LANE_DEMAND);
@@ -142,6 +142,7 @@ static int answer(struct object *object, const struct event *event, struct waite
 	case EVENT_NAMES:
 		return answer_names(object, waiter, quiet);
 	case EVENT_READ:
+	case EVENT_STORED:
 		return answer_read(object, event, waiter);
 	case EVENT_OPEN:
 	case EVENT_OPEN_WRITE: {

@@ -546,7 +546,7 @@ static bool record_awaited(struct object *object)
 {
 	LOCKED(&object->lock);
 	for (struct waiter *waiter = object->waiters; waiter; waiter = waiter->next)
-		if (waiter->event.kind != EVENT_READ && waiter->event.kind != EVENT_OPEN)
+		if (waiter->event.kind != EVENT_READ && waiter->event.kind != EVENT_STORED && waiter->event.kind != EVENT_OPEN)
 			return true;
 	return false;
 }

@@ -302,6 +302,7 @@ bool object_ready(const struct object *object, const struct event *event)
 	case EVENT_WHOLE:
 		return false; /* until it is finished, above */
 	case EVENT_READ:
+	case EVENT_STORED:
 		return span_resident(object, event->off, event->len);
 	case EVENT_WRITE:
 	case EVENT_PUNCH:

@@ -32,6 +32,7 @@ enum event_kind {
 	EVENT_WHOLE,   /* all of a file is needed, on record */
 	EVENT_CLOSE,   /* the last descriptor of an open file is closed; never parks */
 	EVENT_READ,    /* (DM_EVENT_READ) bytes of the span are needed */
+	EVENT_STORED,  /* bytes of the span are needed on the target: the kernel reads them there itself */
 	EVENT_WRITE,   /* (x, DM_EVENT_WRITE) the span is overwritten */
 	EVENT_RESIZE,  /* (x, DM_EVENT_TRUNCATE) the size becomes `off` */
 	EVENT_PUNCH,   /* (x) the span becomes zeros */
