@@ -18,6 +18,7 @@
 #define SLOTS 12
 #define SIZE_MAX_BYTES (4u << 20)
 #define PAGE 4096u
+#define BLOCK 1024 /* the smallest of ext4 */
 
 static struct slot {
 	int fd; /* plus one; 0: none */
@@ -78,7 +79,7 @@ void data_open(const struct args *a, unsigned side, struct outcome *out)
 	flags |= more % 7 == 0 ? O_EXCL & (flags & O_CREAT ? -1 : 0) : 0;
 	flags |= more % 11 == 0 ? O_TRUNC : 0;
 	flags |= more % 13 == 0 ? O_APPEND : 0;
-	flags |= more % 17 == 0 ? O_DIRECT : 0;
+	flags |= more % 17 == 0 && !(flags & O_APPEND) ? O_DIRECT : 0; /* the end is not aligned */
 	flags |= more % 19 == 0 ? O_NOFOLLOW : 0;
 	flags |= more % 23 == 0 ? O_SYNC : 0;
 	flags |= more % 29 == 0 ? O_DIRECTORY & (flags & O_CREAT ? 0 : -1) : 0;
@@ -231,7 +232,7 @@ void data_seek(const struct args *a, unsigned side, struct outcome *out)
 	else if (whence == SEEK_DATA) /* ENXIO: no data up to the end */
 		right = (found >= 0 || error == ENXIO) && check_zeros(fd, (off_t)a->off, found < 0 ? st.st_size : found) == 0;
 	else
-		right = found >= (off_t)a->off && found <= st.st_size && check_zeros(fd, found, (found / PAGE + 1) * PAGE) == 0;
+		right = found >= (off_t)a->off && found <= st.st_size && check_zeros(fd, found, (found / BLOCK + 1) * BLOCK) == 0;
 	out_add(out, &right, sizeof(right));
 	out->ret = right ? 0 : found;
 	lseek(fd, 0, SEEK_SET);
