@@ -16,13 +16,17 @@
 
 #include <pthread.h>
 
+#define UUID_SIZE 37
+
 enum ending { ENDING_HALT, ENDING_FINISH };
 
 struct daemon {
 	struct options *options;
 	char *statedir;           /* resolved */
 	uint32_t migid;
-	bool fresh;               /* this migration was not there before */
+	char uuid[UUID_SIZE];
+	bool known, marked;       /* the configuration, the target knew this migration before */
+	bool fresh;               /* it was not there before */
 	struct config *config;
 	struct target target;
 	struct store *store;
@@ -48,6 +52,8 @@ void daemon_close(struct daemon *daemon);
 
 /* Completes a finish that was cut off: removes what is ours. Nothing is mounted. */
 int daemon_clean_up(struct daemon *daemon);
+/* Takes our files, our directory and our mark away. */
+int daemon_remove_ours(struct daemon *daemon);
 
 /* finish.c */
 int daemon_finish(void *context, const struct finish_request *request, struct finish_result *result);

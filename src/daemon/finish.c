@@ -302,6 +302,13 @@ static int remove_statedir(struct daemon *daemon)
 	return 0;
 }
 
+int daemon_remove_ours(struct daemon *daemon)
+{
+	int result = remove_statedir(daemon);
+
+	return result < 0 ? result : target_disown(&daemon->target);
+}
+
 int daemon_clean_up(struct daemon *daemon)
 {
 	char finished[32];
@@ -310,9 +317,7 @@ int daemon_clean_up(struct daemon *daemon)
 	if (result >= 0)
 		result = fault_hit(FAULT_FINISH_UNMOUNTED);
 	if (result >= 0)
-		result = remove_statedir(daemon);
-	if (result >= 0)
-		result = target_disown(&daemon->target);
+		result = daemon_remove_ours(daemon);
 	if (result >= 0)
 		result = fault_hit(FAULT_FINISH_CLEANED);
 	if (result < 0) {

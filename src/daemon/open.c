@@ -6,8 +6,9 @@
  * is), and the state. The target's mark and the state are the truth; a lost configuration is written anew from them. A marked
  * target without its state is refused: nobody could say what in it is whole.
  *
- * A new migration is made in this order: entry in the configuration, mark and directory on the target, identity in the state, the
- * root's record. Each step can be repeated, so a crash between two of them is cured by the next start.
+ * A new migration is made in this order: directory on the target, state with its identity and the root's record, mark on the
+ * target, entry in the configuration. Each step can be repeated, so a crash between two of them is cured by the next start; and
+ * when one fails, those before it are taken back.
  */
 #include "daemon/daemon.h"
 
@@ -24,8 +25,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define UUID_SIZE 37
-
 static void make_uuid(char uuid[UUID_SIZE])
 {
 	unsigned char b[16];
@@ -38,33 +37,31 @@ static void make_uuid(char uuid[UUID_SIZE])
 		 b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
-static int find_in_config(struct daemon *daemon, char uuid[UUID_SIZE], char **state)
+static void find_in_config(struct daemon *daemon, char **state)
 {
 	const struct options *options = daemon->options;
-	CLEAN_FREE char *known = NULL;
-	int result = config_find(daemon->config, options->source, options->target, &daemon->migid);
 
 	*state = NULL;
-	uuid[0] = '\0';
-	if (result < 0)
-		return result;
-	if (config_get(daemon->config, daemon->migid, "uuid", &known) >= 0)
-		snprintf(uuid, UUID_SIZE, "%s", known);
+	daemon->known = config_find(daemon->config, options->source, options->target, &daemon->migid) >= 0;
+	if (!daemon->known)
+		return;
 	config_get(daemon->config, daemon->migid, "state", state);
 	if (!options->statedir)
 		config_get(daemon->config, daemon->migid, "statedir", &daemon->statedir);
-	return 0;
 }
 
-static int add_to_config(struct daemon *daemon, const char *uuid)
+static int write_config(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
 	char created[32];
+
+	if (daemon->known)
+		return config_set(daemon->config, daemon->migid, "uuid", daemon->uuid);
 	int result = config_create(daemon->config, &daemon->migid);
 
 	snprintf(created, sizeof(created), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
 	const char *const settings[] = { "source",   options->source, "target",	 options->target, "mountpoint", options->mountpoint,
-					 "statedir", daemon->statedir, "uuid",	 uuid,		  "state",	"halted",
+					 "statedir", daemon->statedir, "uuid",	 daemon->uuid,	  "state",	"halted",
 					 "created",  created,	       NULL };
 	return result < 0 ? result : config_set_many(daemon->config, daemon->migid, settings);
 }
@@ -148,19 +145,15 @@ static int check_source_is_ours_to_read(struct daemon *daemon, char *error, size
 	return -EBUSY;
 }
 
-/* The identity in the state, and the root's record. */
-static int plant(struct daemon *daemon, const char *uuid, char *error, size_t error_size)
+/* The root's record, and that everything of the state is there. */
+static int plant(struct daemon *daemon, char *error, size_t error_size)
 {
 	char value[PATH_MAX];
 	int result = store_meta_get(daemon->store, "planted", value, sizeof(value));
 
 	if (result != -ENOENT)
 		return result;
-	result = store_meta_put(daemon->store, "uuid", uuid);
-	if (result >= 0)
-		result = store_meta_put(daemon->store, "source", daemon->options->source);
-	if (result >= 0)
-		result = migrate_plant_root(daemon->store, &daemon->target, daemon->source);
+	result = migrate_plant_root(daemon->store, &daemon->target, daemon->source);
 	if (result >= 0)
 		result = store_meta_put(daemon->store, "planted", "1");
 	if (result < 0)
@@ -168,67 +161,101 @@ static int plant(struct daemon *daemon, const char *uuid, char *error, size_t er
 	return result;
 }
 
-static int check_identity(struct daemon *daemon, const char *uuid, char *error, size_t error_size)
+/* Whose state this is: that of the target, and of the source that was named; a new one becomes ours. */
+static int identify(struct daemon *daemon, char *error, size_t error_size)
 {
-	char value[PATH_MAX];
-	int result = store_meta_get(daemon->store, "uuid", value, sizeof(value));
+	const struct options *options = daemon->options;
+	char uuid[UUID_SIZE], source[PATH_MAX];
+	int result = store_meta_get(daemon->store, "source", source, sizeof(source));
 
-	if (result == -ENOENT)
-		return 0;
-	if (result >= 0 && strcmp(value, uuid)) {
+	if (result >= 0)
+		result = store_meta_get(daemon->store, "uuid", uuid, sizeof(uuid));
+	if (result == -ENOENT) {
+		if (!daemon->marked)
+			make_uuid(daemon->uuid);
+		result = store_meta_put(daemon->store, "uuid", daemon->uuid);
+		return result < 0 ? result : store_meta_put(daemon->store, "source", options->source);
+	}
+	daemon->fresh = false;
+	if (result < 0) {
+		snprintf(error, error_size, "the state in %s cannot be read: %s", daemon->statedir, strerror(-result));
+		return result;
+	}
+	if (daemon->marked && strcmp(uuid, daemon->uuid)) {
 		snprintf(error, error_size, "the state in %s belongs to another migration (%s) than the target %s (%s)", daemon->statedir,
-			 value, daemon->options->target, uuid);
+			 uuid, options->target, daemon->uuid);
 		return -EINVAL;
 	}
-	result = store_meta_get(daemon->store, "source", value, sizeof(value));
-	if (result >= 0 && strcmp(value, daemon->options->source)) {
+	if (strcmp(source, options->source)) {
 		snprintf(error, error_size, "the target %s belongs to a migration from %s, not from %s; mount it with that source",
-			 daemon->options->target, value, daemon->options->source);
+			 options->target, source, options->source);
 		return -EINVAL;
 	}
-	return result == -ENOENT ? 0 : result;
+	snprintf(daemon->uuid, sizeof(daemon->uuid), "%s", uuid);
+	return 0;
 }
 
-/* What the target's mark and the configuration say together. Returns with `uuid` set, or with a sentence. */
-static int agree(struct daemon *daemon, char uuid[UUID_SIZE], char *error, size_t error_size)
+/* What the target's mark and the configuration say together. */
+static int agree(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
 	CLEAN_FREE char *state = NULL;
-	char mark[UUID_SIZE];
-	bool marked = target_mark(&daemon->target, mark, sizeof(mark)) >= 0;
-	bool known = find_in_config(daemon, uuid, &state) >= 0;
 
+	daemon->marked = target_mark(&daemon->target, daemon->uuid, sizeof(daemon->uuid)) >= 0;
+	find_in_config(daemon, &state);
 	default_statedir(daemon);
-	if (known && state && strcmp(state, "finishing") == 0)
+	if (state && strcmp(state, "finishing") == 0)
 		return daemon_clean_up(daemon) < 0 ? -EIO : DAEMON_COMPLETE;
-	if (known && state && strcmp(state, "complete") == 0 && !marked)
+	if (state && strcmp(state, "complete") == 0 && !daemon->marked)
 		return DAEMON_COMPLETE;
-	if (marked && !state_exists(daemon)) {
+	daemon->fresh = !state_exists(daemon);
+	if (daemon->marked && daemon->fresh) {
 		snprintf(error, error_size,
 			 "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=, or bring the "
 			 "state back from a backup. To give the migration up: remove %s/" TARGET_OURS " and, with setfattr -x " TARGET_MARK
 			 ", the mark on %s; what has not come over reads as zeros there",
-			 options->target, mark, daemon->statedir, options->target, options->target);
+			 options->target, daemon->uuid, daemon->statedir, options->target, options->target);
+		daemon->fresh = false;
 		return -ENOENT;
 	}
-	if (marked) {
-		snprintf(uuid, UUID_SIZE, "%s", mark);
-		return known ? 0 : add_to_config(daemon, uuid);
-	}
-	int result = options->migrate.collision == COLLISION_ERROR && !state_exists(daemon) ?
-			     refuse_occupied(daemon, error, error_size) :
-			     0;
-	if (result < 0 || known)
-		return result;
-	daemon->fresh = true;
-	make_uuid(uuid);
-	return add_to_config(daemon, uuid);
+	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? refuse_occupied(daemon, error, error_size) : 0;
+}
+
+/* From the directory on the target to the entry in the configuration. */
+static int settle(struct daemon *daemon, char *error, size_t error_size)
+{
+	int result = target_adopt(&daemon->target);
+
+	if (result >= 0)
+		result = open_store(daemon, error, error_size);
+	if (result >= 0)
+		result = identify(daemon, error, error_size);
+	if (result >= 0)
+		result = plant(daemon, error, error_size);
+	if (result >= 0 && !daemon->marked)
+		result = target_put_mark(&daemon->target, daemon->uuid);
+	if (result >= 0)
+		result = write_config(daemon);
+	if (result < 0 && !*error)
+		snprintf(error, error_size, "cannot write to the target %s: %s", daemon->options->target, strerror(-result));
+	return result;
+}
+
+/* A beginning that failed leaves nothing behind. Only what the lock on the state says is ours. */
+static void take_back(struct daemon *daemon)
+{
+	if (!daemon->fresh || !daemon->store)
+		return;
+	store_close(daemon->store);
+	daemon->store = NULL;
+	int result = daemon_remove_ours(daemon);
+	if (result < 0)
+		log_warning("what was begun cannot be taken back: target=%s error=%s", daemon->options->target, errno_name(result));
 }
 
 int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
-	char uuid[UUID_SIZE];
 	int result = place_clear(options->mountpoint, error, error_size);
 
 	pthread_mutex_init(&daemon->lock, NULL);
@@ -247,17 +274,13 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	if (result >= 0)
 		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error, error_size);
 	if (result >= 0)
-		result = agree(daemon, uuid, error, error_size);
+		result = agree(daemon, error, error_size);
 	if (result != 0)
 		return result;
-	result = target_adopt(&daemon->target, uuid);
+	result = settle(daemon, error, error_size);
 	if (result < 0)
-		snprintf(error, error_size, "cannot write to the target %s: %s", options->target, strerror(-result));
-	if (result >= 0)
-		result = open_store(daemon, error, error_size);
-	if (result >= 0)
-		result = check_identity(daemon, uuid, error, error_size);
-	return result < 0 ? result : plant(daemon, uuid, error, error_size);
+		take_back(daemon);
+	return result;
 }
 
 void daemon_close(struct daemon *daemon)

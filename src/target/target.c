@@ -94,7 +94,7 @@ static void restore_times(int fd, const struct stat *st)
 		log_warning("cannot restore the times of the target's root: error=%s", errno_name(errno));
 }
 
-int target_adopt(struct target *target, const char *uuid)
+int target_adopt(struct target *target)
 {
 	struct stat before;
 	if (fstat(target->root_fd, &before) < 0)
@@ -105,11 +105,16 @@ int target_adopt(struct target *target, const char *uuid)
 	CLEAN_FD int links = open_or_make_dir(ours, TARGET_LINKS);
 	if (links < 0)
 		return links;
-	if (fsetxattr(target->root_fd, TARGET_MARK, uuid, strlen(uuid), 0) < 0 && errno != EOPNOTSUPP)
-		return -errno;
 	restore_times(target->root_fd, &before);
 	target->ours_fd = steal_fd(&ours);
 	target->links_fd = steal_fd(&links);
+	return 0;
+}
+
+int target_put_mark(const struct target *target, const char *uuid)
+{
+	if (fsetxattr(target->root_fd, TARGET_MARK, uuid, strlen(uuid), 0) < 0 && errno != EOPNOTSUPP)
+		return -errno;
 	return target_sync(target);
 }
 

@@ -37,8 +37,10 @@ struct target {
 int target_open(const char *path, struct target *target, char *error, size_t error_size);
 void target_close(struct target *target);
 
-/* Makes or finds our directory and writes the mark `uuid` on the root. The root keeps its times. */
-int target_adopt(struct target *target, const char *uuid);
+/* Makes or finds our directory. The root keeps its times. */
+int target_adopt(struct target *target);
+/* Writes the mark `uuid` on the root, durable: from here on the target means nothing without its state. */
+int target_put_mark(const struct target *target, const char *uuid);
 /* The uuid of the mark; -ENODATA when the target is not marked. */
 int target_mark(const struct target *target, char *uuid, size_t size);
 /* 1 when the target holds entries besides our own, lost+found of an empty file system apart; 0 when not. */
