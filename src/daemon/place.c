@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 /* The type of the topmost mount at exactly this path; false: nothing is mounted there. */
 static bool type_mounted_at(const char *path, char *type, size_t size)
@@ -39,8 +40,8 @@ int place_clear(const char *mountpoint, char *error, size_t error_size)
 	char type[64];
 
 	while (type_mounted_at(mountpoint, type, sizeof(type)) && strcmp(type, "fuse.dmmfs") == 0) {
-		struct stat st;
-		if (stat(mountpoint, &st) == 0 || errno != ENOTCONN) {
+		struct statfs st; /* stat(2) is answered from what the kernel kept */
+		if (statfs(mountpoint, &st) == 0 || errno != ENOTCONN) {
 			snprintf(error, error_size, "%s is mounted by dmmfs already; see dmmfs-admin list", mountpoint);
 			return -EBUSY;
 		}
