@@ -302,6 +302,8 @@ static int run_setattr(struct call *call)
 	struct event event = { .kind = change_of(call->valid), .fd = -1 };
 	if (event.kind == EVENT_RESIZE)
 		event.off = (uint64_t)call->attr.st_size;
+	else if (event.kind == EVENT_TIMES)
+		event.off = (call->valid & FUSE_SET_ATTR_MTIME) != 0;
 	int result = call_event(call, &node->subject, &event, &held);
 	if (result != CALL_DONE)
 		return result;

@@ -169,14 +169,16 @@ static int run_open(struct call *call)
 	struct node *node = node_of(call->fs, call->ino);
 	struct event event = { .kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .fd = -1 };
 
+	bool watched;
+
 	if (!node)
 		return -ESTALE;
 	int result = truncate_first(call, node);
 	if (result == CALL_DONE)
-		result = call_event(call, &node->subject, &event, NULL);
+		result = call_event(call, &node->subject, &event, &watched);
 	if (result != CALL_DONE)
 		return result;
-	file_reply_open(call, node, NULL, (uint32_t)call->fi.flags | (subject_quiet(&node->subject) ? 0 : FH_WATCHED));
+	file_reply_open(call, node, NULL, (uint32_t)call->fi.flags | (watched ? FH_WATCHED : 0));
 	return CALL_DONE;
 }
 

@@ -35,6 +35,8 @@ static int answer_names(struct object *dir, struct waiter *waiter, bool *quiet)
 	*quiet = dir->life == DIR_POPULATED;
 	if (!*quiet && dir->life == DIR_ABSENT && failed_just_now(dir))
 		result = dir->error;
+	else if (!*quiet && dir->broken)
+		result = dir->broken;
 	else if (!*quiet && !dir->dropped)
 		result = park(dir, waiter);
 	pthread_mutex_unlock(&dir->lock);
@@ -49,7 +51,7 @@ static int answer_read(struct object *file, const struct event *event, struct wa
 	if (object_ready(file, event))
 		return MONITOR_GO;
 	if (failed_just_now(file))
-		return file->error == -ENODATA ? -EIO : file->error;
+		return error_told(file->error);
 	int result = park(file, waiter);
 	if (result == MONITOR_PARKED && event->kind == EVENT_READ && target_is_full(file->migrate))
 		fetch_read_through(file, waiter);
@@ -71,7 +73,8 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 		return MONITOR_GO;
 	}
 	bool small = file->file.limit <= migrate->options.whole_at_open;
-	bool worth_waiting = file->absent == 0 || (small && !target_is_full(migrate) && !failed_just_now(file));
+	bool worth_waiting = !file->broken && (file->absent == 0 ? file->finishing :
+								   small && !target_is_full(migrate) && !failed_just_now(file));
 	if (!worth_waiting) {
 		file->opens++;
 		return MONITOR_GO;
@@ -89,7 +92,9 @@ static int answer_whole(struct object *file, struct waiter *waiter, bool *quiet)
 	if (*quiet || file->is_dir)
 		return MONITOR_GO;
 	if (failed_just_now(file))
-		return file->error == -ENODATA ? -EIO : file->error;
+		return error_told(file->error);
+	if (file->broken || (file->absent == 0 && !file->finishing))
+		return file->broken ? file->broken : -EIO;
 	int result = park(file, waiter);
 	if (result == MONITOR_PARKED)
 		fetch_request(file, 0, file->file.limit, LANE_DEMAND);
@@ -169,13 +174,16 @@ static int answer(struct object *object, const struct event *event, struct waite
 static int begin(void *context, struct subject *subject, const struct event *event, struct waiter *waiter, bool *quiet)
 {
 	struct migrate *migrate = context;
-	struct object *object = NULL;
+	struct object *object;
+	int found = 0;
 
+	if (atomic_load_explicit(&migrate->stopping, memory_order_relaxed))
+		return -EIO;
 	if (subject->is_dir || subject->is_file)
-		object = object_get(migrate, subject->ino, &subject->handle, subject->is_dir);
-	if (!object) {
-		*quiet = true;
-		return MONITOR_GO;
+		found = object_get(migrate, subject->ino, &subject->handle, subject->is_dir, &object);
+	if (found <= 0) {
+		*quiet = found == 0;
+		return found;
 	}
 	if (waiter)
 		waiter->need = 0;
@@ -186,9 +194,9 @@ static int begin(void *context, struct subject *subject, const struct event *eve
 
 static int end(void *context, struct subject *subject, const struct event *event, struct waiter *waiter)
 {
-	struct object *object = object_get(context, subject->ino, &subject->handle, subject->is_dir);
+	struct object *object;
 
-	if (!object)
+	if (object_get(context, subject->ino, &subject->handle, subject->is_dir, &object) <= 0)
 		return MONITOR_GO;
 	int result = change_end(object, event, waiter);
 	object_put(object);
@@ -199,11 +207,12 @@ static int end(void *context, struct subject *subject, const struct event *event
 /* The object is looked up anew: the one that the waiter was parked at may be gone. */
 static bool cancel(void *context, struct subject *subject, struct waiter *waiter)
 {
-	struct object *object = object_get(context, subject->ino, &subject->handle, subject->is_dir);
-	bool cancelled = object && object_cancel(object, waiter);
+	struct object *object;
 
-	if (object)
-		object_put(object);
+	if (object_get(context, subject->ino, &subject->handle, subject->is_dir, &object) <= 0)
+		return false;
+	bool cancelled = object_cancel(object, waiter);
+	object_put(object);
 	return cancelled;
 }
 
@@ -221,8 +230,8 @@ static void attr(void *context, struct subject *subject, struct attr_overlay *ov
 		overlay->has_nlink = links_shown(migrate, subject, &overlay->nlink);
 	if (subject_quiet(subject) || !(subject->is_dir || subject->is_file))
 		return;
-	struct object *object = object_get(migrate, subject->ino, &subject->handle, subject->is_dir);
-	if (!object)
+	struct object *object;
+	if (object_get(migrate, subject->ino, &subject->handle, subject->is_dir, &object) <= 0)
 		return;
 	pthread_mutex_lock(&object->lock);
 	if (object->is_dir) {
@@ -243,11 +252,12 @@ static void attr(void *context, struct subject *subject, struct attr_overlay *ov
 
 static bool resident(void *context, struct subject *subject, uint64_t off, uint64_t *run)
 {
-	struct object *object = object_get(context, subject->ino, &subject->handle, subject->is_dir);
+	struct object *object;
 	bool here = true;
+	int found = object_get(context, subject->ino, &subject->handle, subject->is_dir, &object);
 
-	if (!object)
-		return true;
+	if (found <= 0)
+		return found == 0;
 	pthread_mutex_lock(&object->lock);
 	uint64_t segsize = object->file.segsize;
 	if (!object->finished && object->absent && off < object->file.limit) {

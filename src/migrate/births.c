@@ -142,9 +142,11 @@ static bool is_alive(struct migrate *migrate, const struct link_record *link)
 /* Phase one: every file that has no object yet gets one, and all of them become durable together. */
 static int bear_all(struct births *births, struct making *making)
 {
-	struct batch *batch = batch_new();
+	struct batch *batch = batch_new(), *names = making->batch;
 	size_t born = 0;
 	int result = 0;
+
+	making->batch = batch; /* what is lost is told with what is born */
 
 	qsort(births->all, births->count, sizeof(*births->all), compare);
 	for (size_t i = 0; result >= 0 && i < births->count; i++) {
@@ -158,6 +160,7 @@ static int bear_all(struct births *births, struct making *making)
 		else if (found == 0 || !is_alive(births->migrate, &link))
 			result = give_birth(making, birth, batch), birth->born_here = true, born++;
 	}
+	making->batch = names;
 	if (result < 0 || born == 0) {
 		batch_free(batch);
 		return result;

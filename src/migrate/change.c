@@ -38,7 +38,6 @@ static void release_record(struct object *object)
 	pthread_mutex_lock(&object->lock);
 	object->file.mtime_valid = false;
 	object->file.changed = true;
-	object->record_behind = false;
 	object_file_record(object, &record);
 	pthread_mutex_unlock(&object->lock);
 	batch_file_put(batch, &record);
@@ -65,7 +64,7 @@ static void request_edges(struct object *object, const struct event *event)
 static bool needs_release(struct object *object)
 {
 	LOCKED(&object->lock);
-	return (object->file.mtime_valid || object->record_behind) && !object->finishing;
+	return object->file.mtime_valid && !object->finishing && !object->dropped;
 }
 
 static int begin_data(struct object *object, const struct event *event, struct waiter *waiter)
@@ -74,7 +73,9 @@ static int begin_data(struct object *object, const struct event *event, struct w
 		release_record(object);
 	pthread_mutex_lock(&object->lock);
 	int result = MONITOR_GO;
-	if (object->finishing ? !object->finished : !object_ready(object, event)) {
+	if (object->broken) {
+		result = object->broken;
+	} else if (object->finishing ? !object->finished : !object_ready(object, event)) {
 		request_edges(object, event);
 		result = waiter ? MONITOR_PARKED : -EAGAIN;
 		if (waiter)
@@ -83,6 +84,8 @@ static int begin_data(struct object *object, const struct event *event, struct w
 	pthread_mutex_unlock(&object->lock);
 	if (result != MONITOR_GO)
 		store_hurry(object->migrate->store);
+	else if (event->kind == EVENT_RESIZE)
+		result = fault_hit(FAULT_RESIZE_BEFORE);
 	return result;
 }
 
@@ -112,7 +115,7 @@ static void refresh_times(struct object *object, const struct event *event)
 	if (event->fd < 0 || fstat(event->fd, &st) < 0)
 		return;
 	object->ctime = moment_of(st.st_ctim);
-	if (event->kind != EVENT_CHANGE)
+	if (event->kind != EVENT_CHANGE && (event->kind != EVENT_TIMES || event->off))
 		object->mtime = moment_of(st.st_mtim);
 	if (event->kind == EVENT_TIMES && object->is_dir) {
 		object->dir.atime = moment_of(st.st_atim);
@@ -168,32 +171,33 @@ static void note_changed(struct object *object, const struct event *event, struc
 /* Under lock: nothing of the source is wanted above `size` any more. */
 static void cut(struct object *object, uint64_t size, struct batch **batch)
 {
-	int64_t before = 0, after = 0;
 	struct file_record record;
 
 	if (size >= object->file.limit)
 		return;
-	for (uint64_t s = size / object->file.segsize; s < object->n_segments; s++)
-		if (!segment_get(object->resident, s))
-			before += (int64_t)segment_bytes(object, s);
-	object->file.limit = size;
-	object->n_segments = segments_for(size, object->file.segsize);
-	object->absent = 0;
-	for (uint64_t s = 0; s < object->n_segments; s++)
-		object->absent += !segment_get(object->resident, s);
-	if (object->n_segments && !segment_get(object->resident, object->n_segments - 1) && size % object->file.segsize)
-		after = (int64_t)segment_bytes(object, object->n_segments - 1);
+	int64_t less = (int64_t)limit_cut(object, size);
 	object_file_record(object, &record);
 	*batch = batch_new();
 	batch_file_put(*batch, &record);
-	batch_totals_add(*batch, &(struct totals){ .bytes_found = after - before, .bytes_pending = after - before });
+	batch_totals_add(*batch, &(struct totals){ .bytes_found = -less, .bytes_pending = -less });
 }
 
-/* Under lock: the times that were set are the file's, whatever our own writes do. */
-static void keep_times(struct object *object, struct batch **batch)
+/* A resize that failed may have cut the file all the same. */
+static uint64_t size_after(const struct event *event)
+{
+	struct stat st;
+
+	if (event->error == 0)
+		return event->off;
+	return event->fd >= 0 && fstat(event->fd, &st) == 0 ? (uint64_t)st.st_size : UINT64_MAX;
+}
+
+/* Under lock: the times that were set are the file's, whatever our own writes do. Returns the change to wait for when the record
+ * is on its way out: with the old times in it, it must not survive. */
+static uint64_t keep_times(struct object *object, struct batch **batch)
 {
 	if (object->is_dir ? object->life >= DIR_MADE : object->finishing)
-		return;
+		return object->submitted;
 	*batch = batch_new();
 	if (object->is_dir) {
 		batch_dir_put(*batch, &object->dir);
@@ -203,6 +207,7 @@ static void keep_times(struct object *object, struct batch **batch)
 		object_file_record(object, &record);
 		batch_file_put(*batch, &record);
 	}
+	return 0;
 }
 
 /* A failed write may have left bytes in segments that are still the source's: they become holes again, as absent ones are. */
@@ -210,12 +215,13 @@ static void undo(struct object *object, const struct event *event)
 {
 	uint64_t first, end, segsize = object->file.segsize;
 
-	if (event->error == -ECANCELED || event->kind != EVENT_WRITE || event->fd < 0)
+	if (event->kind != EVENT_WRITE || event->fd < 0)
 		return;
 	span_whole(object, event->off, event->len, &first, &end);
 	for (uint64_t s = first; s < end; s++)
 		if (!segment_get(object->resident, s))
-			fallocate(event->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(s * segsize), (off_t)segsize);
+			fallocate(event->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(s * segsize),
+				  (off_t)segment_bytes(object, s));
 }
 
 static int wait_durable(struct object *object, uint64_t number, struct waiter *waiter)
@@ -223,38 +229,73 @@ static int wait_durable(struct object *object, uint64_t number, struct waiter *w
 	LOCKED(&object->lock);
 	if (object->durable >= number)
 		return MONITOR_GO;
+	if (object->broken)
+		return object->broken;
 	waiter->need = number;
 	object_park(object, waiter);
 	return MONITOR_PARKED;
 }
 
-int change_end(struct object *object, const struct event *event, struct waiter *waiter)
-{
-	struct batch *batch = NULL, *note = NULL;
-	struct marked *marked = NULL;
-	uint64_t number = 0;
+/* What the record must say after a change. */
+struct account {
+	struct batch *batch, *note;
+	struct marked *marked;
+	uint64_t number; /* of the change to wait for; 0: none */
+};
 
-	pthread_mutex_lock(&object->lock);
+/* Under lock. */
+static void account(struct object *object, const struct event *event, struct account *account)
+{
+	if (object->finished || object->dropped)
+		return; /* no record may come back */
 	if (event->error == 0)
 		refresh_times(object, event);
-	if (event->error < 0 && !object->is_dir)
-		undo(object, event);
-	else if (event->kind == EVENT_WRITE || event->kind == EVENT_PUNCH)
-		note_changed(object, event, &note), take_segments(object, event, &batch, &marked);
-	else if (event->kind == EVENT_RESIZE)
-		cut(object, event->off, &batch);
-	else if (event->kind == EVENT_TIMES && event->error == 0)
-		keep_times(object, &batch);
-	pthread_mutex_unlock(&object->lock);
-
-	if (note)
-		object_submit(object, note, 0, NULL, NULL);
-	if (batch) {
-		unsigned flags = SUBMIT_URGENT | (event->kind == EVENT_TIMES ? 0 : SUBMIT_BARRIER);
-		fault_hit(event->kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);
-		number = object->is_dir ? object_submit(object, batch, flags, NULL, NULL) :
-					  file_submit(object, batch, flags, marked ? segments_durable : NULL, marked);
+	if (event->kind == EVENT_RESIZE) {
+		cut(object, size_after(event), &account->batch);
+	} else if (event->error < 0) {
+		if (!object->is_dir)
+			undo(object, event);
+	} else if (event->kind == EVENT_WRITE || event->kind == EVENT_PUNCH) {
+		note_changed(object, event, &account->note);
+		take_segments(object, event, &account->batch, &account->marked);
+	} else if (event->kind == EVENT_TIMES) {
+		account->number = keep_times(object, &account->batch);
 	}
+}
+
+static uint64_t submit(struct object *object, const struct event *event, const struct account *account)
+{
+	unsigned flags = SUBMIT_URGENT | (event->kind == EVENT_TIMES ? 0 : SUBMIT_BARRIER);
+
+	if (object->is_dir)
+		return object_submit(object, account->batch, flags, NULL, NULL);
+	uint64_t number = file_submit(object, account->batch, flags, account->marked ? segments_durable : NULL, account->marked);
+	if (event->kind == EVENT_RESIZE) {
+		/* Whoever comes next writes above the limit, and must not before the limit is on disk. */
+		LOCKED(&object->lock);
+		object->guard = number;
+	}
+	return number;
+}
+
+int change_end(struct object *object, const struct event *ended, struct waiter *waiter)
+{
+	struct event event = *ended;
+	struct account changes = { 0 };
+
+	if (event.error == 0 && changes_data(event.kind))
+		event.error = fault_hit(event.kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);
+	pthread_mutex_lock(&object->lock);
+	account(object, &event, &changes);
+	pthread_mutex_unlock(&object->lock);
+	if (changes.note)
+		object_submit(object, changes.note, 0, NULL, NULL);
+	if (changes.batch)
+		changes.number = submit(object, &event, &changes);
+	else if (changes.number)
+		store_hurry(object->migrate->store);
 	pthread_mutex_unlock(&object->rights);
-	return number ? wait_durable(object, number, waiter) : MONITOR_GO;
+	if (event.error < 0 && ended->error == 0)
+		return event.error;
+	return changes.number && waiter ? wait_durable(object, changes.number, waiter) : MONITOR_GO;
 }

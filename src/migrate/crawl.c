@@ -171,12 +171,10 @@ static bool supply_names(struct crawl *crawl)
 			uint64_t ino = next_record(crawl, &crawl->dirs, store_dirs_after);
 			if (!ino)
 				break;
-			dir = object_get(migrate, ino, NULL, true);
+			if (object_get(migrate, ino, NULL, true, &dir) <= 0)
+				continue;
 		}
-		if (!dir)
-			continue;
-		did = did || dir->life == DIR_ABSENT;
-		populate_request(dir, LANE_BACKGROUND);
+		did = populate_request(dir, LANE_BACKGROUND) || did;
 		object_put(dir);
 	}
 	return did;
@@ -223,8 +221,8 @@ static bool supply_data(struct crawl *crawl)
 		uint64_t ino = next_record(crawl, &crawl->files, store_files_after);
 		if (!ino)
 			break;
-		struct object *file = object_get(migrate, ino, NULL, false);
-		if (!file)
+		struct object *file;
+		if (object_get(migrate, ino, NULL, false, &file) <= 0)
 			continue;
 		if (!take_file(file)) {
 			object_put(file);

@@ -86,7 +86,8 @@ static void check_drift(struct object *object)
 									 .handle = &object->handle,
 									 .what = "drift",
 									 .detail = "the source changed after its directory was listed",
-									 .error = -ESTALE });
+									 .error = -ESTALE },
+			    NULL);
 }
 
 static int open_source(struct object *object, struct source_file **file)
@@ -97,7 +98,7 @@ static int open_source(struct object *object, struct source_file **file)
 		int result = source_file_open(object->migrate->source,
 					      (struct dmm_bytes){ object->source_bytes, object->source_len }, &opened);
 		if (result < 0)
-			return result;
+			return source_result(result);
 		check_drift(object);
 		object->source_file = opened;
 	}
@@ -112,7 +113,7 @@ static int read_exactly(struct source_file *file, void *buf, uint64_t off, uint6
 	while (len > 0) {
 		int64_t got = source_read(file, to, off, len);
 		if (got < 0)
-			return (int)got;
+			return source_result((int)got);
 		if (got == 0)
 			return -ENODATA; /* shorter than it was when it was listed */
 		to += got;
@@ -151,12 +152,9 @@ static int open_target(struct object *object)
 		return fd;
 	/* The flags of a file that was nearly finished at a crash: immutable or append-only. They are set again at the end. */
 	CLEAN_FD int flagged = target_open_handle(object->migrate->target, &object->handle, O_RDONLY);
-	unsigned int flags;
-	if (flagged < 0 || ioctl(flagged, FS_IOC_GETFLAGS, &flags) < 0)
-		return fd;
-	flags &= ~(unsigned int)(FS_IMMUTABLE_FL | FS_APPEND_FL);
-	if (ioctl(flagged, FS_IOC_SETFLAGS, &flags) < 0)
-		return -errno;
+	int result = flagged < 0 ? flagged : target_unlock_flags(flagged);
+	if (result < 0)
+		return result;
 	return target_open_handle(object->migrate->target, &object->handle, O_RDWR);
 }
 
@@ -259,7 +257,22 @@ static bool take_finishing(struct object *object)
 	return true;
 }
 
-static void append_finish(struct object *object, struct batch *batch)
+/* The end of a file failed: everything is here, the record stays, and it is tried again (file_catch_up). */
+static void call_finish_off(struct object *object, int error)
+{
+	pthread_mutex_lock(&object->lock);
+	object->finishing = false;
+	pthread_mutex_unlock(&object->lock);
+	ledger_error(&object->migrate->ledger, &(struct failure){ .ino = object->ino,
+								  .handle = &object->handle,
+								  .what = "complete",
+								  .error = error,
+								  .bytes = object->file.source_size });
+	object_fail(object, 0, UINT64_MAX, error);
+	object_wake(object);
+}
+
+static bool append_finish(struct object *object, struct batch *batch)
 {
 	struct migrate *migrate = object->migrate;
 
@@ -270,75 +283,92 @@ static void append_finish(struct object *object, struct batch *batch)
 			ledger_loss(&migrate->ledger, &(struct failure){ .ino = object->ino,
 									  .handle = &object->handle,
 									  .what = "inode flags",
-									  .error = result });
+									  .error = result },
+				    batch);
 	}
-	fault_hit(FAULT_FILE_COMPLETE);
+	int result = fault_hit(FAULT_FILE_COMPLETE);
+	if (result < 0) {
+		call_finish_off(object, result);
+		return false;
+	}
 	batch_file_delete(batch, object->ino);
 	batch_totals_add(batch, &(struct totals){ .files_migrated = 1, .files_pending = -1 });
 	progress_files(migrate, 1);
+	return true;
 }
 
 uint64_t file_submit(struct object *object, struct batch *batch, unsigned flags,
 		     void (*durable)(struct object *object, void *context), void *context)
 {
-	bool finish = take_finishing(object);
+	bool finish = take_finishing(object) && append_finish(object, batch);
 
-	if (finish)
-		append_finish(object, batch);
 	uint64_t number = object_submit(object, batch, flags, durable, context);
 	if (finish) /* an empty batch: its callback runs once the deletion before it is durable */
 		number = object_submit(object, batch_new(), flags & SUBMIT_URGENT, file_finished, NULL);
 	return number;
 }
 
-void totals_file_dropped(struct migrate *migrate, struct batch *batch, const struct file_record *record)
+void file_catch_up(struct object *object)
 {
-	uint64_t segments = segments_for(record->limit, record->segsize);
-	uint8_t *map = must_alloc((segments + 7) / 8);
-	int64_t absent = 0;
+	struct file_record record;
+	LOCKED(&object->rights);
 
-	if (store_segments_get(migrate->store, record->ino, map, segments) >= 0)
-		for (uint64_t s = 0; s < segments; s++)
-			if (!segment_get(map, s)) {
-				uint64_t rest = record->limit - s * record->segsize;
-				absent += (int64_t)(rest < record->segsize ? rest : record->segsize);
-			}
-	free(map);
-	batch_totals_add(batch, &(struct totals){ .files_found = -1,
-						   .files_pending = -1,
-						   .bytes_found = -absent,
-						   .bytes_pending = -absent });
+	pthread_mutex_lock(&object->lock);
+	bool behind = object->record_behind && !object->dropped;
+	bool ended = object->absent == 0 && !object->finishing && !object->dropped;
+	int64_t less = behind ? (int64_t)object->cut_bytes : 0;
+	if (behind) {
+		object_file_record(object, &record);
+		object->record_behind = false;
+		object->cut_bytes = 0;
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (!behind && !ended)
+		return;
+	struct batch *batch = batch_new();
+	if (behind)
+		batch_file_put(batch, &record);
+	batch_totals_add(batch, &(struct totals){ .bytes_found = -less, .bytes_pending = -less });
+	uint64_t number = file_submit(object, batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
+	pthread_mutex_lock(&object->lock);
+	object->guard = number;
+	pthread_mutex_unlock(&object->lock);
 }
 
 void file_drop(struct object *object)
 {
-	struct batch *batch = batch_new();
-	int64_t absent = 0;
-
+	/* No record and no mark may come after the deletion: another file may get the inode number. */
+	pthread_mutex_lock(&object->rights);
 	pthread_mutex_lock(&object->lock);
 	bool drop = !object->dropped && !object->finishing;
 	object->dropped = object->dropped || drop;
-	for (uint64_t s = 0; drop && s < object->n_segments; s++)
-		if (!segment_get(object->resident, s))
-			absent += (int64_t)segment_bytes(object, s);
+	int64_t absent = (int64_t)(absent_bytes(object) + object->cut_bytes);
 	struct waiter *list = object_collect(object);
 	pthread_mutex_unlock(&object->lock);
-	wake_all(object->migrate, list, 0);
-	if (!drop) {
-		batch_free(batch);
-		return;
+	if (drop) {
+		struct batch *batch = batch_new();
+		batch_file_delete(batch, object->ino);
+		batch_totals_add(batch, &(struct totals){ .files_found = -1,
+							  .files_pending = -1,
+							  .bytes_found = -absent,
+							  .bytes_pending = -absent });
+		/* After a power cut that the last unlink did not survive the file is there again, and so must be its record. */
+		object_submit(object, batch, SUBMIT_BARRIER, NULL, NULL);
 	}
-	batch_file_delete(batch, object->ino);
-	batch_totals_add(batch, &(struct totals){ .files_found = -1,
-						   .files_pending = -1,
-						   .bytes_found = -absent,
-						   .bytes_pending = -absent });
-	object_submit(object, batch, 0, NULL, NULL);
+	pthread_mutex_unlock(&object->rights);
+	wake_all(object->migrate, list, 0);
+	if (!drop)
+		return;
 	ledger_clear(&object->migrate->ledger, object->ino);
 	crawl_file_done(object->migrate);
 }
 
 /* --- failures --- */
+
+int error_told(int error)
+{
+	return error == -ENODATA || error == -ENOENT ? -EIO : error;
+}
 
 static void note_failure(struct object *object, uint64_t segment, int error)
 {
@@ -354,17 +384,22 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 	pthread_mutex_lock(&object->lock);
 	object->error = error;
 	object->error_ns = clock_monotonic_ns();
-	bool told = object->waiters != NULL;
+	bool told = object->waiters != NULL, dropped = object->dropped;
 	pthread_mutex_unlock(&object->lock);
+	if (dropped) {
+		object_wake(object);
+		return;
+	}
 	ledger_error(&migrate->ledger, &(struct failure){ .ino = object->ino,
 							   .handle = &object->handle,
 							   .what = "read",
 							   .detail = error == -ENODATA ? "the source is shorter than when it was listed" :
+								     error == -ENOENT  ? "it is gone from the source" :
 											 NULL,
-							   .error = error == -ENODATA ? -EIO : error,
+							   .error = error_told(error),
 							   .bytes = object->file.source_size,
 							   .told = told });
-	object_fail(object, start, object->file.segsize, error == -ENODATA ? -EIO : error);
+	object_fail(object, start, object->file.segsize, error_told(error));
 }
 
 /* The target has no room for this segment: whoever waits to read gets the bytes all the same. */
@@ -798,6 +833,7 @@ bool fetch_all(struct object *object)
 	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
 	struct fetch fetch = { .object = object };
 
+	file_catch_up(object);
 	while (claim_next(object, &fetch.segment)) {
 		int result = fetch_segment(&fetch, buf, false);
 		unclaim(object, fetch.segment);

@@ -9,6 +9,8 @@
 #include "migrate/object.h"
 #include "migrate/progress.h"
 
+#include <errno.h>
+
 struct crawl;
 struct flight;
 #define FLIGHT_BUCKETS 1024
@@ -44,8 +46,10 @@ bool object_ready(const struct object *object, const struct event *event);
 void object_unpark(struct object *object, struct waiter *waiter); /* under lock */
 bool object_cancel(struct object *object, struct waiter *waiter);
 
-/* populate.c: asks for a directory's entries, at demand priority when someone waits. */
-void populate_request(struct object *dir, enum lane_class class);
+/* populate.c: asks for a directory's entries, at demand priority when someone waits. True: nobody had asked before. */
+bool populate_request(struct object *dir, enum lane_class class);
+/* Gives a directory up that is no more. */
+void dir_drop(struct object *dir);
 
 /* births.c: the names of files with several names that one directory holds. */
 struct births;
@@ -78,7 +82,7 @@ void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_cl
 void fetch_read_through(struct object *file, struct waiter *waiter);
 /* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
 bool fetch_all(struct object *file);
-/* Gives a file up that nobody can reach any more. Takes the lock. */
+/* Gives a file up that nobody can reach any more. Takes rights and lock. */
 void file_drop(struct object *file);
 /* Under lock: asks for one segment at demand priority. */
 void fetch_request_one(struct object *file, uint64_t segment);
@@ -90,7 +94,16 @@ struct marked {
 	uint64_t first, count;
 };
 void segments_durable(struct object *file, void *context);
-void totals_file_dropped(struct migrate *migrate, struct batch *batch, const struct file_record *record);
+/* A file that was just loaded, or whose end failed: the record follows what is on the target, and goes when all is here. Takes
+ * rights and lock. */
+void file_catch_up(struct object *file);
+/* What applications are told of a failure: not that a name is missing which they see. */
+int error_told(int error);
+/* An object that is gone from the source is not one that is gone from the target, which is -ESTALE. */
+static inline int source_result(int result)
+{
+	return result == -ESTALE ? -ENOENT : result;
+}
 bool target_is_full(struct migrate *migrate);
 void target_note_full(struct migrate *migrate);
 

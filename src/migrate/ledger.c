@@ -158,11 +158,11 @@ void ledger_error(struct ledger *ledger, const struct failure *failure)
 		    errno_name(failure->error), record.tries, *record.detail ? " " : "", record.detail);
 }
 
-void ledger_loss(struct ledger *ledger, const struct failure *failure)
+void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *with)
 {
 	char path[PATH_MAX];
 	struct error_record record;
-	struct batch *batch = batch_new();
+	struct batch *batch = with ? with : batch_new();
 
 	find_path(ledger, failure, path, sizeof(path));
 	record_of(failure, &record, path);
@@ -172,7 +172,8 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure)
 	if (failure->blocks)
 		batch_totals_add(batch, &(struct totals){ .files_error = 1 });
 	batch_error_put(batch, &record);
-	store_submit(ledger->store, batch, 0, NULL, NULL);
+	if (!with)
+		store_submit(ledger->store, batch, 0, NULL, NULL);
 	log_warning("something cannot be carried: what=\"%s\" path=\"%s\" error=%s", record.what, path, errno_name(failure->error));
 }
 

@@ -55,8 +55,9 @@ struct failure {
 
 /* An object could not be brought. Logs it. */
 void ledger_error(struct ledger *ledger, const struct failure *failure);
-/* Something of an object, or one entry of a directory, is lost. Logs it. */
-void ledger_loss(struct ledger *ledger, const struct failure *failure);
+/* Something of an object, or one entry of a directory, is lost. Logs it. Appended to `batch`, if there is one, so that a step
+ * which is done again is not told of twice. */
+void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *batch);
 /* The object came over: removes its entry, if there is one. */
 void ledger_clear(struct ledger *ledger, uint64_t ino);
 

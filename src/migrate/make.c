@@ -4,6 +4,7 @@
  */
 #include "migrate/make.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ void making_lost(struct making *making, const char *name, const char *what, int 
 								  .name = name,
 								  .what = what,
 								  .error = error,
-								  .blocks = blocks });
+								  .blocks = blocks },
+		    making->batch);
 }
 
 static void lose(void *context, const char *what, int error)
@@ -57,6 +59,15 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 	return source_xattrs(source, entry->handle, file, keep_xattr, &making->xattrs);
 }
 
+/* Our attempt may have come as far as the inode flags: immutable, append-only. */
+static bool unlock(int dirfd, const char *name, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+		return false;
+	CLEAN_FD int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && target_unlock_flags(fd) >= 0;
+}
+
 /* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
  * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes. */
 static int make_way(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry)
@@ -70,9 +81,10 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		return fd < 0 ? -errno : fd;
 	}
-	if (unlinkat(dirfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0)
-		return -errno;
-	return -EAGAIN;
+	int flags = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
+	if (unlinkat(dirfd, name, flags) == 0 || (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0))
+		return -EAGAIN;
+	return -errno;
 }
 
 int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text)
@@ -128,6 +140,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	record.ino = st.st_ino;
+	object_bury(making->migrate, record.ino, &record.handle, false);
 	record.shown_ctime = (struct moment){ st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec };
 	batch_file_put(batch, &record);
 	return 0;

@@ -67,18 +67,24 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	return result;
 }
 
+/* The object at `at` with a reference. */
+static struct object *take(struct table_shard *shard, struct object **at)
+{
+	LOCKED(&shard->lock);
+	if (*at)
+		(*at)->refs++;
+	return *at;
+}
+
 static void fail_waiters(struct migrate *migrate)
 {
 	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
+		struct table_shard *shard = &migrate->table.shards[i];
 		for (unsigned b = 0; b < SHARD_BUCKETS; b++) {
-			struct table_shard *shard = &migrate->table.shards[i];
-			pthread_mutex_lock(&shard->lock);
-			struct object *object = shard->buckets[b];
-			if (object)
-				object->refs++;
-			pthread_mutex_unlock(&shard->lock);
-			if (object) {
+			struct object *object = take(shard, &shard->buckets[b]), *next;
+			for (; object; object = next) {
 				object_fail(object, 0, UINT64_MAX, -EIO);
+				next = take(shard, &object->hash_next);
 				object_put(object);
 			}
 		}
@@ -240,6 +246,12 @@ static void where_file(struct object *file, struct where_report *report)
 	report->finished = file->absent == 0;
 }
 
+static void where_dir(struct object *dir, struct where_report *report)
+{
+	LOCKED(&dir->lock);
+	report->finished = dir->life == DIR_POPULATED;
+}
+
 int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 {
 	struct handle handle;
@@ -254,17 +266,22 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 	report->size = (uint64_t)st.st_size;
 	report->finished = true;
 	report->error = ledger_find(&migrate->ledger, st.st_ino, report->error_detail, sizeof(report->error_detail));
-	struct object *object = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ?
-					object_get(migrate, st.st_ino, &handle, S_ISDIR(st.st_mode)) :
-					NULL;
-	if (!object && S_ISREG(st.st_mode))
-		add_range(report, 0, report->size, WHERE_RESIDENT);
-	if (object && object->is_dir)
-		report->finished = object->life == DIR_POPULATED;
-	else if (object)
+	struct object *object;
+	int found = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ?
+			    object_get(migrate, st.st_ino, &handle, S_ISDIR(st.st_mode), &object) :
+			    0;
+	if (found < 0)
+		return found;
+	if (found == 0) {
+		if (S_ISREG(st.st_mode))
+			add_range(report, 0, report->size, WHERE_RESIDENT);
+		return 0;
+	}
+	if (object->is_dir)
+		where_dir(object, report);
+	else
 		where_file(object, report);
-	if (object)
-		object_put(object);
+	object_put(object);
 	return 0;
 }
 

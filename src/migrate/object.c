@@ -56,11 +56,11 @@ static struct object **bucket_of(struct table_shard *shard, uint64_t ino)
 	return &shard->buckets[(mix(ino) / TABLE_SHARDS) % SHARD_BUCKETS];
 }
 
-static struct object *find(struct table_shard *shard, uint64_t ino, const struct handle *handle)
+static struct object *find(struct table_shard *shard, uint64_t ino, const struct handle *handle, bool is_dir)
 {
 	struct object *object = *bucket_of(shard, ino);
 
-	while (object && (object->ino != ino || (handle && !handle_equal(&object->handle, handle))))
+	while (object && (object->ino != ino || object->is_dir != is_dir || (handle && !handle_equal(&object->handle, handle))))
 		object = object->hash_next;
 	return object;
 }
@@ -101,27 +101,35 @@ static void respect_size(struct object *object, uint64_t size)
 {
 	if (size >= object->file.limit)
 		return;
+	object->cut_bytes = limit_cut(object, size);
 	log_info("a file was cut before its record was written: ino=%llu size=%llu", (unsigned long long)object->ino,
 		 (unsigned long long)size);
-	object->file.limit = size;
-	object->n_segments = segments_for(size, object->file.segsize);
 	object->file.changed = true;
 	object->record_behind = true;
+}
+
+/* Or the time is behind: a kill between the writing of a segment and the restoring of the time. */
+static void respect_mtime(struct object *object, int fd, const struct stat *st)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = object->file.mtime.sec, .tv_nsec = object->file.mtime.nsec } };
+
+	object->mtime = (struct moment){ st->st_mtim.tv_sec, (uint32_t)st->st_mtim.tv_nsec };
+	if (!object->file.mtime_valid)
+		return;
+	if ((object->mtime.sec != object->file.mtime.sec || object->mtime.nsec != object->file.mtime.nsec) &&
+	    utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
+		log_warning("a file's time cannot be restored: ino=%llu error=%s", (unsigned long long)object->ino, errno_name(errno));
+	object->mtime = object->file.mtime;
 }
 
 static int fill_file(struct object *object, const struct file_record *record)
 {
 	struct migrate *migrate = object->migrate;
-	CLEAN_FD int fd = target_open_handle(migrate->target, &record->handle, O_PATH);
 	struct stat st;
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 	object->file = *record;
 	object->file.source = (struct source_ref){ object->source_len, object->source_bytes };
-	object->mtime = record->mtime_valid ? record->mtime : (struct moment){ st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec };
 	object->ctime = record->shown_ctime;
 	object->n_segments = segments_for(record->limit, record->segsize);
 
@@ -136,9 +144,16 @@ static int fill_file(struct object *object, const struct file_record *record)
 	if (result < 0)
 		return result;
 	memcpy(object->resident, object->durable_map, map_bytes);
-	respect_size(object, (uint64_t)st.st_size);
 	for (uint64_t s = 0; s < object->n_segments; s++)
 		object->absent += !segment_get(object->resident, s);
+
+	CLEAN_FD int fd = target_open_handle(migrate->target, &record->handle, O_PATH);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	respect_mtime(object, fd, &st);
+	respect_size(object, (uint64_t)st.st_size);
 	return 0;
 }
 
@@ -166,90 +181,109 @@ static void unlink_from(struct table_shard *shard, struct object *object)
 	*at = object->hash_next;
 }
 
-/* A record whose object is gone. Until its deletion is durable the object stays in the table as dropped, so that nobody finds the
- * record once more and counts it down twice. */
-static void retire(struct object *object, const struct file_record *file)
+/* The loaders return 1 with an object, or -ESTALE with one that is to be dropped, 0 or a negative errno without.
+ *
+ * Is there an object of the record's handle in the table although one was asked for that is not, then that one is dying, and sees
+ * to its record itself. */
+static int load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
+		    struct object **loaded)
 {
-	struct batch *batch = batch_new();
+	struct dir_record *record = NULL;
+	int found = store_dir_get(migrate->store, ino, &record);
 
-	if (object->is_dir) {
-		batch_dir_delete(batch, object->ino);
-		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
+	if (found <= 0)
+		return found;
+	if (find(shard, ino, &record->handle, true)) {
+		found = 0;
 	} else {
-		totals_file_dropped(object->migrate, batch, file);
-		batch_file_delete(batch, object->ino);
+		*loaded = insert(migrate, shard, ino, &record->handle, &record->source);
+		fill_dir(*loaded, record);
+		found = handle && !handle_equal(handle, &record->handle) ? -ESTALE : 1;
 	}
+	dir_record_free(record);
+	return found;
+}
+
+static int load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
+		     struct object **loaded)
+{
+	struct file_record *record = NULL;
+	int found = store_file_get(migrate->store, ino, &record);
+
+	if (found <= 0)
+		return found;
+	if (find(shard, ino, &record->handle, false)) {
+		file_record_free(record);
+		return 0;
+	}
+	struct object *object = insert(migrate, shard, ino, &record->handle, &record->source);
+	int result = fill_file(object, record);
+	if (result >= 0 && handle && !handle_equal(handle, &record->handle))
+		result = -ESTALE;
+	file_record_free(record);
+	if (result < 0 && result != -ESTALE) {
+		log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s", (unsigned long long)ino,
+			  errno_name(result));
+		unlink_from(shard, object);
+		destroy(object);
+		return result;
+	}
+	*loaded = object;
+	return result < 0 ? result : 1;
+}
+
+static void drop(struct object *object)
+{
 	log_debug("a stale record is dropped: ino=%llu", (unsigned long long)object->ino);
-	object_submit(object, batch, 0, NULL, NULL);
+	if (object->is_dir)
+		dir_drop(object);
+	else
+		file_drop(object);
 	object_put(object);
 }
 
-static struct object *load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle)
-{
-	struct dir_record *record = NULL;
-
-	if (store_dir_get(migrate->store, ino, &record) <= 0)
-		return NULL;
-	struct object *object = insert(migrate, shard, ino, &record->handle, &record->source);
-	fill_dir(object, record);
-	object->dropped = handle && !handle_equal(handle, &record->handle);
-	dir_record_free(record);
-	return object;
-}
-
-/* *record is the caller's when the object comes back dropped. */
-static struct object *load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
-				struct file_record **record)
-{
-	if (store_file_get(migrate->store, ino, record) <= 0)
-		return NULL;
-	struct object *object = insert(migrate, shard, ino, &(*record)->handle, &(*record)->source);
-	int result = handle && !handle_equal(handle, &object->handle) ? -ESTALE : fill_file(object, *record);
-
-	object->dropped = result == -ESTALE;
-	if (object->dropped)
-		return object;
-	if (result < 0) {
-		unlink_from(shard, object);
-		destroy(object);
-		object = NULL;
-		log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s", (unsigned long long)ino,
-			  errno_name(result));
-	}
-	file_record_free(*record);
-	*record = NULL;
-	return object;
-}
-
-struct object *object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir)
+int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir, struct object **object)
 {
 	struct table_shard *shard = shard_of(migrate, ino);
-	struct file_record *stale_file = NULL;
+	struct object *loaded = NULL;
+	int result = 1;
 
 	pthread_mutex_lock(&shard->lock);
-	struct object *object = find(shard, ino, handle);
-	bool known = object;
+	struct object *known = find(shard, ino, handle, is_dir);
 	if (known)
-		object->refs++;
-	else if (handle && find(shard, ino, NULL))
-		object = NULL; /* the number's last owner is on its way out, and its record with it */
+		known->refs++;
 	else
-		object = is_dir ? load_dir(migrate, shard, ino, handle) :
-				  load_file(migrate, shard, ino, handle, &stale_file);
+		result = is_dir ? load_dir(migrate, shard, ino, handle, &loaded) : load_file(migrate, shard, ino, handle, &loaded);
 	pthread_mutex_unlock(&shard->lock);
-	if (known || !object || !object->dropped)
-		return object;
-	retire(object, stale_file);
-	if (stale_file)
-		file_record_free(stale_file);
-	return NULL;
+
+	if (loaded && result == -ESTALE) {
+		drop(loaded);
+		return 0;
+	}
+	if (loaded && !is_dir)
+		file_catch_up(loaded);
+	if (result > 0)
+		*object = known ? known : loaded;
+	return result;
+}
+
+void object_bury(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir)
+{
+	struct object *object;
+
+	if (object_get(migrate, ino, NULL, is_dir, &object) <= 0)
+		return;
+	if (handle_equal(&object->handle, handle))
+		object_put(object);
+	else
+		drop(object);
 }
 
 struct object *object_insert_dir(struct migrate *migrate, const struct dir_record *record)
 {
 	struct table_shard *shard = shard_of(migrate, record->ino);
 	LOCKED(&shard->lock);
-	struct object *object = find(shard, record->ino, &record->handle);
+	struct object *object = find(shard, record->ino, &record->handle, true);
 
 	if (object) {
 		object->refs++;
@@ -274,7 +308,7 @@ void object_put(struct object *object)
 	struct table_shard *shard = shard_of(object->migrate, object->ino);
 
 	pthread_mutex_lock(&shard->lock);
-	bool last = --object->refs == 0;
+	bool last = --object->refs == 0 && !object->waiters;
 	if (last)
 		unlink_from(shard, object);
 	pthread_mutex_unlock(&shard->lock);
@@ -368,15 +402,38 @@ struct span {
 	uint64_t off, len;
 };
 
+static uint64_t end_of(uint64_t off, uint64_t len)
+{
+	return len > UINT64_MAX - off ? UINT64_MAX : off + len;
+}
+
+/* Does this waiter need bytes of the span from the source? A change that covers it whole does not. */
 static bool wants_span(const struct object *object, const struct waiter *waiter, const void *context)
 {
 	const struct span *span = context;
+	const struct event *event = &waiter->event;
+	uint64_t end = end_of(event->off, event->len), span_end = end_of(span->off, span->len);
 
 	if (waiter->need)
 		return false;
-	if (object->is_dir || waiter->event.kind == EVENT_OPEN || waiter->event.kind == EVENT_OPEN_WRITE)
+	if (object->is_dir)
 		return true;
-	return waiter->event.off < span->off + span->len && span->off < waiter->event.off + waiter->event.len;
+	switch (event->kind) {
+	case EVENT_OPEN:
+	case EVENT_OPEN_WRITE:
+	case EVENT_WHOLE:
+		return true;
+	case EVENT_READ:
+		return event->off < span_end && span->off < end;
+	case EVENT_WRITE:
+	case EVENT_PUNCH:
+		if (span_end > object->file.limit)
+			span_end = object->file.limit;
+		return event->off < span_end && span->off < end && !(event->off <= span->off && end >= span_end) &&
+		       !span_edges_durable(object, event->off, event->len);
+	default:
+		return false;
+	}
 }
 
 struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64_t len)
@@ -433,6 +490,14 @@ struct submission {
 	void *context;
 };
 
+/* The store has given up. Who needs bytes alone still gets them. */
+static bool waits_for_record(const struct object *object, const struct waiter *waiter, const void *context)
+{
+	(void)object;
+	(void)context;
+	return waiter->need || waiter->event.kind != EVENT_READ;
+}
+
 static void submission_done(void *context, int error)
 {
 	struct submission *submission = context;
@@ -443,7 +508,9 @@ static void submission_done(void *context, int error)
 	pthread_mutex_lock(&object->lock);
 	if (error == 0 && object->durable < submission->number)
 		object->durable = submission->number;
-	struct waiter *list = error ? collect(object, can_go_on, NULL) : object_collect(object);
+	if (error)
+		object->broken = error;
+	struct waiter *list = error ? collect(object, waits_for_record, NULL) : object_collect(object);
 	pthread_mutex_unlock(&object->lock);
 	wake_all(object->migrate, list, error);
 	object_put(object);

@@ -44,6 +44,7 @@ struct object {
 	uint8_t *source_bytes;     /* constant */
 	uint16_t source_len;
 	bool dropped;              /* no longer wanted: it was removed, or its record was stale */
+	int broken;                /* the store has given up: negative errno, what waits for a record gets it */
 	int error;                 /* of the last attempt, negative errno; 0 when that went well */
 	uint64_t error_ns;         /* clock_monotonic_ns() of it */
 	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
@@ -58,7 +59,8 @@ struct object {
 	/* Files. */
 	struct file_record file;   /* limit, segsize, mtime_valid: as in memory, ahead of the store's */
 	struct moment ctime;       /* shown */
-	bool record_behind;        /* the limit in memory is below the record's */
+	bool record_behind;        /* the limit in memory is below the record's... */
+	uint64_t cut_bytes;        /* ... by so many absent bytes */
 	uint64_t guard;            /* the change of the record that must be durable before an application changes the file */
 	uint8_t *resident, *durable_map, *claimed, *changed; /* bitmaps of n_segments bits */
 	uint64_t n_segments, absent;
@@ -83,9 +85,13 @@ struct table {
 
 void table_init(struct table *table);
 
-/* The object of this identity, loaded from the store if need be, with a reference; NULL when it has no record. A record with
- * another handle is stale: it is deleted and not found. `handle` NULL: whatever handle the record has. */
-struct object *object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir);
+/* The object of this identity, loaded from the store if need be, with a reference. 1: found; 0: it has no record, so it is
+ * finished or an application's; negative errno: nobody can tell at present. A record whose object is gone, or is another one by
+ * now, is stale: it is deleted and not found. `handle` NULL: whatever handle the record has. */
+int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir, struct object **object);
+/* Before a record is put for a new object: one that a removed object of the same inode number may have left is deleted, and
+ * counted, first. Afterwards it would be the new object's that is deleted. */
+void object_bury(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir);
 /* Puts a directory into the table whose record is submitted but not committed yet. */
 struct object *object_insert_dir(struct migrate *migrate, const struct dir_record *record);
 struct object *object_ref(struct object *object);
@@ -101,10 +107,14 @@ bool span_edges_durable(const struct object *object, uint64_t off, uint64_t len)
 /* The segments below the limit whose source bytes lie entirely in [off, off+len): first and one past the last. */
 void span_whole(const struct object *object, uint64_t off, uint64_t len, uint64_t *first, uint64_t *end);
 uint64_t segment_bytes(const struct object *object, uint64_t segment); /* source bytes in it */
+uint64_t absent_bytes(const struct object *object); /* of all segments that are not resident */
+/* Nothing of the source is wanted at or above `size`. Returns how many absent bytes that makes less. */
+uint64_t limit_cut(struct object *object, uint64_t size);
 void segment_set(uint8_t *bitmap, uint64_t segment, bool value);
 bool segment_get(const uint8_t *bitmap, uint64_t segment);
 uint64_t segments_for(uint64_t limit, uint64_t segsize);
 
+/* An object that somebody waits for stays in the table, referred to or not. */
 void object_park(struct object *object, struct waiter *waiter);
 
 /* Takes the waiters that can go on now off the object; wake_all() wakes them once no lock is held. */

@@ -165,6 +165,7 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 	result = target_handle(fd, "", &record.handle);
 	if (result < 0)
 		return result;
+	object_bury(making->migrate, record.ino, &record.handle, true);
 	batch_dir_put(making->batch, &record);
 	keep_child(making, &record);
 	making->delta.dirs_found++;
@@ -231,12 +232,12 @@ static int make_all(struct making *making)
 	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
 
 	if (result < 0)
-		return result;
+		return source_result(result);
 	result = fault_hit(FAULT_POPULATE_BEGIN);
 	while (result >= 0 && (result = source_list(listing, take_entry, making)) > 0)
 		;
 	source_file_close(listing);
-	return result;
+	return source_result(result);
 }
 
 /* --- what was there before --- */
@@ -320,12 +321,12 @@ static int settle_collisions(struct making *making, struct name_set *present)
 		return 0;
 	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
 	if (result < 0)
-		return result;
+		return source_result(result);
 	while ((result = source_list(listing, move_aside, &aside)) > 0)
 		;
 	source_file_close(listing);
 	if (result < 0)
-		return result;
+		return source_result(result);
 	dir->dir.collisions_settled = true;
 	struct batch *batch = batch_new();
 	batch_dir_put(batch, &dir->dir);
@@ -417,6 +418,8 @@ static int populate(struct making *making)
 	if (dirfd < 0)
 		return dirfd;
 	making->dirfd = dirfd;
+	if (making->dir->dir.inode_flags) /* an attempt that was cut off after its last step has set them */
+		target_unlock_flags(dirfd);
 	making->inherited_acl = fgetxattr(dirfd, "system.posix_acl_default", NULL, 0) > 0;
 	int result = make_directory_entries(making);
 	if (result < 0)
@@ -433,6 +436,21 @@ static int populate(struct making *making)
 	return result;
 }
 
+void dir_drop(struct object *dir)
+{
+	pthread_mutex_lock(&dir->lock);
+	bool drop = !dir->dropped && dir->life < DIR_MADE;
+	dir->dropped = dir->dropped || drop;
+	pthread_mutex_unlock(&dir->lock);
+	if (!drop)
+		return;
+	struct batch *batch = batch_new();
+	batch_dir_delete(batch, dir->ino);
+	batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
+	object_submit(dir, batch, SUBMIT_BARRIER, NULL, NULL);
+	ledger_clear(&dir->migrate->ledger, dir->ino);
+}
+
 static void give_up(struct object *dir, int error)
 {
 	struct migrate *migrate = dir->migrate;
@@ -441,26 +459,23 @@ static void give_up(struct object *dir, int error)
 		target_note_full(migrate);
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_ABSENT;
-	dir->dropped = error == -ESTALE;
-	dir->error = error;
+	dir->error = error_told(error);
 	dir->error_ns = clock_monotonic_ns();
 	bool told = dir->waiters != NULL;
 	dir->hurry = false;
 	pthread_mutex_unlock(&dir->lock);
 	if (error == -ESTALE) {
-		struct batch *batch = batch_new();
-		batch_dir_delete(batch, dir->ino);
-		batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
-		object_submit(dir, batch, 0, NULL, NULL);
+		dir_drop(dir);
 	} else if (error != -ECANCELED && error != -ENOSPC && error != -EDQUOT) { /* room is not the directory's fault */
 		ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
 								   .handle = &dir->handle,
 								   .is_dir = true,
 								   .what = "list",
-								   .error = error,
+								   .detail = error == -ENOENT ? "it is gone from the source" : NULL,
+								   .error = error_told(error),
 								   .told = told });
 	}
-	object_fail(dir, 0, 0, error == -ECANCELED ? -EIO : error);
+	object_fail(dir, 0, 0, error == -ECANCELED ? -EIO : error_told(error));
 	crawl_dir_done(migrate);
 }
 
@@ -498,7 +513,7 @@ static void populate_run(struct lane_job *job)
 	object_put(dir);
 }
 
-void populate_request(struct object *dir, enum lane_class class)
+bool populate_request(struct object *dir, enum lane_class class)
 {
 	pthread_mutex_lock(&dir->lock);
 	bool start = dir->life == DIR_ABSENT && !dir->dropped;
@@ -516,4 +531,5 @@ void populate_request(struct object *dir, enum lane_class class)
 	pthread_mutex_unlock(&dir->lock);
 	if (made && class == LANE_DEMAND)
 		store_hurry(dir->migrate->store);
+	return start;
 }

@@ -41,6 +41,29 @@ uint64_t segment_bytes(const struct object *object, uint64_t segment)
 	return rest < object->file.segsize ? rest : object->file.segsize;
 }
 
+uint64_t absent_bytes(const struct object *object)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t s = 0; object->absent && s < object->n_segments; s++)
+		if (!segment_get(object->resident, s))
+			bytes += segment_bytes(object, s);
+	return bytes;
+}
+
+uint64_t limit_cut(struct object *object, uint64_t size)
+{
+	if (size >= object->file.limit)
+		return 0;
+	uint64_t before = absent_bytes(object);
+	object->file.limit = size;
+	object->n_segments = segments_for(size, object->file.segsize);
+	object->absent = 0;
+	for (uint64_t s = 0; s < object->n_segments; s++)
+		object->absent += !segment_get(object->resident, s);
+	return before - absent_bytes(object);
+}
+
 /* The end of the span, clipped to the limit; at most UINT64_MAX without wrapping. */
 static uint64_t clipped_end(const struct object *object, uint64_t off, uint64_t len)
 {

@@ -37,7 +37,7 @@ int monitor_begin(const struct monitor *monitor, struct subject *subject, const 
 
 	if (held)
 		*held = false;
-	if (subject_quiet(subject))
+	if (subject_quiet(subject) && event->kind != EVENT_CLOSE) /* which is due to those who saw the open */
 		return MONITOR_GO;
 	for (unsigned i = 0; i < monitor->count; i++) {
 		bool quiet = false;
@@ -56,7 +56,7 @@ int monitor_begin(const struct monitor *monitor, struct subject *subject, const 
 	if (all_quiet)
 		atomic_store_explicit(&subject->quiet, true, memory_order_release);
 	if (held)
-		*held = exclusive(event->kind) && !all_quiet;
+		*held = (exclusive(event->kind) || event->kind == EVENT_OPEN || event->kind == EVENT_OPEN_WRITE) && !all_quiet;
 	return MONITOR_GO;
 }
 

@@ -37,7 +37,7 @@ enum event_kind {
 	EVENT_RESIZE,  /* (x, DM_EVENT_TRUNCATE) the size becomes `off` */
 	EVENT_PUNCH,   /* (x) the span becomes zeros */
 	EVENT_CHANGE,  /* (x) attributes are changed, but not the times (DM_EVENT_ATTRIBUTE) */
-	EVENT_TIMES,   /* (x) times are set */
+	EVENT_TIMES,   /* (x) times are set; `off` is 1 when the modification time is one of them */
 	EVENT_REMOVED, /* a name was taken away, `off` names are left (DM_EVENT_REMOVE, after the fact); never parks */
 };
 
@@ -115,7 +115,7 @@ void monitor_register(struct monitor *monitor, const struct monitor_ops *ops, vo
 
 /* Raises an event. MONITOR_GO; MONITOR_PARKED: the waiter will be woken; negative errno, and -EAGAIN for "would park" when
  * `waiter` is NULL. After MONITOR_GO for an (x) event on a subject that is not quiet monitor_end() must follow in this thread;
- * *held says whether. */
+ * *held says whether. After MONITOR_GO for an open it says whether EVENT_CLOSE is due. */
 int monitor_begin(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter,
 		  bool *held);
 int monitor_end(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter);

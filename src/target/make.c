@@ -175,6 +175,18 @@ int target_add_flags(int fd, uint32_t flags)
 	return ioctl(fd, FS_IOC_SETFLAGS, &now) < 0 ? -errno : 0;
 }
 
+int target_unlock_flags(int fd)
+{
+	unsigned int now;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &now) < 0)
+		return -errno;
+	if (!(now & (FS_IMMUTABLE_FL | FS_APPEND_FL)))
+		return 0;
+	now &= ~(unsigned int)(FS_IMMUTABLE_FL | FS_APPEND_FL);
+	return ioctl(fd, FS_IOC_SETFLAGS, &now) < 0 ? -errno : 0;
+}
+
 int64_t target_copy_range(int from, int to, uint64_t off, uint64_t len)
 {
 	off_t in = (off_t)off, out = (off_t)off;

@@ -47,6 +47,8 @@ int target_apply(int fd, const struct apply *apply);
 
 /* Adds inode flags (FS_*_FL) to those that the object has. */
 int target_add_flags(int fd, uint32_t flags);
+/* Takes away those that forbid changes: immutable, append-only. */
+int target_unlock_flags(int fd);
 
 /* Copies `len` bytes at `off` within the kernel, blocks shared where both files live on one file system that can do it.
  * Bytes copied (less than len at the end of the source), or negative errno; -EOPNOTSUPP: use a buffer. */
