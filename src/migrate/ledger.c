@@ -228,6 +228,14 @@ int ledger_find(struct ledger *ledger, uint64_t ino, char *detail, size_t size)
 	return error;
 }
 
+unsigned ledger_tries(struct ledger *ledger, uint64_t ino)
+{
+	LOCKED(&ledger->lock);
+	const struct ledger_entry *entry = *slot(ledger, ino);
+
+	return entry ? entry->tries : 0;
+}
+
 size_t ledger_count(struct ledger *ledger)
 {
 	return __atomic_load_n(&ledger->count, __ATOMIC_RELAXED);

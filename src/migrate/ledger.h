@@ -66,6 +66,8 @@ void ledger_clear(struct ledger *ledger, uint64_t ino);
 bool ledger_due(struct ledger *ledger, uint64_t ino, uint64_t *wait_ns);
 /* The errno of an object's entry, with its sentence; 0 when there is none. */
 int ledger_find(struct ledger *ledger, uint64_t ino, char *detail, size_t size);
+/* Failed attempts since the start. */
+unsigned ledger_tries(struct ledger *ledger, uint64_t ino);
 /* Objects in error. */
 size_t ledger_count(struct ledger *ledger);
 

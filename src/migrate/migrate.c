@@ -192,17 +192,24 @@ int migrate_plant_root(struct store *store, const struct target *target, struct 
 
 /* --- reports --- */
 
+static enum migration_state state_of(struct migrate *migrate, const struct migration_stat *stat)
+{
+	const struct totals *totals = &stat->totals;
+
+	if (store_gave_up(migrate->store))
+		return MIGRATION_FAILED;
+	if (stat->crawl_done && totals->files_pending == 0 && totals->files_error == 0 && totals->dirs_error == 0)
+		return MIGRATION_COMPLETE;
+	return atomic_load(&migrate->paused) ? MIGRATION_PAUSED : MIGRATION_RUNNING;
+}
+
 void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 {
 	struct source_counters counters;
 
 	store_totals(migrate->store, &stat->totals);
 	stat->crawl_done = crawl_saw_everything(migrate);
-	stat->state = migrate->crawl && stat->crawl_done && stat->totals.files_pending == 0 ? MIGRATION_COMPLETE :
-		      atomic_load(&migrate->paused)					     ? MIGRATION_PAUSED :
-												     MIGRATION_RUNNING;
-	if (stat->state == MIGRATION_COMPLETE && (stat->totals.files_error || stat->totals.dirs_error))
-		stat->state = MIGRATION_RUNNING;
+	stat->state = state_of(migrate, stat);
 	stat->segsize = migrate->options.segsize;
 	stat->target_full = target_is_full(migrate);
 	stat->state_trouble = store_trouble(migrate->store);

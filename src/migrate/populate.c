@@ -209,6 +209,21 @@ static bool ends_all(int error)
 	       error == -ENFILE;
 }
 
+/* An entry that fails in a way that may pass fails the directory a few times: an application that looked there would take the
+ * entry for absent. After that the rest appears without it, and the entry waits for the administrator. */
+#define ENTRY_TRIES 3
+
+static bool may_pass(struct making *making, int error)
+{
+	static const int final[] = { EBADMSG, ENAMETOOLONG, EINVAL,  EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY,
+				     EISDIR,  ENOTDIR,	    EMLINK, EFBIG,  EPERM,      ENOENT };
+
+	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
+		if (error == -final[i])
+			return false;
+	return ledger_tries(&making->migrate->ledger, making->dir->ino) < ENTRY_TRIES;
+}
+
 static int take_entry(void *context, const struct dmm_entry *entry)
 {
 	struct making *making = context;
@@ -216,10 +231,10 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 
 	if (making->names)
 		name_set_add(making->names, entry->name);
-	if (result < 0 && ends_all(result))
+	if (result < 0 && (ends_all(result) || may_pass(making, result)))
 		return result;
 	if (result < 0)
-		making_lost(making, entry->name, "create", result, true);
+		making_lost(making, entry->name, "create", result, result != -ENOENT); /* gone from the source: drift, not an error */
 	if (atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed))
 		return -ECANCELED;
 	return fault_hit(FAULT_POPULATE_ENTRY);

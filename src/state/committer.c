@@ -422,6 +422,14 @@ int store_trouble(struct store *store)
 	return atomic_load(&store->trouble);
 }
 
+bool store_gave_up(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	bool gave_up = store->broken != 0;
+	pthread_mutex_unlock(&store->lock);
+	return gave_up;
+}
+
 int committer_start(struct store *store)
 {
 	/* Signals are for the main thread. */

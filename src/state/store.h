@@ -83,6 +83,8 @@ void store_usage(struct store *store, uint64_t *bytes, uint64_t *commits);
 
 /* 0, or the negative errno why nothing can be committed at present: for `stat`. It stays once the store has given up. */
 int store_trouble(struct store *store);
+/* Has the store given up? Nothing is recorded any more until the next start. */
+bool store_gave_up(struct store *store);
 
 /* --- changing --- */
 
