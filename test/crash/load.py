@@ -15,6 +15,7 @@ import time
 from place import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, Failure, check, fallocate, first_difference
 
 DEAD = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV}
+ERRORS = {errno.EIO, errno.ENOSPC}
 
 
 class Died(Exception):
@@ -49,6 +50,7 @@ class Load:
         self.names, self.dirs = {}, {}  # path -> File; path -> mtime_ns or None
         self.counts, self.deaths = {}, 0
         self.serial = 0
+        self.may_fail = set()  # errors that stand for "it may have happened or not", as a death does
         self.history = {}  # id(File) -> what was done to it, for the message
         self.read_source()
 
@@ -69,33 +71,38 @@ class Load:
         deadline = time.monotonic() + 60
         while True:
             check(time.monotonic() < deadline, "the mount does not come back")
-            if self.root >= 0:
-                os.close(self.root)
-                self.root = -1
+            self.leave()
             try:
                 self.root = os.open(self.mount, os.O_RDONLY | os.O_DIRECTORY)
                 if os.fstat(self.root).st_dev != self.outside:
                     return
             except OSError as error:
-                if error.errno not in DEAD:
+                if error.errno not in DEAD | self.may_fail:
                     raise
             time.sleep(0.005)
 
+    def leave(self):
+        if self.root >= 0:
+            os.close(self.root)
+        self.root = -1
+
     def alive(self, function):
         """The result of something that only looks, repeated until the daemon lives long enough."""
+        deadline = time.monotonic() + 30
         while True:
             try:
                 return function()
             except OSError as error:
-                if error.errno not in DEAD:
+                if error.errno not in DEAD | self.may_fail or time.monotonic() > deadline:
                     raise
                 self.attach()
+                time.sleep(0.05 if error.errno in self.may_fail else 0)
 
     def attempt(self, function):
         try:
             return function()
         except OSError as error:
-            if error.errno not in DEAD:
+            if error.errno not in DEAD | self.may_fail:
                 raise
             self.deaths += 1
             self.attach()
@@ -146,6 +153,8 @@ class Load:
 
     def settle_data(self, path, file, old, new, what):
         """After a death: every byte is the old one or the new one, and so is the size, or between."""
+        if self.may_fail:
+            time.sleep(1.1)  # a change that fails after it was made: the kernel keeps what it knew for a second
         now = self.read(path)
         low, high = sorted((len(old), len(new)))
         check(low <= len(now) <= high, f"{path}: after {what} cut off: size {len(now)}, not {len(old)} or {len(new)}")
@@ -467,7 +476,7 @@ class Load:
 
     def verify(self, root):
         """Everything of the subtree, below `root`."""
-        os.close(self.root)
+        self.leave()
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         for path, mtime in self.dirs.items():
             self.check_names(path)
@@ -485,6 +494,7 @@ class Load:
             if file.kind == stat.S_IFREG:
                 self.do_read(path)
         check(len({ino for inos in groups.values() for ino in inos}) == len(groups), "two files are one")
+        self.leave()
 
 
 def process(pipe, load):
