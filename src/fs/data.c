@@ -15,13 +15,19 @@
 
 /* --- read --- */
 
+static __thread void *buffer; /* one for each thread, for its life */
+
 static void *read_buffer(void)
 {
-	static __thread void *buffer; /* one for each thread, for its life */
-
 	if (!buffer)
 		buffer = malloc(READ_MAX);
 	return buffer;
+}
+
+void data_thread_stop(void *context)
+{
+	free(buffer);
+	buffer = NULL;
 }
 
 static int run_read(struct call *call)
@@ -29,9 +35,8 @@ static int run_read(struct call *call)
 	struct node *node = node_of(call->fs, call->ino);
 	struct event event = { .kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1 };
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	void *buffer = read_buffer();
 
-	if (!node || !buffer)
+	if (!node || !read_buffer())
 		return node ? -ENOMEM : -ESTALE;
 	int result = call_event(call, &node->subject, &event, NULL);
 	if (result == CALL_DONE)

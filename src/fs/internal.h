@@ -108,6 +108,9 @@ bool is_ours(const struct node *dir, const char *name);
 /* Decides the open mode and answers. */
 void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh);
 
+/* --- data.c --- */
+void data_thread_stop(void *context); /* gives the thread's buffer back */
+
 /* --- handlers --- */
 extern const struct fuse_lowlevel_ops fs_operations;
 

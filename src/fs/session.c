@@ -162,6 +162,7 @@ static void *receive(void *context)
 		fuse_session_process_buf(fs->session, &buf);
 	}
 	free(buf.mem);
+	data_thread_stop(NULL);
 	note_end(fs);
 	return NULL;
 }
@@ -225,6 +226,7 @@ static int start_session(struct fs *fs, char *error, size_t error_size)
 	char path[32];
 
 	fs->session = fuse_session_new(&args, &fs_operations, sizeof(fs_operations), fs);
+	fuse_opt_free_args(&args);
 	if (!fs->session) {
 		snprintf(error, error_size, "libfuse refuses to start a session");
 		return -EINVAL;
@@ -238,7 +240,7 @@ static int start_session(struct fs *fs, char *error, size_t error_size)
 
 static int start_threads(struct fs *fs)
 {
-	struct lane_options woken = { .name = "woken", .max = WOKEN_THREADS, .thread_start = creds_thread_start };
+	struct lane_options woken = { .name = "woken", .max = WOKEN_THREADS, .thread_start = creds_thread_start, .thread_stop = data_thread_stop };
 	struct lane_options notices = { .name = "notices", .max = 1 };
 	int result = lane_start(&woken, &fs->woken);
 

@@ -507,7 +507,7 @@ static void populate_run(struct lane_job *job)
 	making.batch = batch_new();
 	making.births = births_new(migrate);
 	making.flights = must_alloc(sizeof(*making.flights));
-	making.buffer = must_alloc(MAKE_BUFFER_SIZE);
+	making.buffer = buffer_alloc(MAKE_BUFFER_SIZE);
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
 	for (size_t i = 0; i < making.n_children; i++) {

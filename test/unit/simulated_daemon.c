@@ -7,6 +7,8 @@
  */
 #include "admin/admin.h"
 #include "simulated_port.h"
+
+#include "base/cleanup.h"
 #include "state/config.h"
 
 #include <errno.h>
@@ -54,6 +56,7 @@ static void keep(struct daemon *daemon, const char *state, enum migration_state 
 static bool obey(struct daemon *daemon, const char *line)
 {
 	struct simulated *simulated = &daemon->simulated;
+	LOCKED(&simulated->lock); /* requests are served meanwhile */
 	if (strcmp(line, "busy") == 0)
 		simulated->finish_result = -EBUSY;
 	else if (strcmp(line, "pending") == 0)

@@ -13,6 +13,7 @@
 static int simulated_stat(void *context, struct migration_stat *stat)
 {
 	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
 	*stat = simulated->stat;
 	return simulated->stat_error;
 }
@@ -60,6 +61,7 @@ static int simulated_where(void *context, const char *path, struct where_report 
 static int simulated_errors(void *context, int (*each)(void *each_context, const struct error_record *record), void *each_context)
 {
 	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
 	for (unsigned i = 1; i <= simulated->n_errors; i++) {
 		char path[64];
 		snprintf(path, sizeof(path), i % 2 ? "some/dir/file-%u" : "some/dir/\xe9\\file-%u", i);
