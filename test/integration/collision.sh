@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A target that is not empty: refused, overwritten or kept beside, as collision= says.
+. "$(dirname "$0")/lib.sh"
+
+make_tree source
+fill()
+{
+	mkdir -p "$1/deep/er" "$1/own" "$1/large"
+	echo mine >"$1/plain"
+	echo mine >"$1/own/file"
+	echo mine >"$1/deep/er/mine"
+	echo mine >"$1/deep/two"
+	echo mine >"$1/large/file"
+	ln -s nowhere "$1/nothing"
+	setfattr -n user.mine -v yes "$1/plain"
+}
+for policy in error overwrite rename; do fill $policy; done
+cp -a error before
+refused 'collision=error is the default' 32 'not empty.*collision=overwrite.*collision=rename' "$dmmfs" "$work/source" "$work/error"
+refused 'collision=error' 32 'not empty' "$dmmfs" "$work/source" "$work/error" -o collision=error
+check 'nothing was touched' same error before
+
+start one "$work/source" "$work/overwrite" -o collision=overwrite
+check 'the names of the source are the source, at once' sh -c 'cmp source/plain overwrite/plain && cmp source/deep/two overwrite/deep/two'
+finish one "$work/overwrite"
+equal 'what the source does not have stays' 'mine mine' "$(cat overwrite/own/file overwrite/deep/er/mine | xargs)"
+rm -r overwrite/own overwrite/deep/er/mine
+check 'the rest is the source' same -t . -t deep/er source overwrite
+no_trace overwrite
+
+start one "$work/source" "$work/rename" -o collision=rename
+kill_hard one
+start one "$work/source" "$work/rename" -o collision=rename
+finish one "$work/rename"
+equal 'what the source does not have stays' 'mine mine' "$(cat rename/own/file rename/deep/er/mine | xargs)"
+equal 'what was in the way stays beside' 'mine mine mine nowhere' \
+	"$(cat rename/plain.collision-1 rename/deep/two.collision-1 rename/large.collision-1/file | xargs) $(readlink rename/nothing.collision-1)"
+equal 'once each' 4 "$(find rename -name '*.collision-*' | wc -l)"
+rm -r rename/own rename/deep/er/mine rename/*.collision-1 rename/deep/*.collision-1
+check 'the rest is the source' same -t . -t deep -t deep/er source rename
+no_trace rename
