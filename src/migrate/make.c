@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 struct loss_context {
@@ -68,8 +69,25 @@ static bool unlock(int dirfd, const char *name, const struct stat *st)
 	return fd >= 0 && target_unlock_flags(fd) >= 0;
 }
 
+int make_aside(int dirfd, const char *name)
+{
+	char beside[NAME_MAX + 32];
+
+	for (unsigned n = 1; n < 10000; n++) {
+		snprintf(beside, sizeof(beside), "%.*s.collision-%u", (int)(NAME_MAX - 16), name, n);
+		if (renameat2(dirfd, name, dirfd, beside, RENAME_NOREPLACE) == 0) {
+			log_info("a name collision: \"%s\" of the target is now \"%s\"", name, beside);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
 /* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
- * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes. */
+ * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes; when it is a file's
+ * name and not empty it moves aside, since nobody wished for the end of all that is in it. */
 static int make_way(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry)
 {
 	struct stat st;
@@ -84,7 +102,10 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 	int flags = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
 	if (unlinkat(dirfd, name, flags) == 0 || (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0))
 		return -EAGAIN;
-	return -errno;
+	if (errno != ENOTEMPTY)
+		return -errno;
+	int result = make_aside(dirfd, name);
+	return result < 0 ? result : -EAGAIN;
 }
 
 int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text)

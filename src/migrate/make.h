@@ -33,6 +33,8 @@ struct making {
 
 /* Reads link text and extended attributes of an entry from the source into making->xattrs and link_text[PATH_MAX]. */
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text);
+/* Gives what has this name on the target another one beside it, NAME.collision-N. */
+int make_aside(int dirfd, const char *name);
 /* Makes the object below dirfd; what an interrupted attempt left under this name goes first. A descriptor. */
 int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text);
 int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl);

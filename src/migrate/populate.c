@@ -307,23 +307,14 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 {
 	struct aside *aside = context;
 	int dirfd = aside->making->dirfd;
-	char name[NAME_MAX + 32];
 	struct stat st;
 
 	if (!name_set_has(aside->present, entry->name) || fstatat(dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    (S_ISDIR(st.st_mode) && S_ISDIR(entry->attr.mode)))
 		return 0;
-	for (unsigned n = 1; n < 10000; n++) {
-		snprintf(name, sizeof(name), "%.*s.collision-%u", (int)(NAME_MAX - 16), entry->name, n);
-		if (renameat2(dirfd, entry->name, dirfd, name, RENAME_NOREPLACE) == 0) {
-			aside->moved++;
-			log_info("a name collision: \"%s\" of the target is now \"%s\"", entry->name, name);
-			return 0;
-		}
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
+	int result = make_aside(dirfd, entry->name);
+	aside->moved += result >= 0;
+	return result;
 }
 
 static int settle_collisions(struct making *making, struct name_set *present)

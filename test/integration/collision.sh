@@ -25,7 +25,8 @@ start one "$work/source" "$work/overwrite" -o collision=overwrite
 check 'the names of the source are the source, at once' sh -c 'cmp source/plain overwrite/plain && cmp source/deep/two overwrite/deep/two'
 finish one "$work/overwrite"
 equal 'what the source does not have stays' 'mine mine' "$(cat overwrite/own/file overwrite/deep/er/mine | xargs)"
-rm -r overwrite/own overwrite/deep/er/mine
+equal 'nor does a directory that is not empty go for a file' mine "$(cat overwrite/large.collision-1/file)"
+rm -r overwrite/own overwrite/deep/er/mine overwrite/large.collision-1
 check 'the rest is the source' same -t . -t deep/er source overwrite
 no_trace overwrite
 
