@@ -91,14 +91,10 @@ static int end(struct daemon *daemon, bool served)
 	if (daemon->fs)
 		fs_free(daemon->fs);
 	daemon->fs = NULL;
-	if (ending == ENDING_FINISH) {
-		struct store *store = daemon->store;
-		pthread_mutex_lock(&daemon->lock);
-		daemon->store = NULL;
-		pthread_mutex_unlock(&daemon->lock);
-		store_close(store);
+	store_close(daemon->store); /* before the migration goes: what it handed in last calls it back */
+	daemon->store = NULL;
+	if (ending == ENDING_FINISH)
 		result = daemon_clean_up(daemon);
-	}
 	tell_ended(daemon, result);
 	admin_stop(daemon->admin);
 	migrate_free(daemon->migrate);

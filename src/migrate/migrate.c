@@ -298,7 +298,7 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 	int result = store_flush(migrate->store);
 
 	if (result < 0) {
-		snprintf(message, size, "the state cannot be written: %s", strerror(-result));
+		snprintf(message, size, "the state cannot be written: %s; make room on its file system", strerror(-result));
 		return result;
 	}
 	store_totals(migrate->store, &totals);

@@ -37,6 +37,7 @@
 #define RETRY_MOST_NS (5 * NS_PER_S)
 /* How long a store that is being closed goes on trying: the service manager waits only so long. */
 #define RETRY_CLOSING_NS (5 * NS_PER_S)
+#define FLUSH_IN_TROUBLE_NS (5 * NS_PER_S)
 
 #define READER_CHECK_NS (60 * NS_PER_S)
 
@@ -401,9 +402,16 @@ int store_flush(struct store *store)
 	pthread_mutex_lock(&store->lock);
 	assert(!pthread_equal(pthread_self(), store->committer));
 	hurry(store);
-	uint64_t number = store->submitted_number;
-	while (store->settled_number < number)
-		pthread_cond_wait(&store->settled, &store->lock);
+	uint64_t number = store->submitted_number, until_ns = clock_monotonic_ns() + FLUSH_IN_TROUBLE_NS;
+	while (store->settled_number < number) {
+		struct timespec slice = {.tv_sec = (time_t)(clock_monotonic_ns() / NS_PER_S) + 1};
+		pthread_cond_timedwait(&store->settled, &store->lock, &slice);
+		int trouble = store_trouble(store);
+		if (trouble && clock_monotonic_ns() >= until_ns && store->settled_number < number) {
+			pthread_mutex_unlock(&store->lock);
+			return trouble;
+		}
+	}
 	int error = store->broken;
 	pthread_mutex_unlock(&store->lock);
 	return error;

@@ -121,7 +121,7 @@ void store_submit(struct store *store, struct batch *batch, unsigned flags, void
 		  void *context);
 
 /* Waits until everything that was submitted before is durable and its callbacks have returned. Not from a callback. 0, or the
- * negative errno with which the store has given up. */
+ * negative errno with which the store has given up, or which has kept it from committing for five seconds: it goes on trying. */
 int store_flush(struct store *store);
 
 /* Commits what waits now, without waiting for it: called when nothing else is left to do. */
