@@ -241,11 +241,16 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 	return result;
 }
 
-/* A beginning that failed leaves nothing behind. Only what the lock on the state says is ours. */
+/* A beginning that failed leaves nothing behind. Only what the lock on the state says is ours, or what is empty. */
 static void take_back(struct daemon *daemon)
 {
-	if (!daemon->fresh || !daemon->store)
+	if (!daemon->fresh)
 		return;
+	if (!daemon->store) {
+		rmdir(daemon->statedir);
+		target_withdraw(&daemon->target);
+		return;
+	}
 	store_close(daemon->store);
 	daemon->store = NULL;
 	int result = daemon_remove_ours(daemon);
@@ -280,6 +285,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	result = settle(daemon, error, error_size);
 	if (result < 0)
 		take_back(daemon);
+	daemon->options->migrate.migid = daemon->migid;
 	return result;
 }
 

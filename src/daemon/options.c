@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 struct parse {
 	struct options *options;
@@ -295,6 +296,7 @@ static void print_help(void)
 static int make_absolute(struct parse *parse, char **path, const char *what)
 {
 	char *resolved = realpath(*path, NULL);
+	struct stat st;
 
 	if (!resolved) {
 		snprintf(parse->error, parse->error_size, "%s %s: %s", what, *path, strerror(errno));
@@ -302,6 +304,10 @@ static int make_absolute(struct parse *parse, char **path, const char *what)
 	}
 	free(*path);
 	*path = resolved;
+	if (stat(resolved, &st) == 0 && !S_ISDIR(st.st_mode)) { /* a dead mount cannot tell; it is dealt with later */
+		snprintf(parse->error, parse->error_size, "%s %s: Not a directory", what, resolved);
+		return -ENOTDIR;
+	}
 	return 0;
 }
 

@@ -111,6 +111,16 @@ int target_adopt(struct target *target)
 	return 0;
 }
 
+void target_withdraw(struct target *target)
+{
+	struct stat before;
+	if (fstat(target->root_fd, &before) < 0)
+		return;
+	if (target->ours_fd >= 0 && unlinkat(target->ours_fd, TARGET_LINKS, AT_REMOVEDIR) == 0 &&
+	    unlinkat(target->root_fd, TARGET_OURS, AT_REMOVEDIR) == 0)
+		restore_times(target->root_fd, &before);
+}
+
 int target_put_mark(const struct target *target, const char *uuid)
 {
 	if (fsetxattr(target->root_fd, TARGET_MARK, uuid, strlen(uuid), 0) < 0 && errno != EOPNOTSUPP)

@@ -39,6 +39,8 @@ void target_close(struct target *target);
 
 /* Makes or finds our directory. The root keeps its times. */
 int target_adopt(struct target *target);
+/* Undoes it, if our directory is empty. */
+void target_withdraw(struct target *target);
 /* Writes the mark `uuid` on the root, durable: from here on the target means nothing without its state. */
 int target_put_mark(const struct target *target, const char *uuid);
 /* The uuid of the mark; -ENODATA when the target is not marked. */

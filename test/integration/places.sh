@@ -7,6 +7,14 @@
 make_tree 'sour%ce'
 ln -s 'sour%ce' source
 mkdir -p 'the target' access state plain
+
+mkdir old new && echo content >old/file
+start one "$work/old" "$work/old" -o "target=$work/new"
+equal 'the access point may cover the source' content "$(cat old/file)"
+echo changed >old/file
+finish one "$work/old"
+equal 'what was written there went to the target' 'content changed' "$(cat old/file new/file | xargs)"
+rm -r conf run
 unset DMMFS_CONFDIR DMMFS_RUNDIR
 
 "$dmmfs" "file://$work/so%75r%25ce" "$work/access" -o "target=$work/the target,statedir=$work/state/here,confdir=$work/other,rundir=$work/sockets" ||
