@@ -199,6 +199,10 @@ int steps_run(const struct steps_options *given)
 			return differs(step, out);
 	}
 	calls_close_all();
+	for (unsigned s = 0; s < SIDES; s++) {
+		free(out[s].data);
+		close(roots[s]);
+	}
 	printf("%ju steps, seed %ju: no difference\n", (uintmax_t)step, (uintmax_t)options.seed);
 	return 0;
 }
