@@ -27,6 +27,7 @@
 
 #define FULL_PROBE_NS (5 * NS_PER_S)
 #define READAHEAD_MAX 16
+#define SOURCES_KEPT 256
 
 struct fetch {
 	struct lane_job job;
@@ -101,9 +102,21 @@ static int open_source(struct object *object, struct source_file **file)
 			return source_result(result);
 		check_drift(object);
 		object->source_file = opened;
+		atomic_fetch_add(&object->migrate->sources_open, 1);
 	}
+	object->source_users++;
 	*file = object->source_file;
 	return 0;
+}
+
+/* A file stays open for the next who reads it, unless many are: descriptors are few, and files that applications hold open may be
+ * as many as they like. */
+static void put_source(struct object *object)
+{
+	LOCKED(&object->source_lock);
+
+	if (--object->source_users == 0 && atomic_load(&object->migrate->sources_open) > SOURCES_KEPT)
+		object_close_source(object);
 }
 
 static int read_exactly(struct source_file *file, void *buf, uint64_t off, uint64_t len)
@@ -551,6 +564,21 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	return store_segment(object, fetch->segment, &(struct bytes_from){ .buf = buf }, urgent);
 }
 
+static int bring_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
+{
+	struct object *object = fetch->object;
+	uint64_t holes = hole_segments(object, file, fetch->segment);
+	if (holes) {
+		LOCKED(&object->rights);
+		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
+		return 0;
+	}
+	int result = move_segment(fetch, file, buf, len, urgent);
+	if (result >= 0)
+		progress_moved(object->migrate, len, fetch->demand);
+	return result;
+}
+
 static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 {
 	struct object *object = fetch->object;
@@ -564,15 +592,8 @@ static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 	int result = open_source(object, &file);
 	if (result < 0)
 		return result;
-	uint64_t holes = hole_segments(object, file, fetch->segment);
-	if (holes) {
-		LOCKED(&object->rights);
-		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
-		return 0;
-	}
-	result = move_segment(fetch, file, buf, len, urgent);
-	if (result >= 0)
-		progress_moved(object->migrate, len, fetch->demand);
+	result = bring_segment(fetch, file, buf, len, urgent);
+	put_source(object);
 	return result;
 }
 
@@ -709,7 +730,9 @@ static int read_mixed(struct object *object, char *buf, uint64_t off, uint64_t l
 
 	if (fd < 0)
 		return fd;
-	for (uint64_t at = off; at < off + len;) {
+	int result = 0;
+
+	for (uint64_t at = off; result >= 0 && at < off + len;) {
 		uint64_t end = (at / segsize + 1) * segsize;
 		pthread_mutex_lock(&object->lock);
 		uint64_t limit = object->file.limit;
@@ -719,7 +742,6 @@ static int read_mixed(struct object *object, char *buf, uint64_t off, uint64_t l
 			end = limit;
 		if (end > off + len)
 			end = off + len;
-		int result = 0;
 		if (here) {
 			ssize_t got = pread(fd, buf + (at - off), end - at, (off_t)at);
 			result = got < 0 ? -errno : 0;
@@ -728,11 +750,11 @@ static int read_mixed(struct object *object, char *buf, uint64_t off, uint64_t l
 			if (result >= 0)
 				result = read_exactly(file, buf + (at - off), at, end - at);
 		}
-		if (result < 0)
-			return result;
 		at = end;
 	}
-	return 0;
+	if (file)
+		put_source(object);
+	return result < 0 ? result : 0;
 }
 
 /* The waiter may have been taken back since (an interrupted system call), and its memory may serve another one: whoever is

@@ -31,6 +31,7 @@ struct migrate {
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;      /* there are link records: names of some files are still to come */
 	atomic_bool no_kernel_copy;     /* source and target cannot copy from one to the other within the kernel */
+	atomic_uint sources_open;       /* source files of objects */
 	atomic_ullong target_full_ns;   /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
 	void (*complete)(void *context);
 	void *complete_context;
@@ -45,6 +46,7 @@ void *buffer_alloc(size_t size);
 bool object_ready(const struct object *object, const struct event *event);
 void object_unpark(struct object *object, struct waiter *waiter); /* under lock */
 bool object_cancel(struct object *object, struct waiter *waiter);
+void object_close_source(struct object *object); /* under source_lock, or the last one */
 
 /* populate.c: asks for a directory's entries, at demand priority when someone waits. True: nobody had asked before. */
 bool populate_request(struct object *dir, enum lane_class class);

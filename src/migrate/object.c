@@ -157,10 +157,18 @@ static int fill_file(struct object *object, const struct file_record *record)
 	return 0;
 }
 
+void object_close_source(struct object *object)
+{
+	if (!object->source_file)
+		return;
+	source_file_close(object->source_file);
+	object->source_file = NULL;
+	atomic_fetch_sub(&object->migrate->sources_open, 1);
+}
+
 static void destroy(struct object *object)
 {
-	if (object->source_file)
-		source_file_close(object->source_file);
+	object_close_source(object);
 	free(object->source_bytes);
 	free(object->resident);
 	free(object->durable_map);

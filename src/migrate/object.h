@@ -74,6 +74,7 @@ struct object {
 	unsigned readahead;        /* segments */
 	pthread_mutex_t source_lock; /* guards source_file; taken without other locks but rights */
 	struct source_file *source_file;
+	unsigned source_users;     /* that read it now */
 };
 
 struct table {
