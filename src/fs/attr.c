@@ -49,6 +49,15 @@ static void hold_times(struct node *node, struct stat *st, const struct attr_ove
 		st->st_ctim = node->shown_ctime;
 }
 
+uint32_t attr_pending_flags(struct fs *fs, struct node *node)
+{
+	struct attr_overlay overlay = { 0 };
+
+	if (!subject_quiet(&node->subject))
+		monitor_attr(fs->monitor, &node->subject, &overlay);
+	return overlay.inode_flags;
+}
+
 double attr_show(struct fs *fs, struct node *node, struct stat *st)
 {
 	struct attr_overlay overlay = { 0 };

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
@@ -116,12 +117,14 @@ void file_reply_open(struct call *call, struct node *node, const struct fuse_ent
 	choose_mode(call, node, &backing_id);
 	node->latched++;
 	node->writers += writes(fi->flags);
+	/* The kernel's cache is dropped only when it must be: whoever opens a file whose pages wait to be read would wait for them,
+	 * and could not be killed. */
+	fi->keep_cache = !backing_id && !node->written_past;
+	node->written_past = backing_id && (node->written_past || writes(fi->flags));
 	pthread_mutex_unlock(&node->lock);
 
 	fi->fh = fh | (backing_id ? FH_PASSTHROUGH : 0);
 	fi->backing_id = backing_id;
-	/* Without passthrough every change passes through the kernel's cache, which therefore stays true. */
-	fi->keep_cache = !backing_id && !atomic_load_explicit(&fs->passthrough, memory_order_relaxed);
 	fi->noflush = 1;
 	fi->parallel_direct_writes = 1;
 	fh = fi->fh;
@@ -152,8 +155,11 @@ static int truncate_first(struct call *call, struct node *node)
 	result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
 	if (result >= 0 && ftruncate(fd->fd, 0) < 0)
 		result = -errno;
-	if (result >= 0 && call->fi.kill_suidgid)
+	if (result >= 0 && call->fi.kill_suidgid) {
 		result = attr_kill_privileges(call->req, fd->fd);
+		/* The kernel does not ask for the mode after an open. Attributes alone: that waits for nobody. */
+		fuse_lowlevel_notify_inval_inode(call->fs->session, call->ino, -1, 0);
+	}
 	node->times = TIMES_REAL;
 	call->truncated = result >= 0;
 	if (!held)
@@ -164,16 +170,36 @@ static int truncate_first(struct call *call, struct node *node)
 	return ended != CALL_DONE ? ended : result;
 }
 
+/* What the target refuses to open for writing. */
+static int check_writable(struct call *call, struct node *node)
+{
+	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	bool appends = (call->fi.flags & O_APPEND) && !(call->fi.flags & O_TRUNC);
+
+	if (!writes(call->fi.flags) && !(call->fi.flags & O_TRUNC))
+		return 0;
+	int result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
+	if (result < 0)
+		return result;
+	unsigned int flags; /* the descriptor may be older than they are */
+	if (ioctl(fd->fd, FS_IOC_GETFLAGS, &flags) < 0)
+		flags = 0;
+	flags |= attr_pending_flags(call->fs, node);
+	return (flags & FS_IMMUTABLE_FL) || ((flags & FS_APPEND_FL) && !appends) ? -EPERM : 0;
+}
+
 static int run_open(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
-	struct event event = { .kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .fd = -1 };
-
+	bool reads = (call->fi.flags & O_ACCMODE) != O_WRONLY;
+	struct event event = { .kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .len = reads ? UINT64_MAX : 0, .fd = -1 };
 	bool watched;
 
 	if (!node)
 		return -ESTALE;
-	int result = truncate_first(call, node);
+	int result = check_writable(call, node);
+	if (result == CALL_DONE)
+		result = truncate_first(call, node);
 	if (result == CALL_DONE)
 		result = call_event(call, &node->subject, &event, &watched);
 	if (result != CALL_DONE)

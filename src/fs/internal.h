@@ -33,6 +33,8 @@ struct fs {
 	atomic_bool serving, ended;
 	atomic_bool passthrough;   /* negotiated, and it has not failed */
 	atomic_bool uncached;      /* fs_stop_caching() */
+	pthread_t looker;          /* detach.c */
+	bool looking;
 	pthread_mutex_t lock;      /* for `changed` */
 	pthread_cond_t changed;    /* serving or ended */
 };
@@ -97,6 +99,8 @@ int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_par
 double entry_timeout(const struct fs *fs);
 /* Clears set-id bits, as a write by somebody without the right to keep them does. */
 int attr_kill_privileges(fuse_req_t req, int fd);
+/* Inode flags that the object will get when all of it is here. What they forbid they forbid before. */
+uint32_t attr_pending_flags(struct fs *fs, struct node *node);
 /* Is this our own directory, which nobody sees? */
 bool is_ours(const struct node *dir, const char *name);
 

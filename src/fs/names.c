@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 
 /* The directory of a call, populated, and a descriptor of it. CALL_DONE: go on. */
@@ -153,6 +154,12 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_tmpfile, .ino = parent, .mode = mode, .fi = *fi });
 }
 
+/* The flags of what is not all here are not on the target yet. */
+static bool is_frozen(struct call *call, struct node *node)
+{
+	return node && (attr_pending_flags(call->fs, node) & (FS_IMMUTABLE_FL | FS_APPEND_FL));
+}
+
 static int run_link(struct call *call)
 {
 	struct fs *fs = call->fs;
@@ -167,6 +174,8 @@ static int run_link(struct call *call)
 		result = node_fd_get(fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0 || result == CALL_PARKED)
 		return result;
+	if (is_frozen(call, node))
+		return -EPERM;
 	if (linkat(fd->fd, "", dirfd->fd, call->name, AT_EMPTY_PATH) < 0)
 		return -errno;
 	node->times = TIMES_REAL;
@@ -220,6 +229,8 @@ static int before_removal(struct call *call, struct victim *victim)
 {
 	if (!victim->exists)
 		return CALL_DONE;
+	if (is_frozen(call, victim->node))
+		return -EPERM;
 	if (S_ISDIR(victim->st.st_mode)) {
 		struct event event = { .kind = EVENT_NAMES, .fd = -1 };
 		int result = call_event(call, subject_of(call, victim), &event, NULL);
@@ -277,7 +288,7 @@ static int run_rename(struct call *call)
 	struct node *from, *to;
 	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
 	CLEAN_NODE_FD struct node_fd *to_fd = NULL;
-	struct victim victim = { 0 };
+	struct victim moved, victim = { 0 };
 	int result = open_dir(call, call->ino, call->name, &from, &from_fd);
 
 	if (result == CALL_DONE)
@@ -286,11 +297,13 @@ static int run_rename(struct call *call)
 		result = find_victim(call->fs, to_fd->fd, call->name2, &victim);
 	if (result == CALL_DONE)
 		result = before_removal(call, &victim);
+	if (result == CALL_DONE)
+		result = find_victim(call->fs, from_fd->fd, call->name, &moved);
+	if (result == CALL_DONE && is_frozen(call, moved.node))
+		result = -EPERM;
 	if (result != CALL_DONE)
 		return result;
-	struct stat moved;
-	bool same = victim.exists && fstatat(from_fd->fd, call->name, &moved, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    moved.st_ino == victim.st.st_ino;
+	bool same = victim.exists && moved.exists && moved.st.st_ino == victim.st.st_ino;
 	if (renameat2(from_fd->fd, call->name, to_fd->fd, call->name2, (unsigned)call->flags) < 0)
 		return -errno;
 	if (!same) /* two names of one file: nothing happens */

@@ -233,22 +233,27 @@ static bool serves(const struct node_fd *fd, enum node_access access)
 	return fd && (access == NODE_PATH || (access == NODE_READ ? !fd->path_only : fd->writable));
 }
 
+static int open_with(struct node_table *table, struct node *node, int flags)
+{
+	char path[FD_PATH_SIZE];
+
+	if (!node->cached || node->cached->path_only || node->subject.is_dir)
+		return target_open_handle(table->target, &node->subject.handle, flags);
+	/* Unlinked files can be reached through what is open alone. */
+	int fd = open(target_fd_path(node->cached->fd, path), flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_node(struct node_table *table, struct node *node, enum node_access access, struct node_fd **opened)
 {
 	int flags = node->subject.is_dir	    ? O_RDONLY | O_DIRECTORY :
 		    access == NODE_PATH		    ? O_PATH :
 		    access == NODE_READ		    ? O_RDONLY :
 						      O_RDWR;
-	int fd;
+	int fd = open_with(table, node, flags);
 
-	if (!node->cached || node->cached->path_only || node->subject.is_dir) {
-		fd = target_open_handle(table->target, &node->subject.handle, flags);
-	} else {
-		/* Unlinked files can be reached through what is open alone. */
-		char path[FD_PATH_SIZE];
-		fd = open(target_fd_path(node->cached->fd, path), flags | O_CLOEXEC);
-		fd = fd < 0 ? -errno : fd;
-	}
+	if (fd == -EPERM && flags == O_RDWR) /* it may be append-only */
+		fd = open_with(table, node, flags | O_APPEND);
 	if (fd < 0)
 		return fd;
 	*opened = must_alloc(sizeof(**opened));

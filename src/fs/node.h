@@ -50,9 +50,13 @@ struct node {
 	enum latch_mode latch;
 	unsigned latched, writers; /* opens */
 	int backing_id;
+	bool written_past; /* by writers in passthrough: what the kernel has in its cache is old */
 
 	pthread_mutex_t listing; /* one listing at a time moves the position of the descriptor */
 	int64_t position;        /* of the directory stream; -1 unknown */
+
+	uint64_t seen_mtime_ns;  /* detach.c */
+	int64_t seen_size;
 
 	/* The change time shown while the object came over goes on being shown afterwards, as long as nobody changed it. */
 	enum { TIMES_REAL, TIMES_SUBSTITUTED, TIMES_HELD } times;

@@ -52,8 +52,9 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	want(conn, FUSE_CAP_IOCTL_DIR, true);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-	want(conn, FUSE_CAP_AUTO_INVAL_DATA, true); /* after a lazy finish others change the files */
-	want(conn, FUSE_CAP_ASYNC_DIO, true);
+	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false); /* see detach.c */
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+	want(conn, FUSE_CAP_ASYNC_DIO, false); /* its waits cannot be interrupted */
 	want(conn, FUSE_CAP_SPLICE_READ, false); /* copies are cheaper than pipes here */
 	want(conn, FUSE_CAP_SPLICE_WRITE, false);
 	want(conn, FUSE_CAP_SPLICE_MOVE, false);
@@ -310,35 +311,6 @@ bool fs_uses_passthrough(const struct fs *fs)
 
 /* --- the end --- */
 
-struct id_list {
-	uint64_t *ids;
-	size_t count, cap;
-};
-
-static void collect_id(void *context, struct node *node)
-{
-	struct id_list *list = context;
-
-	if (list->count == list->cap) {
-		list->cap = list->cap ? list->cap * 2 : 1024;
-		list->ids = realloc(list->ids, list->cap * sizeof(*list->ids));
-		if (!list->ids)
-			abort();
-	}
-	list->ids[list->count++] = node->id;
-}
-
-void fs_stop_caching(struct fs *fs)
-{
-	struct id_list list = { 0 };
-
-	atomic_store(&fs->uncached, true);
-	node_each(fs->nodes, collect_id, &list);
-	for (size_t i = 0; i < list.count; i++)
-		fuse_lowlevel_notify_inval_inode(fs->session, list.ids[i], 0, 0);
-	free(list.ids);
-}
-
 int fs_unmount(struct fs *fs, int flags)
 {
 	return umount2(fs->options.mountpoint, flags) < 0 ? -errno : 0;
@@ -349,6 +321,9 @@ void fs_wait(struct fs *fs)
 	for (unsigned i = 0; i < fs->n_threads; i++)
 		pthread_join(fs->threads[i], NULL);
 	fs->n_threads = 0;
+	if (fs->looking)
+		pthread_join(fs->looker, NULL);
+	fs->looking = false;
 }
 
 void fs_free(struct fs *fs)

@@ -89,11 +89,19 @@ static int begin_data(struct object *object, const struct event *event, struct w
 	return result;
 }
 
+static bool is_forbidden(const struct object *object, enum event_kind kind)
+{
+	if (object->is_dir)
+		return false; /* its flags are on the target when it can be seen */
+	return (object->file.inode_flags & FS_IMMUTABLE_FL) ||
+	       ((object->file.inode_flags & FS_APPEND_FL) && kind != EVENT_WRITE && kind != EVENT_TIMES);
+}
+
 int change_begin(struct object *object, const struct event *event, struct waiter *waiter)
 {
 	pthread_mutex_lock(&object->rights);
 	int result = MONITOR_GO;
-	if (object->file.inode_flags & FS_IMMUTABLE_FL)
+	if (is_forbidden(object, event->kind))
 		result = -EPERM; /* as the kernel will say once the flag is set */
 	else if (changes_data(event->kind))
 		result = begin_data(object, event, waiter);

@@ -373,14 +373,13 @@ static void populated(struct object *dir, void *context)
 static void submit(struct making *making)
 {
 	struct object *dir = making->dir;
-
+	LOCKED(&dir->rights); /* an application that sets the times comes before this or after */
+	restore_times(making);
 	if (dir->dir.inode_flags) {
 		int result = target_add_flags(making->dirfd, dir->dir.inode_flags);
 		if (result < 0)
 			making_lost(making, NULL, "inode flags", result, false);
 	}
-	LOCKED(&dir->rights); /* an application that sets the times comes before this or after */
-	restore_times(making);
 	making->delta.dirs_migrated++;
 	batch_dir_delete(making->batch, dir->ino);
 	batch_totals_add(making->batch, &making->delta);
