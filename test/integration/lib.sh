@@ -255,3 +255,19 @@ make_tree()
 		touch -d '2011-11-11 11:11:11.111111111' deep/er/est deep/er deep several empty .
 	)
 }
+
+# --- a source that misbehaves (test/plugins/slow.c) -----------------------------------------------------------------------------
+
+# start_slow NAME SOURCE MOUNTPOINT [OPTIONS]: start, with the source behind the plugin "slow".
+start_slow()
+{
+	local name=$1 source=$2
+	shift 2
+	DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests start "$name" "slow://$source" "$@"
+}
+
+# slow RULE...: the rules from now on; none: the source is well.
+slow() { printf '%s\n' "$@" >slow.new && mv slow.new slow; }
+
+# requests KIND [PATTERN]: how many requests of this kind were made, of files whose path ends in PATTERN (a regex).
+requests() { grep -cE "^$1 .*${2:-}\$" requests || :; }
