@@ -48,8 +48,11 @@ static int answer_names(struct object *dir, struct waiter *waiter, bool *quiet)
 static int answer_read(struct object *file, const struct event *event, struct waiter *waiter)
 {
 	LOCKED(&file->lock);
-	if (object_ready(file, event))
+	if (object_ready(file, event)) {
+		if (!failed_just_now(file))
+			fetch_ahead(file, event->off, event->len);
 		return MONITOR_GO;
+	}
 	if (failed_just_now(file))
 		return error_told(file->error);
 	int result = park(file, waiter);

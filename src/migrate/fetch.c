@@ -698,6 +698,15 @@ static void read_ahead(struct object *object, uint64_t first, uint64_t last)
 			request_segment(object, s, 0, 0, LANE_READAHEAD);
 }
 
+void fetch_ahead(struct object *object, uint64_t off, uint64_t len)
+{
+	if (object->absent == 0 || len == 0 || off >= object->file.limit || object->dropped || object->finishing ||
+	    target_is_full(object->migrate))
+		return;
+	uint64_t end = len > object->file.limit - off ? object->file.limit : off + len;
+	read_ahead(object, off / object->file.segsize, (end - 1) / object->file.segsize);
+}
+
 /* Under lock. */
 void fetch_request(struct object *object, uint64_t off, uint64_t len, enum lane_class class)
 {

@@ -81,6 +81,8 @@ void births_purge(struct migrate *migrate);
 
 /* fetch.c */
 void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_class class);
+/* Under lock: a read found what it needs; those that follow it shall, too. */
+void fetch_ahead(struct object *file, uint64_t off, uint64_t len);
 void fetch_read_through(struct object *file, struct waiter *waiter);
 /* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
 bool fetch_all(struct object *file);
