@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "fake_source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct fake_object fake_objects[FAKE_OBJECTS];
+
+struct source_file {
+	unsigned id;
+	bool listed;
+};
+
+void fake_reset(void)
+{
+	memset(fake_objects, 0, sizeof(fake_objects));
+	fake_objects[0].mode = S_IFDIR | 0755;
+}
+
+static void add(unsigned id, unsigned parent, const char *name, uint32_t mode)
+{
+	struct fake_object *object = &fake_objects[id];
+
+	object->mode = mode;
+	object->nlink++;
+	object->names[object->n_names].dir = parent;
+	object->names[object->n_names++].name = name;
+}
+
+void fake_dir(unsigned id, unsigned parent, const char *name)
+{
+	add(id, parent, name, S_IFDIR | 0750);
+}
+
+void fake_file(unsigned id, unsigned parent, const char *name, uint64_t size)
+{
+	add(id, parent, name, S_IFREG | 0640);
+	fake_objects[id].size = size;
+}
+
+void fake_link(unsigned id, unsigned parent, const char *name)
+{
+	add(id, parent, name, fake_objects[id].mode);
+}
+
+unsigned char fake_byte(unsigned id, uint64_t off)
+{
+	return (unsigned char)((off / 251 + off * 7 + id * 31) % 255 + 1); /* never zero */
+}
+
+static unsigned id_of(struct dmm_bytes handle)
+{
+	unsigned id;
+
+	memcpy(&id, handle.data, sizeof(id));
+	return id;
+}
+
+static int give(unsigned id, const char *name, source_entry_fn entry, void *context)
+{
+	const struct fake_object *object = &fake_objects[id];
+	struct dmm_entry one = { .name = name, .name_len = strlen(name), .handle = { &id, sizeof(id) } };
+
+	one.attr = (struct dmm_attr){
+		.valid = DMM_ATTR_OWNER | DMM_ATTR_NLINK,
+		.mode = object->mode,
+		.nlink = S_ISDIR(object->mode) ? 2 : object->nlink,
+		.size = object->size,
+		.fsid = 1,
+		.fileid = id + 100,
+		.mtime = { .sec = 1000000 + id, .nsec = 123456700 + id },
+	};
+	return entry(context, &one);
+}
+
+uint64_t source_capabilities(const struct source *source)
+{
+	return 0;
+}
+
+void source_cancel_all(struct source *source)
+{
+}
+
+int source_root(struct source *source, source_entry_fn entry, void *context)
+{
+	return give(0, "", entry, context);
+}
+
+int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
+{
+	return give(id_of(handle), "", entry, context);
+}
+
+int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **file)
+{
+	struct fake_object *object = &fake_objects[id_of(handle)];
+
+	object->opens++;
+	if (object->open_error)
+		return object->open_error;
+	*file = calloc(1, sizeof(**file));
+	(*file)->id = id_of(handle);
+	return 0;
+}
+
+void source_file_close(struct source_file *file)
+{
+	free(file);
+}
+
+int source_list(struct source_file *dir, source_entry_fn entry, void *context)
+{
+	int count = 0;
+
+	for (unsigned id = 1; !dir->listed && id < FAKE_OBJECTS; id++) {
+		for (unsigned n = 0; n < fake_objects[id].n_names; n++) {
+			if (fake_objects[id].names[n].dir != dir->id)
+				continue;
+			int result = give(id, fake_objects[id].names[n].name, entry, context);
+			if (result < 0)
+				return result;
+			count++;
+		}
+	}
+	dir->listed = true;
+	return count;
+}
+
+int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len)
+{
+	struct fake_object *object = &fake_objects[file->id];
+	unsigned char *to = buf;
+
+	object->reads++;
+	if (object->failures && off + len > object->fail_from) {
+		object->failures--;
+		return object->read_error;
+	}
+	if (off >= object->size)
+		return 0;
+	if (len > object->size - off)
+		len = object->size - off;
+	for (uint64_t i = 0; i < len; i++)
+		to[i] = fake_byte(file->id, off + i);
+	return (int64_t)len;
+}
+
+int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context)
+{
+	return -EOPNOTSUPP;
+}
+
+int source_file_fd(struct source_file *file)
+{
+	return -EOPNOTSUPP;
+}
+
+int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size)
+{
+	return -EINVAL;
+}
+
+int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context)
+{
+	return 0;
+}
+
+void source_counters(const struct source *source, struct source_counters *counters)
+{
+	memset(counters, 0, sizeof(*counters));
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A source in memory: an implementation of source/source.h that a test fills with objects and makes fail as it likes.
+ *
+ * The byte at `off` of file `id` is fake_byte(id, off), so contents need no memory.
+ */
+#ifndef DMM_TEST_FAKE_SOURCE_H
+#define DMM_TEST_FAKE_SOURCE_H
+
+#include "source/source.h"
+
+#define FAKE_OBJECTS 64
+#define FAKE_NAMES 8
+
+struct fake_object {
+	uint32_t mode;   /* 0: there is no such object */
+	uint64_t size;
+	uint32_t nlink;
+	struct {
+		unsigned dir;
+		const char *name;
+	} names[FAKE_NAMES];
+	unsigned n_names;
+
+	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
+	_Atomic unsigned failures, opens, reads;
+	uint64_t fail_from;         /* reads of bytes below succeed */
+};
+
+/* Object 0 is the root. */
+extern struct fake_object fake_objects[FAKE_OBJECTS];
+
+void fake_reset(void);
+void fake_dir(unsigned id, unsigned parent, const char *name);
+void fake_file(unsigned id, unsigned parent, const char *name, uint64_t size);
+void fake_link(unsigned id, unsigned parent, const char *name); /* one more name */
+unsigned char fake_byte(unsigned id, uint64_t off);
+
+#endif

@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The migrator between a source in memory, a real directory and a real state: what applications may rely on, step by step, and
+ * after the process has died between two steps.
+ */
+#include "fake_source.h"
+#include "migrate/internal.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define SEGSIZE 4096u
+
+static char top[64];
+static struct target target = { .root_fd = -1 };
+static struct store *store;
+static struct migrate *migrate;
+static struct migrate_options options;
+static struct monitor monitor;
+
+static const char *in_top(const char *name)
+{
+	static char paths[4][512];
+	static unsigned turn;
+	char *path = paths[turn++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
+	return path;
+}
+
+/* --- a migration that can be opened again after a crash --- */
+
+static void world_open(void)
+{
+	char error[256] = "";
+	struct store_options store_options = {
+		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 50
+	};
+	char planted[8];
+
+	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
+	ck_assert_int_eq(target_adopt(&target), 0);
+	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
+	if (store_meta_get(store, "planted", planted, sizeof(planted)) == -ENOENT) {
+		ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
+		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
+	}
+	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
+	monitor = (struct monitor){ 0 };
+	monitor_register(&monitor, &migrate_monitor, migrate);
+}
+
+static void world_close(void)
+{
+	migrate_stop(migrate);
+	store_close(store);
+	migrate_free(migrate);
+	target_close(&target);
+}
+
+static void setup(void)
+{
+	snprintf(top, sizeof(top), "%s/dmmfs-migrate-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
+	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
+	fake_reset();
+	migrate_default_options(&options);
+	options.segsize = SEGSIZE;
+	options.whole_at_open = 0;
+	options.fill_with_dir = 0;
+	options.background = false;
+	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void teardown(void)
+{
+	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Runs the steps in a process that is killed at their end. */
+static void then_crash(void (*steps)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		world_open();
+		steps();
+		raise(SIGKILL);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the steps failed");
+}
+
+/* --- applications --- */
+
+struct application {
+	struct waiter waiter;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool woken;
+	int error;
+	unsigned char *data; /* where the bytes of an early answer go */
+	size_t got;
+};
+
+static void woken(struct waiter *waiter, int error, const void *data, size_t len)
+{
+	struct application *application = (struct application *)waiter;
+
+	pthread_mutex_lock(&application->lock);
+	application->woken = true;
+	application->error = error;
+	application->got = data ? len : 0;
+	if (data)
+		memcpy(application->data, data, len);
+	pthread_cond_signal(&application->changed);
+	pthread_mutex_unlock(&application->lock);
+}
+
+static void application_init(struct application *application)
+{
+	*application = (struct application){ .waiter.wake = woken,
+					     .lock = PTHREAD_MUTEX_INITIALIZER,
+					     .changed = PTHREAD_COND_INITIALIZER };
+}
+
+static int await(struct application *application)
+{
+	LOCKED(&application->lock);
+	while (!application->woken)
+		pthread_cond_wait(&application->changed, &application->lock);
+	application->woken = false;
+	return application->error;
+}
+
+/* Raises an event until it may go on. */
+static int raise_event(struct application *application, struct subject *subject, const struct event *event, bool *held)
+{
+	for (;;) {
+		int result = monitor_begin(&monitor, subject, event, &application->waiter, held);
+		if (result != MONITOR_PARKED)
+			return result;
+		result = await(application);
+		if (result < 0 || application->got)
+			return result;
+	}
+}
+
+static struct subject subject_at(int dirfd, const char *name)
+{
+	struct subject subject = { 0 };
+	struct stat st;
+
+	ck_assert_msg(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0, "%s: %s", name, strerror(errno));
+	subject.ino = st.st_ino;
+	subject.is_dir = S_ISDIR(st.st_mode);
+	subject.is_file = S_ISREG(st.st_mode);
+	ck_assert_int_eq(target_handle(dirfd, name, &subject.handle), 0);
+	return subject;
+}
+
+static int names(const char *path)
+{
+	struct application application;
+	struct subject subject = subject_at(target.root_fd, path);
+
+	application_init(&application);
+	return raise_event(&application, &subject, &(struct event){ .kind = EVENT_NAMES, .fd = -1 }, NULL);
+}
+
+static int change(const char *path, enum event_kind kind, uint64_t off, uint64_t len, int (*action)(int fd, uint64_t off, uint64_t len))
+{
+	struct application application;
+	struct subject subject = subject_at(target.root_fd, path);
+	struct event event = { .kind = kind, .off = off, .len = len, .fd = -1 };
+	bool held;
+
+	application_init(&application);
+	int result = raise_event(&application, &subject, &event, &held);
+	if (result < 0)
+		return result;
+	CLEAN_FD int fd = openat(target.root_fd, path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	result = action(fd, off, len) < 0 ? -errno : 0;
+	if (!held)
+		return result;
+	event.fd = fd;
+	event.error = result;
+	int ended = monitor_end(&monitor, &subject, &event, &application.waiter);
+	if (ended == MONITOR_PARKED)
+		ended = await(&application);
+	return result < 0 ? result : ended;
+}
+
+#define MINE 0 /* what applications write: no source byte is zero */
+
+static int do_write(int fd, uint64_t off, uint64_t len)
+{
+	char *zeros = calloc(1, len);
+	ssize_t written = pwrite(fd, zeros, len, (off_t)off);
+
+	free(zeros);
+	return written == (ssize_t)len ? 0 : -1;
+}
+
+static int do_resize(int fd, uint64_t off, uint64_t len)
+{
+	return ftruncate(fd, (off_t)off);
+}
+
+static int do_punch(int fd, uint64_t off, uint64_t len)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+}
+
+static int do_times(int fd, uint64_t off, uint64_t len)
+{
+	struct timespec times[2] = { { .tv_sec = 7, .tv_nsec = 8 }, { .tv_sec = 77, .tv_nsec = 88 } };
+	return futimens(fd, times);
+}
+
+static int do_fail(int fd, uint64_t off, uint64_t len)
+{
+	do_write(fd, off, len / 2);
+	errno = ENOSPC;
+	return -1;
+}
+
+static int app_write(const char *path, uint64_t off, uint64_t len)
+{
+	return change(path, EVENT_WRITE, off, len, do_write);
+}
+
+static int app_resize(const char *path, uint64_t size)
+{
+	return change(path, EVENT_RESIZE, size, 0, do_resize);
+}
+
+/* One byte as an application reads it; negative errno. */
+static int app_read(const char *path, uint64_t off)
+{
+	struct application application;
+	unsigned char byte;
+	struct subject subject = subject_at(target.root_fd, path);
+
+	application_init(&application);
+	application.data = &byte;
+	int result = raise_event(&application, &subject, &(struct event){ .kind = EVENT_READ, .off = off, .len = 1, .fd = -1 }, NULL);
+	if (result < 0 || application.got)
+		return result < 0 ? result : byte;
+	CLEAN_FD int fd = openat(target.root_fd, path, O_RDONLY | O_CLOEXEC);
+	return pread(fd, &byte, 1, (off_t)off) == 1 ? byte : -ENODATA;
+}
+
+/* [off, off+len) is the source's, or the application's. */
+static void expect(const char *path, unsigned id, uint64_t off, uint64_t len, bool mine)
+{
+	for (uint64_t at = off; at < off + len; at += at % 61 == 0 || at + 61 >= off + len ? 1 : 61 - at % 61)
+		ck_assert_msg(app_read(path, at) == (mine ? MINE : fake_byte(id, at)), "%s: byte %d is %d, not %s", path, (int)at,
+			      app_read(path, at), mine ? "the application's" : "the source's");
+}
+
+static int64_t size_of(const char *path)
+{
+	struct stat st;
+	return fstatat(target.root_fd, path, &st, 0) == 0 ? st.st_size : -1;
+}
+
+/* With the background on, until nothing is left; then the counters must add up. */
+static void complete(void)
+{
+	struct migration_stat stat = { 0 };
+
+	options.background = true;
+	world_open();
+	for (int i = 0; i < 1000 && stat.state != MIGRATION_COMPLETE; i++) {
+		usleep(10000);
+		migrate_stat(migrate, &stat);
+	}
+	char message[256] = "";
+	ck_assert_msg(migrate_check_finished(migrate, message, sizeof(message)) == 0, "%s", message);
+	migrate_stat(migrate, &stat);
+	ck_assert_int_eq(stat.totals.files_found, stat.totals.files_migrated);
+	ck_assert_int_eq(stat.totals.dirs_found, stat.totals.dirs_migrated);
+	ck_assert_int_eq(stat.totals.bytes_found, stat.totals.bytes_migrated);
+	ck_assert_int_eq(stat.totals.files_pending, 0);
+	ck_assert_int_eq(stat.totals.bytes_pending, 0);
+	ck_assert_int_eq(stat.totals.files_error, 0);
+	ck_assert_int_eq(stat.totals.links_pending, 0);
+}
+
+/* --- I2, step by step --- */
+
+static void steps_partial_write(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_write("file", 100, 50), 0);
+}
+
+START_TEST(partial_write_survives)
+{
+	fake_file(1, 0, "file", 3 * SEGSIZE + 10);
+	then_crash(steps_partial_write);
+	complete();
+	expect("file", 1, 0, 100, false);
+	expect("file", 1, 100, 50, true);
+	expect("file", 1, 150, 3 * SEGSIZE - 140, false);
+	ck_assert_int_eq(fake_objects[1].reads, 3); /* the segment that was written is not asked for again */
+	world_close();
+}
+END_TEST
+
+static void steps_whole_write(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_write("file", SEGSIZE, 2 * SEGSIZE), 0);
+	ck_assert_int_eq(app_write("file", 3 * SEGSIZE, 10), 0); /* the last segment is whole although it is short */
+	ck_assert_uint_eq(fake_objects[1].reads, 0);
+}
+
+START_TEST(whole_write_needs_no_source)
+{
+	fake_file(1, 0, "file", 3 * SEGSIZE + 10);
+	then_crash(steps_whole_write);
+	complete();
+	expect("file", 1, 0, SEGSIZE, false);
+	expect("file", 1, SEGSIZE, 2 * SEGSIZE + 10, true);
+	world_close();
+}
+END_TEST
+
+static void steps_cut_and_extend(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_resize("file", 100), 0);
+	ck_assert_int_eq(app_resize("file", 3 * SEGSIZE), 0);
+}
+
+START_TEST(what_was_cut_stays_cut)
+{
+	fake_file(1, 0, "file", 3 * SEGSIZE);
+	then_crash(steps_cut_and_extend);
+	complete();
+	expect("file", 1, 0, 100, false);
+	expect("file", 1, 100, 3 * SEGSIZE - 100, true);
+	world_close();
+}
+END_TEST
+
+static int cut_behind_the_back(const char *path, off_t size)
+{
+	CLEAN_FD int fd = openat(target.root_fd, path, O_RDWR | O_CLOEXEC);
+	return ftruncate(fd, size);
+}
+
+/* As if killed between ftruncate(2) and the record. */
+static void steps_cut_without_record(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_write("file", 2 * SEGSIZE, 1), 0); /* the record is released */
+	ck_assert_int_eq(cut_behind_the_back("file", 0), 0);
+	ck_assert_int_eq(cut_behind_the_back("other", SEGSIZE + 1), 0);
+}
+
+START_TEST(a_cut_without_record_is_seen)
+{
+	fake_file(1, 0, "file", 3 * SEGSIZE);
+	fake_file(2, 0, "other", 3 * SEGSIZE);
+	then_crash(steps_cut_without_record);
+	complete();
+	ck_assert_int_eq(size_of("file"), 0);
+	ck_assert_int_eq(size_of("other"), SEGSIZE + 1);
+	expect("other", 2, 0, SEGSIZE + 1, false);
+	world_close();
+}
+END_TEST
+
+static void steps_punch(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(change("file", EVENT_PUNCH, 100, 2 * SEGSIZE, do_punch), 0);
+	ck_assert_uint_eq(fake_objects[1].reads, 2); /* both edges, not the middle */
+}
+
+START_TEST(a_hole_needs_its_edges)
+{
+	fake_file(1, 0, "file", 4 * SEGSIZE);
+	then_crash(steps_punch);
+	complete();
+	expect("file", 1, 0, 100, false);
+	expect("file", 1, 100, 2 * SEGSIZE, true);
+	expect("file", 1, 2 * SEGSIZE + 100, 2 * SEGSIZE - 100, false);
+	world_close();
+}
+END_TEST
+
+START_TEST(a_failed_write_takes_nothing)
+{
+	fake_file(1, 0, "file", SEGSIZE + 100);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_write("file", SEGSIZE + 100, 50), 0); /* appended: above the limit */
+	ck_assert_int_eq(change("file", EVENT_WRITE, SEGSIZE, 100, do_fail), -ENOSPC);
+	expect("file", 1, SEGSIZE, 100, false);
+	expect("file", 1, SEGSIZE + 100, 50, true);
+	ck_assert_int_eq(size_of("file"), SEGSIZE + 150);
+	world_close();
+}
+END_TEST
+
+static void steps_times(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_ge(app_read("file", 0), 0); /* all is here: the record is on its way out */
+	ck_assert_int_eq(change("file", EVENT_TIMES, 1, 0, do_times), 0);
+	ck_assert_int_eq(change("large", EVENT_TIMES, 1, 0, do_times), 0);
+}
+
+START_TEST(times_that_were_set_stay)
+{
+	struct stat st;
+
+	fake_file(1, 0, "file", 10);
+	fake_file(2, 0, "large", 5 * SEGSIZE);
+	fake_file(3, 0, "untouched", 5 * SEGSIZE);
+	then_crash(steps_times);
+	complete();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(fstatat(target.root_fd, i ? "file" : "large", &st, 0), 0);
+		ck_assert_int_eq(st.st_mtim.tv_sec, 77);
+		ck_assert_int_eq(st.st_mtim.tv_nsec, 88);
+	}
+	ck_assert_int_eq(fstatat(target.root_fd, "untouched", &st, 0), 0);
+	ck_assert_int_eq(st.st_mtim.tv_sec, 1000003);
+	ck_assert_int_eq(st.st_mtim.tv_nsec, 123456703);
+	world_close();
+}
+END_TEST
+
+/* --- removal and inode numbers --- */
+
+static void app_unlink(const char *path)
+{
+	struct subject subject = subject_at(target.root_fd, path);
+	struct stat st;
+
+	ck_assert_int_eq(fstatat(target.root_fd, path, &st, 0), 0);
+	ck_assert_int_eq(unlinkat(target.root_fd, path, 0), 0);
+	monitor_begin(&monitor, &subject, &(struct event){ .kind = EVENT_REMOVED, .off = st.st_nlink - 1, .fd = -1 }, NULL, NULL);
+}
+
+static void steps_unlink(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	for (int i = 0; i < 8; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "f%d", i);
+		app_unlink(name);
+	}
+}
+
+START_TEST(stale_records_are_counted_once)
+{
+	static char file_names[8][16];
+
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(file_names[i], sizeof(file_names[i]), "f%u", i);
+		fake_file(1 + i, 0, file_names[i], 2 * SEGSIZE);
+	}
+	fake_dir(20, 0, "dir"); /* whose files get the inode numbers again */
+	for (unsigned i = 0; i < 8; i++)
+		fake_file(21 + i, 20, file_names[i], 2 * SEGSIZE);
+	then_crash(steps_unlink);
+	complete();
+	for (unsigned i = 0; i < 8; i++) {
+		char path[32];
+		snprintf(path, sizeof(path), "dir/f%u", i);
+		expect(path, 21 + i, 0, 2 * SEGSIZE, false);
+	}
+	world_close();
+}
+END_TEST
+
+/* --- files with several names --- */
+
+static void steps_links(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(names("a"), 0);
+	ck_assert_int_eq(app_write("a/one", 0, 10), 0);
+	app_unlink("a/one");
+}
+
+START_TEST(links_join_wherever_they_are)
+{
+	struct stat x, y;
+
+	fake_dir(1, 0, "a");
+	fake_dir(2, 0, "b");
+	fake_dir(3, 0, "c");
+	fake_file(10, 1, "one", 2 * SEGSIZE);
+	fake_link(10, 2, "two");
+	fake_link(10, 2, "three");
+	fake_link(10, 3, "four");
+	then_crash(steps_links);
+	complete();
+	ck_assert_int_lt(size_of("a/one"), 0);
+	expect("c/four", 10, 0, 10, true);
+	expect("c/four", 10, 10, 2 * SEGSIZE - 10, false);
+	ck_assert_int_eq(fstatat(target.root_fd, "b/two", &x, 0), 0);
+	ck_assert_int_eq(fstatat(target.root_fd, "c/four", &y, 0), 0);
+	ck_assert_uint_eq(x.st_ino, y.st_ino);
+	ck_assert_uint_eq(x.st_nlink, 3);
+	world_close();
+}
+END_TEST
+
+/* --- failures --- */
+
+START_TEST(errors_are_retried_and_clear)
+{
+	struct where_report report = { 0 };
+
+	fake_file(1, 0, "file", 2 * SEGSIZE);
+	fake_objects[1].read_error = -EIO;
+	fake_objects[1].failures = 2; /* the application's attempt, and the first of the background's */
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), -EIO);
+	store_flush(store);
+	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
+	ck_assert_int_eq(report.error, EIO);
+	free(report.ranges);
+	world_close();
+	complete();
+	expect("file", 1, 0, 2 * SEGSIZE, false);
+	ck_assert_uint_eq(ledger_count(&migrate->ledger), 0);
+	world_close();
+}
+END_TEST
+
+START_TEST(what_vanished_at_the_source_is_an_error)
+{
+	struct migration_stat stat = { 0 };
+	char message[256];
+
+	fake_file(1, 0, "file", 2 * SEGSIZE);
+	fake_dir(2, 0, "dir");
+	fake_objects[1].open_error = -ESTALE;
+	fake_objects[2].open_error = -ESTALE;
+	options.background = true;
+	options.error_retries = 0;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), -EIO);
+	ck_assert_int_eq(names("dir"), -EIO);
+	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
+	migrate_stat(migrate, &stat);
+	ck_assert_int_eq(stat.totals.files_error, 1);
+	ck_assert_int_eq(stat.totals.dirs_error, 1);
+	world_close();
+	fake_objects[1].open_error = fake_objects[2].open_error = 0; /* it is back */
+	complete();
+	ck_assert_int_eq(fake_byte(1, 0), app_read("file", 0));
+	world_close();
+}
+END_TEST
+
+START_TEST(a_whole_write_does_not_need_a_source_that_fails)
+{
+	fake_file(1, 0, "file", 2 * SEGSIZE);
+	fake_objects[1].read_error = -EIO;
+	fake_objects[1].failures = 1000;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), -EIO);
+	ck_assert_int_eq(app_write("file", 0, 2 * SEGSIZE), 0);
+	ck_assert_int_eq(app_read("file", 0), MINE);
+	world_close();
+	complete();
+	world_close();
+}
+END_TEST
+
+/* --- names that are there already --- */
+
+static void put_file(const char *path, const char *text)
+{
+	CLEAN_FD int fd = open(in_top(path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+START_TEST(leftovers_of_an_attempt_go)
+{
+	fake_file(1, 0, "file", 10);
+	put_file("target/file", "half of an attempt");
+	put_file("target/gone", "from the source since");
+	complete();
+	expect("file", 1, 0, 10, false);
+	ck_assert_int_eq(size_of("file"), 10);
+	ck_assert_int_lt(size_of("gone"), 0);
+	world_close();
+}
+END_TEST
+
+START_TEST(collision_overwrite)
+{
+	options.collision = COLLISION_OVERWRITE;
+	fake_file(1, 0, "file", 10);
+	put_file("target/file", "the administrator's");
+	put_file("target/other", "the administrator's");
+	complete();
+	expect("file", 1, 0, 10, false);
+	ck_assert_int_eq(size_of("other"), 19);
+	world_close();
+}
+END_TEST
+
+START_TEST(collision_rename)
+{
+	options.collision = COLLISION_RENAME;
+	fake_file(1, 0, "file", 10);
+	fake_dir(2, 0, "dir");
+	fake_file(3, 2, "inside", 10);
+	put_file("target/file", "the administrator's");
+	ck_assert_int_eq(mkdir(in_top("target/dir"), 0700), 0);
+	put_file("target/dir/inside", "the administrator's");
+	complete();
+	expect("file", 1, 0, 10, false);
+	expect("dir/inside", 3, 0, 10, false);
+	ck_assert_int_eq(size_of("file.collision-1"), 19);
+	ck_assert_int_eq(size_of("dir/inside.collision-1"), 19);
+	world_close();
+}
+END_TEST
+
+/* --- reading ahead --- */
+
+START_TEST(sequential_reads_run_ahead)
+{
+	struct where_report report = { 0 };
+
+	fake_file(1, 0, "file", 64 * SEGSIZE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	for (unsigned s = 0; s < 4; s++)
+		ck_assert_int_eq(app_read("file", s * SEGSIZE), fake_byte(1, s * SEGSIZE));
+	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
+	uint64_t here = 0;
+	for (int i = 0; i < 500 && here <= 4 * SEGSIZE; i++) {
+		usleep(10000);
+		report = (struct where_report){ 0 };
+		ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
+		here = report.ranges[0].len;
+		free(report.ranges);
+	}
+	ck_assert_uint_gt(here, 4 * SEGSIZE);
+	ck_assert_int_eq(app_read("file", 50 * SEGSIZE), fake_byte(1, 50 * SEGSIZE)); /* a jump ends it */
+	world_close();
+}
+END_TEST
+
+static void add_all(TCase *tcase)
+{
+	tcase_add_test(tcase, partial_write_survives);
+	tcase_add_test(tcase, whole_write_needs_no_source);
+	tcase_add_test(tcase, what_was_cut_stays_cut);
+	tcase_add_test(tcase, a_cut_without_record_is_seen);
+	tcase_add_test(tcase, a_hole_needs_its_edges);
+	tcase_add_test(tcase, a_failed_write_takes_nothing);
+	tcase_add_test(tcase, times_that_were_set_stay);
+	tcase_add_test(tcase, stale_records_are_counted_once);
+	tcase_add_test(tcase, links_join_wherever_they_are);
+	tcase_add_test(tcase, errors_are_retried_and_clear);
+	tcase_add_test(tcase, what_vanished_at_the_source_is_an_error);
+	tcase_add_test(tcase, a_whole_write_does_not_need_a_source_that_fails);
+	tcase_add_test(tcase, leftovers_of_an_attempt_go);
+	tcase_add_test(tcase, collision_overwrite);
+	tcase_add_test(tcase, collision_rename);
+	tcase_add_test(tcase, sequential_reads_run_ahead);
+}
+
+int main(void)
+{
+	if (geteuid() != 0) {
+		puts("skipped: objects are opened by handle, which needs root");
+		return 77;
+	}
+	Suite *suite = suite_create("migrate");
+	TCase *tcase = tcase_create("migrate");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	add_all(tcase);
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
