@@ -159,6 +159,7 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 		.source = { (uint16_t)entry->handle.len, entry->handle.data },
 		.nlink = attr->valid & DMM_ATTR_NLINK ? attr->nlink : 0,
 		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
+		.collisions_settled = !making->redo, /* it is new, so there are none */
 		.mtime = { attr->mtime.sec, attr->mtime.nsec },
 		.atime = { attr->atime.sec, attr->atime.nsec },
 	};
@@ -296,7 +297,7 @@ static int remove_leftovers(struct making *making, struct name_set *present)
 }
 
 /* collision=rename: what is in the way moves aside before anything is made, and that it did is durable first; otherwise a redo
- * would move our own half-made entries aside as well. */
+ * would move our own half-made entries aside as well. Also when nothing was there: the redo cannot tell whose its entries are. */
 struct aside {
 	struct making *making;
 	struct name_set *present;
@@ -323,7 +324,7 @@ static int settle_collisions(struct making *making, struct name_set *present)
 	struct aside aside = { making, present, 0 };
 	struct source_file *listing;
 
-	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled || name_set_empty(present))
+	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled)
 		return 0;
 	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
 	if (result < 0)

@@ -30,8 +30,12 @@ rm -r overwrite/own overwrite/deep/er/mine overwrite/large.collision-1
 check 'the rest is the source' same -t . -t deep/er source overwrite
 no_trace overwrite
 
-start one "$work/source" "$work/rename" -o collision=rename
-kill_hard one
+# Killed while the second, the fourth, ... entry is made: the next start must not take our own for the administrator's.
+for entry in 2 4 8 12; do
+	DMMFS_FAULT=populate-entry:$entry launch one "$work/source" "$work/rename" -o collision=rename
+	wait_for 20 ended one
+	unset "pid[one]"
+done
 start one "$work/source" "$work/rename" -o collision=rename
 finish one "$work/rename"
 equal 'what the source does not have stays' 'mine mine' "$(cat rename/own/file rename/deep/er/mine | xargs)"
