@@ -61,12 +61,12 @@ refused 'finish with something pending' 4 'have not come over' "$admin" finish 1
 check 'errors: none' "$admin" errors 1
 
 say '--- watching'
-timeout 10 "$admin" stat -w 1 1 >lines || [ $? -eq 124 ]
+timeout 4 "$admin" stat -w 1 1 >lines || [ $? -eq 124 ]
 if grep -q $'\033' lines; then fail 'control sequences in a pipe'; fi
 check 'lines into a pipe' test "$(wc -l <lines)" -ge 2
-timeout 4 script -qec "TERM=xterm '$admin' stat -w 1 1" typescript >/dev/null 2>&1 </dev/null || :
+timeout 3 script -qec "TERM=xterm '$admin' stat -w 1 1" typescript >/dev/null 2>&1 </dev/null || :
 check 'a bar on a terminal' grep -qE $'\r|\033' typescript
-timeout 10 "$admin" stat --json -w 1 1 >objects || [ $? -eq 124 ]
+timeout 4 "$admin" stat --json -w 1 1 >objects || [ $? -eq 124 ]
 check 'JSON, an object each time' python3 -c '
 import json
 text, decoder, n = open("objects").read().strip(), json.JSONDecoder(), 0
