@@ -113,7 +113,7 @@ static bool add_all(struct call *call, struct node *node, int dirfd, const char 
 }
 
 /* Under node->listing. */
-static int list(struct call *call, struct node *node, int fd, struct reply *reply)
+static int list(struct call *call, struct node *node, struct node_fd *dir, struct reply *reply)
 {
 	CLEAN_FREE char *buf = malloc(LIST_BUFFER);
 	int64_t next = (int64_t)call->off;
@@ -121,21 +121,21 @@ static int list(struct call *call, struct node *node, int fd, struct reply *repl
 	if (!buf)
 		return -ENOMEM;
 	for (;;) {
-		if ((next == 0 || next != node->position) && lseek(fd, next, SEEK_SET) < 0)
+		if ((next == 0 || next != dir->position) && lseek(dir->fd, next, SEEK_SET) < 0)
 			return -errno;
 		/* No more than fits, so that the position is where the next request goes on. */
 		size_t room = reply->size - reply->used;
-		long len = syscall(SYS_getdents64, fd, buf, call->flags || room > LIST_BUFFER ? LIST_BUFFER : room);
+		long len = syscall(SYS_getdents64, dir->fd, buf, call->flags || room > LIST_BUFFER ? LIST_BUFFER : room);
 		if (len < 0)
 			return errno == EINVAL ? 0 : -errno;
 		if (len == 0)
 			return 0;
-		node->position = ((const struct listed *)buf)->next;
-		bool full = add_all(call, node, fd, buf, len, reply, &next);
+		dir->position = ((const struct listed *)buf)->next;
+		bool full = add_all(call, node, dir->fd, buf, len, reply, &next);
 		const struct listed *last = NULL;
 		for (long at = 0; at < len; at += last->len)
 			last = (const struct listed *)(buf + at);
-		node->position = last->next;
+		dir->position = last->next;
 		if (full)
 			return 0;
 	}
@@ -158,7 +158,7 @@ static int run_readdir(struct call *call)
 	if (!buf)
 		return -ENOMEM;
 	pthread_mutex_lock(&node->listing);
-	result = list(call, node, fd->fd, &reply);
+	result = list(call, node, fd, &reply);
 	pthread_mutex_unlock(&node->listing);
 	if (result < 0 && reply.used == 0)
 		return result;

@@ -242,6 +242,14 @@ static int before_removal(struct call *call, struct victim *victim)
 	return CALL_DONE;
 }
 
+/* What was pinned for nothing: descriptors are few. */
+static int not_removed(struct call *call, struct victim *victim, int error)
+{
+	if (victim->node)
+		node_unpin(call->fs->nodes, victim->node);
+	return error;
+}
+
 static void after_removal(struct call *call, struct victim *victim)
 {
 	if (!victim->exists || !S_ISREG(victim->st.st_mode))
@@ -266,7 +274,7 @@ static int run_remove(struct call *call)
 	if (result != CALL_DONE)
 		return result;
 	if (unlinkat(fd->fd, call->name, call->flags) < 0)
-		return -errno;
+		return not_removed(call, &victim, -errno);
 	after_removal(call, &victim);
 	fuse_reply_err(call->req, 0);
 	return CALL_DONE;
@@ -305,7 +313,7 @@ static int run_rename(struct call *call)
 		return result;
 	bool same = victim.exists && moved.exists && moved.st.st_ino == victim.st.st_ino;
 	if (renameat2(from_fd->fd, call->name, to_fd->fd, call->name2, (unsigned)call->flags) < 0)
-		return -errno;
+		return not_removed(call, &victim, -errno);
 	if (!same) /* two names of one file: nothing happens */
 		after_removal(call, &victim);
 	fuse_reply_err(call->req, 0);

@@ -106,7 +106,6 @@ static struct node *insert(struct node_table *table, uint64_t id, const struct h
 	node->subject.handle = *handle;
 	node->subject.is_dir = S_ISDIR(st->st_mode);
 	node->subject.is_file = S_ISREG(st->st_mode);
-	node->position = -1;
 	atomic_init(&node->subject.quiet, !node->subject.is_dir && !node->subject.is_file);
 	pthread_mutex_init(&node->lock, NULL);
 	pthread_mutex_init(&node->listing, NULL);
@@ -204,8 +203,7 @@ static void shrink_cache(struct node_table *table, struct node *mine)
 			if (node->cached)
 				node_fd_put(node->cached);
 			node->cached = NULL;
-			node->position = -1;
-			pthread_mutex_unlock(&node->lock);
+					pthread_mutex_unlock(&node->lock);
 		}
 		node = newer;
 	}
@@ -216,7 +214,6 @@ static void keep(struct node_table *table, struct node *node, struct node_fd *fd
 	if (node->cached)
 		node_fd_put(node->cached);
 	node->cached = fd;
-	node->position = -1;
 	if (node->pinned)
 		return;
 	pthread_mutex_lock(&table->cache_lock);
@@ -260,6 +257,7 @@ static int open_node(struct node_table *table, struct node *node, enum node_acce
 	(*opened)->fd = fd;
 	(*opened)->writable = flags == O_RDWR;
 	(*opened)->path_only = flags == O_PATH;
+	(*opened)->position = -1;
 	atomic_init(&(*opened)->refs, 1);
 	return 0;
 }
@@ -303,6 +301,19 @@ int node_pin(struct node_table *table, struct node *node)
 		node->pinned = true;
 	}
 	return 0;
+}
+
+void node_unpin(struct node_table *table, struct node *node)
+{
+	LOCKED(&node->lock);
+
+	if (!node->pinned)
+		return;
+	node->pinned = false;
+	pthread_mutex_lock(&table->cache_lock);
+	if (!node->listed)
+		list_newest(table, node);
+	pthread_mutex_unlock(&table->cache_lock);
 }
 
 void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable)

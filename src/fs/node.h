@@ -30,6 +30,7 @@ enum latch_mode { LATCH_IDLE, LATCH_CACHED, LATCH_PASSTHROUGH };
 struct node_fd {
 	int fd;
 	bool writable, path_only;
+	int64_t position; /* of the directory stream, guarded by the node's `listing`; -1 unknown */
 	atomic_uint refs;
 };
 
@@ -53,7 +54,6 @@ struct node {
 	bool written_past; /* by writers in passthrough: what the kernel has in its cache is old */
 
 	pthread_mutex_t listing; /* one listing at a time moves the position of the descriptor */
-	int64_t position;        /* of the directory stream; -1 unknown */
 
 	uint64_t seen_mtime_ns;  /* detach.c */
 	int64_t seen_size;
@@ -84,8 +84,9 @@ void node_each(struct node_table *table, void (*each)(void *context, struct node
 enum node_access { NODE_PATH, NODE_READ, NODE_WRITE };
 int node_fd_get(struct node_table *table, struct node *node, enum node_access access, struct node_fd **fd);
 void node_fd_put(struct node_fd *fd);
-/* Keeps a descriptor until the kernel forgets the node. */
+/* Keeps a descriptor until the kernel forgets the node, or it is unpinned because nothing was removed after all. */
 int node_pin(struct node_table *table, struct node *node);
+void node_unpin(struct node_table *table, struct node *node);
 /* The same with a descriptor that the caller has; takes it over. */
 void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable);
 
