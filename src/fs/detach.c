@@ -4,7 +4,8 @@
  *
  * While everything passes through us the kernel's cache is true, and it is told to drop nothing by itself (FUSE_AUTO_INVAL_DATA):
  * a stat(2) that finds a new modification time would wait, unkillably, for pages that wait for the source. Now nothing waits for
- * the source any more, and a thread looks after the few files that are still open through the cache.
+ * the source any more, and a thread looks after the few files that are still open through the cache. A change that leaves the
+ * size as it is is seen within milliseconds; the kernel sees one of the size by itself.
  */
 #include "fs/internal.h"
 
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define LOOK_NS (10 * 1000000ull)
+#define LOOK_NS (2 * 1000000ull)
 /* A second change within one tick of the clock does not move the time: what has just changed may do so again. */
 #define FRESH_NS NS_PER_S
 

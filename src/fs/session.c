@@ -53,7 +53,7 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_IOCTL_DIR, true);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false); /* see detach.c */
-	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, false); /* a size that others changed drops the cache at once */
 	want(conn, FUSE_CAP_ASYNC_DIO, false); /* its waits cannot be interrupted */
 	want(conn, FUSE_CAP_SPLICE_READ, false); /* copies are cheaper than pipes here */
 	want(conn, FUSE_CAP_SPLICE_WRITE, false);
