@@ -79,37 +79,55 @@ bool links_shown(struct migrate *migrate, const struct subject *subject, uint32_
 /* Removes the staging names of all files when every directory was seen. */
 void births_purge(struct migrate *migrate);
 
-/* fetch.c */
+/* fetch.c. The first four under lock. */
 void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_class class);
-/* Under lock: a read found what it needs; those that follow it shall, too. */
+/* A read found what it needs; those that follow it shall, too. */
 void fetch_ahead(struct object *file, uint64_t off, uint64_t len);
+/* Asks for one segment at demand priority. */
+void fetch_request_one(struct object *file, uint64_t segment);
+/* through.c: answers a parked read from the source, without storing. */
 void fetch_read_through(struct object *file, struct waiter *waiter);
 /* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
 bool fetch_all(struct object *file);
-/* Gives a file up that nobody can reach any more. Takes rights and lock. */
-void file_drop(struct object *file);
-/* Under lock: asks for one segment at demand priority. */
-void fetch_request_one(struct object *file, uint64_t segment);
-/* Under rights: object_submit(), with the deletion of the record when everything is resident now. */
-uint64_t file_submit(struct object *file, struct batch *batch, unsigned flags,
-		     void (*durable)(struct object *object, void *context), void *context);
-/* A callback for file_submit: the segments are recorded. `context`: a struct marked of its own, which it frees. */
-struct marked {
-	uint64_t first, count;
-};
-void segments_durable(struct object *file, void *context);
-/* A file that was just loaded, or whose end failed: the record follows what is on the target, and goes when all is here. Takes
- * rights and lock. */
-void file_catch_up(struct object *file);
 /* What applications are told of a failure: not that a name is missing which they see. */
 int error_told(int error);
+
+/* origin.c: the source of a file, between origin_open() and origin_put(). */
+int origin_open(struct object *file, struct source_file **source);
+void origin_put(struct object *file);
+/* -ENODATA when the source ends before. */
+int origin_read(struct source_file *source, void *buf, uint64_t off, uint64_t len);
 /* An object that is gone from the source is not one that is gone from the target, which is -ESTALE. */
 static inline int source_result(int result)
 {
 	return result == -ESTALE ? -ENOENT : result;
 }
+
+/* arrive.c. Where the bytes of a segment come from: a buffer, or within the kernel from a descriptor of the source. */
+struct bytes_from {
+	const void *buf;
+	int fd;
+};
+/* Under rights: writes the bytes and records that they are here. */
+int arrive_store(struct object *file, uint64_t segment, const struct bytes_from *from, bool urgent);
+/* Under rights: records segments that are here, `bytes` of the source in them. */
+void arrive_record(struct object *file, uint64_t first, uint64_t count, uint64_t bytes, bool urgent);
+/* A callback for file_submit: the segments are recorded. `context`: a struct marked of its own, which it frees. */
+struct marked {
+	uint64_t first, count;
+};
+void segments_durable(struct object *file, void *context);
 bool target_is_full(struct migrate *migrate);
 void target_note_full(struct migrate *migrate);
+
+/* complete.c. Under rights: object_submit(), with the deletion of the record when everything is resident now. */
+uint64_t file_submit(struct object *file, struct batch *batch, unsigned flags,
+		     void (*durable)(struct object *object, void *context), void *context);
+/* Gives a file up that nobody can reach any more. Takes rights and lock. */
+void file_drop(struct object *file);
+/* A file that was just loaded, or whose end failed: the record follows what is on the target, and goes when all is here. Takes
+ * rights and lock. */
+void file_catch_up(struct object *file);
 
 /* change.c: the (x) events. */
 int change_begin(struct object *object, const struct event *event, struct waiter *waiter);

@@ -8,7 +8,7 @@
  *   object     what is in memory of an unfinished object, and who waits for it
  *   populate   a directory: its entries appear whole (I3); small files come with it when nobody waits
  *   births     files with several names
- *   fetch      segments of files
+ *   fetch      segments of files: origin (from the source), arrive (on the target), complete (the last one), through (not stored)
  *   change     what an application changes in a file that is not all here (I2)
  *   answer     events -> the above
  *   crawl      the background: which directory, which file next
