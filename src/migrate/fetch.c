@@ -45,8 +45,6 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 	if (error == -ECANCELED)
 		return;
 	pthread_mutex_lock(&object->lock);
-	object->error = error;
-	object->error_ns = clock_monotonic_ns();
 	bool told = object->waiters != NULL, dropped = object->dropped;
 	pthread_mutex_unlock(&object->lock);
 	if (dropped) {
@@ -62,6 +60,10 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 							   .error = error_told(error),
 							   .bytes = object->file.source_size,
 							   .told = told });
+	pthread_mutex_lock(&object->lock);
+	object->error = error; /* recorded before anyone is told (I7) */
+	object->error_ns = clock_monotonic_ns();
+	pthread_mutex_unlock(&object->lock);
 	object_fail(object, start, object->file.segsize, error_told(error));
 }
 

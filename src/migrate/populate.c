@@ -457,32 +457,41 @@ void dir_drop(struct object *dir)
 	ledger_clear(&dir->migrate->ledger, dir->ino);
 }
 
-static void give_up(struct object *dir, int error)
+/* Recorded before anyone is told (I7). */
+static void record_failure(struct object *dir, int error)
 {
 	struct migrate *migrate = dir->migrate;
 
-	if (error == -ENOSPC || error == -EDQUOT)
-		target_note_full(migrate);
+	if (error == -ENOSPC || error == -EDQUOT) {
+		target_note_full(migrate); /* room is not the directory's fault */
+		return;
+	}
+	pthread_mutex_lock(&dir->lock);
+	bool told = dir->waiters != NULL;
+	pthread_mutex_unlock(&dir->lock);
+	ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
+							   .handle = &dir->handle,
+							   .is_dir = true,
+							   .what = "list",
+							   .detail = error == -ENOENT ? "it is gone from the source" : NULL,
+							   .error = error_told(error),
+							   .told = told });
+}
+
+static void give_up(struct object *dir, int error)
+{
+	if (error != -ESTALE && error != -ECANCELED)
+		record_failure(dir, error);
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_ABSENT;
 	dir->error = error_told(error);
 	dir->error_ns = clock_monotonic_ns();
-	bool told = dir->waiters != NULL;
 	dir->hurry = false;
 	pthread_mutex_unlock(&dir->lock);
-	if (error == -ESTALE) {
+	if (error == -ESTALE)
 		dir_drop(dir);
-	} else if (error != -ECANCELED && error != -ENOSPC && error != -EDQUOT) { /* room is not the directory's fault */
-		ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
-								   .handle = &dir->handle,
-								   .is_dir = true,
-								   .what = "list",
-								   .detail = error == -ENOENT ? "it is gone from the source" : NULL,
-								   .error = error_told(error),
-								   .told = told });
-	}
 	object_fail(dir, 0, 0, error == -ECANCELED ? -EIO : error_told(error));
-	crawl_dir_done(migrate);
+	crawl_dir_done(dir->migrate);
 }
 
 static void populate_run(struct lane_job *job)
