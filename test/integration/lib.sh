@@ -24,11 +24,13 @@ skip() { echo "skipped: $*"; exit 77; }
 if [ -z "${DMMFS_TEST_INSIDE:-}" ]; then
 	[ "$(id -u)" = 0 ] || skip 'needs root'
 	[ -c /dev/fuse ] || skip 'needs /dev/fuse'
-	inside=(unshare --mount --propagation private --pid --fork --kill-child --mount-proc)
+	inside=(unshare --mount --propagation slave --pid --fork --kill-child --mount-proc)
 	"${inside[@]}" true || skip 'needs name spaces for mounts and processes'
 	exec env DMMFS_TEST_INSIDE=1 "${inside[@]}" "$BASH" "$0" "$@"
 fi
 unset DMMFS_TEST_INSIDE
+# The copy of somebody else's mount would keep it alive here after its end.
+findmnt -rno TARGET -t fuse.dmmfs | while IFS= read -r mount; do umount -l "$(printf '%b' "$mount")"; done
 
 # --- the private place -----------------------------------------------------------------------------------------------------------
 
