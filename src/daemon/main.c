@@ -196,8 +196,10 @@ int main(int argc, char **argv)
 	struct outcome outcome = { .status = EXIT_USAGE };
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));
 
-	if (result > 0)
+	if (result > 0) {
+		options_free(&options);
 		return EXIT_OK;
+	}
 	if (result == 0 && geteuid() != 0) {
 		result = -EPERM;
 		snprintf(outcome.message, sizeof(outcome.message), "only root can migrate a file tree");
@@ -206,8 +208,10 @@ int main(int argc, char **argv)
 		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
 	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0)
 		snprintf(outcome.message, sizeof(outcome.message), "cannot write the log %s: %s", options.logfile, strerror(-result));
-	if (result < 0)
+	if (result < 0) {
+		options_free(&options);
 		return say(&outcome);
+	}
 	if (options.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
 	int status = options.foreground ? serve_here(&options) : serve_in_background(&options);

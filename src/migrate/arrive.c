@@ -92,12 +92,12 @@ static void mark_resident(struct object *object, uint64_t segment)
 	}
 }
 
-void segments_durable(struct object *object, void *context)
+void segments_durable(struct object *object, int error, void *context)
 {
 	struct marked *marked = context;
 	LOCKED(&object->lock);
 
-	for (uint64_t s = marked->first; s < marked->first + marked->count && s < object->n_segments; s++)
+	for (uint64_t s = marked->first; error == 0 && s < marked->first + marked->count && s < object->n_segments; s++)
 		segment_set(object->durable_map, s, true);
 	free(marked);
 }

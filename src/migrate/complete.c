@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 
-static void file_finished(struct object *object, void *context)
+static void file_finished(struct object *object, int error, void *context)
 {
 	(void)context;
+	if (error < 0)
+		return;
 	pthread_mutex_lock(&object->lock);
 	object->finished = true;
 	pthread_mutex_unlock(&object->lock);
@@ -72,7 +74,7 @@ static bool append_finish(struct object *object, struct batch *batch)
 }
 
 uint64_t file_submit(struct object *object, struct batch *batch, unsigned flags,
-		     void (*durable)(struct object *object, void *context), void *context)
+		     void (*durable)(struct object *object, int error, void *context), void *context)
 {
 	bool finish = take_finishing(object) && append_finish(object, batch);
 

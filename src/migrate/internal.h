@@ -116,13 +116,13 @@ void arrive_record(struct object *file, uint64_t first, uint64_t count, uint64_t
 struct marked {
 	uint64_t first, count;
 };
-void segments_durable(struct object *file, void *context);
+void segments_durable(struct object *file, int error, void *context);
 bool target_is_full(struct migrate *migrate);
 void target_note_full(struct migrate *migrate);
 
 /* complete.c. Under rights: object_submit(), with the deletion of the record when everything is resident now. */
 uint64_t file_submit(struct object *file, struct batch *batch, unsigned flags,
-		     void (*durable)(struct object *object, void *context), void *context);
+		     void (*durable)(struct object *object, int error, void *context), void *context);
 /* Gives a file up that nobody can reach any more. Takes rights and lock. */
 void file_drop(struct object *file);
 /* A file that was just loaded, or whose end failed: the record follows what is on the target, and goes when all is here. Takes

@@ -494,7 +494,7 @@ bool object_cancel(struct object *object, struct waiter *waiter)
 struct submission {
 	struct object *object;
 	uint64_t number;
-	void (*durable)(struct object *object, void *context);
+	void (*durable)(struct object *object, int error, void *context);
 	void *context;
 };
 
@@ -511,8 +511,8 @@ static void submission_done(void *context, int error)
 	struct submission *submission = context;
 	struct object *object = submission->object;
 
-	if (error == 0 && submission->durable)
-		submission->durable(object, submission->context);
+	if (submission->durable)
+		submission->durable(object, error, submission->context);
 	pthread_mutex_lock(&object->lock);
 	if (error == 0 && object->durable < submission->number)
 		object->durable = submission->number;
@@ -526,7 +526,7 @@ static void submission_done(void *context, int error)
 }
 
 uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
-		       void (*durable)(struct object *object, void *context), void *context)
+		       void (*durable)(struct object *object, int error, void *context), void *context)
 {
 	struct submission *submission = must_alloc(sizeof(*submission));
 

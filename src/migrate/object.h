@@ -129,9 +129,10 @@ void object_wake(struct object *object);
 void object_fail(struct object *object, uint64_t off, uint64_t len, int error);
 
 /* Hands a batch that changes this object's record to the store: counts it, and wakes who waits for it when it is durable.
- * Takes the lock itself. Returns the number of the change. `durable` may be NULL; it runs before the waiters are woken. */
+ * Takes the lock itself. Returns the number of the change. `durable` may be NULL; it runs before the waiters are woken, with 0 or
+ * the negative errno with which the store gave up. */
 uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
-		       void (*durable)(struct object *object, void *context), void *context);
+		       void (*durable)(struct object *object, int error, void *context), void *context);
 
 /* Builds the store's form of the record from memory. */
 void object_file_record(const struct object *object, struct file_record *record);

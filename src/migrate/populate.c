@@ -356,12 +356,14 @@ static void restore_times(struct making *making)
 			    errno_name(errno));
 }
 
-static void populated(struct object *dir, void *context)
+static void populated(struct object *dir, int error, void *context)
 {
 	struct flights *flights = context;
 
 	flights_put(dir->migrate, flights);
 	free(flights);
+	if (error < 0)
+		return;
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_POPULATED;
 	dir->error = 0;
