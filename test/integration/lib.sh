@@ -30,7 +30,7 @@ if [ -z "${DMMFS_TEST_INSIDE:-}" ]; then
 fi
 unset DMMFS_TEST_INSIDE
 # The copy of somebody else's mount would keep it alive here after its end.
-findmnt -rno TARGET -t fuse.dmmfs | while IFS= read -r mount; do umount -l "$(printf '%b' "$mount")"; done
+{ findmnt -rno TARGET -t fuse.dmmfs || :; } | while IFS= read -r mount; do umount -l "$(printf "%b" "$mount")"; done
 
 # --- the private place -----------------------------------------------------------------------------------------------------------
 
