@@ -10,6 +10,9 @@ fresh_fs target 64M
 start one "$work/source" "$work/target" -o background=off,suid,dev
 check 'the mount shows the source at once' same source target
 check 'the source is as it was' same source before
+if printf '6.9\n%s\n' "$(uname -r)" | sort -VC; then
+	equal 'the kernel reads and writes by itself what has come over' true "$(figure "$work/target" passthrough)"
+fi
 stop one "$work/target"
 
 start one "$work/source" "$work/target"
