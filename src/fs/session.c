@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/sysmacros.h>
 
 #define MAX_WRITE (1u << 20)
 #define READAHEAD_KB "1024"
@@ -194,11 +193,13 @@ static int mount_fuse(struct fs *fs, char *error, size_t error_size)
 static void raise_readahead(struct fs *fs)
 {
 	char path[128];
-	struct stat st;
+	struct statx st;
 
-	if (stat(fs->options.mountpoint, &st) < 0)
+	/* Without a request to ourselves: killed while we wait for its answer we could not end, nor could the connection, which
+	 * ends when its descriptor is closed. */
+	if (statx(AT_FDCWD, fs->options.mountpoint, AT_STATX_DONT_SYNC, 0, &st) < 0)
 		return;
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major, st.stx_dev_minor);
 	CLEAN_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, READAHEAD_KB, strlen(READAHEAD_KB)) < 0)
 		log_debug("the read-ahead of the mount stays as it is: path=%s error=%s", path, errno_name(errno));

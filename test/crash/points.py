@@ -149,6 +149,7 @@ class Trial:
             self.note_fired()
             if status == 0:
                 self.migration.daemon.wait(30)
+                check(self.migration.daemon.returncode == 0, f"after finish the daemon exits with {self.migration.daemon.returncode}")
                 return
             try:
                 self.migration.daemon.wait(1)
