@@ -150,8 +150,9 @@ int root_open(struct dmm_instance *instance, const struct dmm_config *config, co
 		close(fd);
 	} else {
 		if (instance->log)
-			instance->log(DMM_LOG_INFO, "no private clone of the source's mounts, O_NOATIME has to do: path=%s error=%s",
-			              path, strerror(-instance->root_fd));
+			instance->log(DMM_LOG_INFO,
+			              "no private clone of the source's mounts, O_NOATIME has to do: path=%s error=%s", path,
+			              strerror(-instance->root_fd));
 		instance->root_fd = fd;
 	}
 

@@ -26,8 +26,8 @@ struct lane_job {
 };
 
 struct lane_options {
-	const char *name;         /* shown as the name of its threads, at most 10 bytes */
-	unsigned max, reserve;    /* threads; reserve < max */
+	const char *name;                    /* shown as the name of its threads, at most 10 bytes */
+	unsigned max, reserve;               /* threads; reserve < max */
 	void (*thread_start)(void *context); /* called in each new thread first; may be NULL */
 	void (*thread_stop)(void *context);  /* called in each thread last; may be NULL */
 	void *context;

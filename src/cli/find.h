@@ -39,6 +39,6 @@ char *migrations_path(struct cli *cli, const struct migrations *migrations, cons
 
 /* For tests: adds a migration; strings are copied. */
 void migrations_add(struct migrations *migrations, uint32_t migid, const char *source, const char *target, const char *mountpoint,
-		    const char *state);
+                    const char *state);
 
 #endif

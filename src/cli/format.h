@@ -12,11 +12,11 @@
 
 #define FORMAT_BYTES 64
 
-const char *format_count(uint64_t count, char *buf);     /* 1,234,567 */
+const char *format_count(uint64_t count, char *buf);      /* 1,234,567 */
 const char *format_duration(uint64_t seconds, char *buf); /* 45 s; 3 min 20 s; 2 h 10 min; 3 d 4 h */
-const char *format_latency(uint64_t us, char *buf);      /* 850 us; 1.2 ms; 3.4 s */
+const char *format_latency(uint64_t us, char *buf);       /* 850 us; 1.2 ms; 3.4 s */
 const char *format_rate(uint64_t bytes_per_s, char *buf); /* 1.2 MiB/s */
-const char *format_time(int64_t seconds, char *buf);     /* 2026-01-31 12:00:00, local */
+const char *format_time(int64_t seconds, char *buf);      /* 2026-01-31 12:00:00, local */
 
 /* "1.2 of 3.4 TiB": the unit of the whole for both, when both fit it. */
 const char *format_share(uint64_t done, uint64_t all, char *buf);
@@ -33,9 +33,9 @@ size_t format_width(const char *text);
 /* A table with aligned columns. Cells are copied; NULL is an empty cell. */
 struct table;
 struct table *table_new(size_t n_columns, const char *const *heads, const char *alignment); /* 'l' or 'r' for each column */
-void table_set(struct table *table, size_t column, const char *text); /* of the last row */
+void table_set(struct table *table, size_t column, const char *text);                       /* of the last row */
 void table_color(struct table *table, size_t column, const char *color); /* an escape sequence; NULL or "": none */
-void table_row(struct table *table);                                   /* begins a row */
+void table_row(struct table *table);                                     /* begins a row */
 void table_print(const struct table *table, FILE *to);
 void table_free(struct table *table);
 

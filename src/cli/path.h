@@ -16,6 +16,6 @@ bool path_is_below(const char *path, const char *prefix);
  * taken as it is written ("." and ".." by the letter). What does not exist is taken as it is written too. Newly allocated in
  * `resolved`. -ELOOP, -ENAMETOOLONG, -ENOENT for an empty path, other errors of readlink(2). */
 int path_resolve(const char *cwd, const char *path, bool (*stop)(void *context, const char *path), void *context,
-		 char **resolved);
+                 char **resolved);
 
 #endif

@@ -22,11 +22,11 @@ enum ending { ENDING_HALT, ENDING_FINISH };
 
 struct daemon {
 	struct options *options;
-	char *statedir;           /* resolved */
+	char *statedir; /* resolved */
 	uint32_t migid;
 	char uuid[UUID_SIZE];
-	bool known, marked;       /* the configuration, the target knew this migration before */
-	bool fresh;               /* it was not there before */
+	bool known, marked; /* the configuration, the target knew this migration before */
+	bool fresh;         /* it was not there before */
 	struct config *config;
 	struct target target;
 	struct store *store;
@@ -37,11 +37,11 @@ struct daemon {
 	struct admin *admin;
 	struct migration_port port;
 
-	pthread_mutex_t lock;     /* below */
+	pthread_mutex_t lock; /* below */
 	pthread_cond_t changed;
-	bool finishing;           /* one finish at a time */
+	bool finishing; /* one finish at a time */
 	enum ending ending;
-	bool ended;               /* all that finish asks for is done */
+	bool ended; /* all that finish asks for is done */
 	int end_result;
 };
 

@@ -102,7 +102,7 @@ static bool mapping_below(pid_t pid, const char *mountpoint, char path[PATH_MAX]
 
 static bool holds(pid_t pid, const char *mountpoint, char path[PATH_MAX])
 {
-	static const char *const links[] = { "cwd", "root", "exe" };
+	static const char *const links[] = {"cwd", "root", "exe"};
 
 	for (size_t i = 0; i < 3; i++) {
 		char name[64];
@@ -123,7 +123,7 @@ static bool has_copy(pid_t pid, const char *mountpoint, char path[PATH_MAX])
 	FILE *mounts = fopen(name, "re");
 	while (mounts && !found && fgets(line, sizeof(line), mounts))
 		found = strstr(line, " - fuse.dmmfs ") && sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 &&
-			strcmp(at, mountpoint) == 0;
+		        strcmp(at, mountpoint) == 0;
 	if (mounts)
 		fclose(mounts);
 	if (found)
@@ -173,11 +173,12 @@ static int unmount(struct daemon *daemon, const struct finish_request *request, 
 	if (error == -EBUSY) {
 		list_holders(daemon->options->mountpoint, holds, result);
 		snprintf(result->message, sizeof(result->message),
-			 "%s is in use by %zu process%s; end them, wait for them with --wait SECONDS, or detach at once with --lazy",
-			 daemon->options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es");
+		         "%s is in use by %zu process%s; end them, wait for them with --wait SECONDS, or detach at once with "
+		         "--lazy",
+		         daemon->options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es");
 	} else if (error < 0) {
 		snprintf(result->message, sizeof(result->message), "cannot unmount %s: %s", daemon->options->mountpoint,
-			 strerror(-error));
+		         strerror(-error));
 	}
 	return error;
 }
@@ -222,14 +223,15 @@ static void explain_end(struct daemon *daemon, int error, struct finish_result *
 	if (error == -ETIMEDOUT) {
 		list_holders(options->mountpoint, has_copy, result);
 		snprintf(result->message, sizeof(result->message),
-			 "%s is unmounted here, but %zu process%s in another mount namespace still ha%s it; what is ours in %s goes as soon as "
-			 "the last one has let go",
-			 options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es", result->n_holders == 1 ? "s" : "ve",
-			 options->target);
+		         "%s is unmounted here, but %zu process%s in another mount namespace still ha%s it; what is ours in %s "
+		         "goes as soon as "
+		         "the last one has let go",
+		         options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es",
+		         result->n_holders == 1 ? "s" : "ve", options->target);
 	} else {
 		snprintf(result->message, sizeof(result->message),
-			 "the mount is gone, but what is ours in %s could not be removed: %s; mount it again to try once more",
-			 options->target, strerror(-error));
+		         "the mount is gone, but what is ours in %s could not be removed: %s; mount it again to try once more",
+		         options->target, strerror(-error));
 	}
 }
 
@@ -237,7 +239,7 @@ int daemon_finish(void *context, const struct finish_request *request, struct fi
 {
 	struct daemon *daemon = context;
 
-	*result = (struct finish_result){ 0 };
+	*result = (struct finish_result){0};
 	if (!begin(daemon)) {
 		snprintf(result->message, sizeof(result->message), "it is being finished already");
 		return -EALREADY;
@@ -262,7 +264,7 @@ int daemon_finish(void *context, const struct finish_request *request, struct fi
 static void *finish_when_free(void *context)
 {
 	struct daemon *daemon = context;
-	struct finish_request request = { .wait_s = 3600 };
+	struct finish_request request = {.wait_s = 3600};
 	struct finish_result result;
 	int error;
 
@@ -289,7 +291,7 @@ void daemon_autofinish(void *context)
 /* A state directory of its own holds our files and nothing else of ours. */
 static int remove_statedir(struct daemon *daemon)
 {
-	static const char *const files[] = { "data.mdb", "lock.mdb", "lock" };
+	static const char *const files[] = {"data.mdb", "lock.mdb", "lock"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
@@ -325,7 +327,7 @@ int daemon_clean_up(struct daemon *daemon)
 		return result;
 	}
 	snprintf(finished, sizeof(finished), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
-	const char *const settings[] = { "state", "complete", "finished", finished, NULL };
+	const char *const settings[] = {"state", "complete", "finished", finished, NULL};
 	log_info("finished: target=%s is a plain tree", daemon->options->target);
 	return config_set_many(daemon->config, daemon->migid, settings);
 }

@@ -68,7 +68,7 @@ static void is_ready(void *context)
 
 	if (start->pipe >= 0) {
 		log_to_syslog("dmmfs");
-		tell_parent(start, &(struct outcome){ .status = EXIT_OK });
+		tell_parent(start, &(struct outcome){.status = EXIT_OK});
 		leave_terminal();
 	}
 	notify_ready();
@@ -113,14 +113,14 @@ static int complete_already(struct daemon *daemon, struct outcome *outcome)
 	/* A line in fstab that was not removed must not stop a machine from booting: the data is where it belongs. */
 	outcome->status = same ? EXIT_OK : EXIT_FAILED;
 	snprintf(outcome->message, sizeof(outcome->message),
-		 "migration %u of %s to %s is complete: there is nothing to mount. Remove its line from /etc/fstab%s", daemon->migid,
-		 daemon->options->source, daemon->options->target, same ? "" : ", and use the target itself");
+	         "migration %u of %s to %s is complete: there is nothing to mount. Remove its line from /etc/fstab%s",
+	         daemon->migid, daemon->options->source, daemon->options->target, same ? "" : ", and use the target itself");
 	return outcome->status;
 }
 
 static int serve(struct options *options, struct start *start, struct outcome *outcome)
 {
-	struct daemon daemon = { .options = options };
+	struct daemon daemon = {.options = options};
 	pthread_t thread;
 
 	block_signals();
@@ -144,7 +144,7 @@ static int serve(struct options *options, struct start *start, struct outcome *o
 /* The parent's part: waits for the word of its child. */
 static int await_child(int from, pid_t child)
 {
-	struct outcome outcome = { 0 };
+	struct outcome outcome = {0};
 	ssize_t len;
 	int status;
 
@@ -155,13 +155,13 @@ static int await_child(int from, pid_t child)
 		return say(&outcome);
 	waitpid(child, &status, 0);
 	fprintf(stderr, "dmmfs: the daemon died while it started%s%s\n", WIFSIGNALED(status) ? ", by signal " : "",
-		WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "");
+	        WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : "");
 	return EXIT_FAILED;
 }
 
 static int serve_in_background(struct options *options)
 {
-	struct outcome outcome = { 0 };
+	struct outcome outcome = {0};
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0) {
@@ -179,21 +179,21 @@ static int serve_in_background(struct options *options)
 	}
 	close(ends[0]);
 	setsid();
-	return serve(options, &(struct start){ .pipe = ends[1] }, &outcome);
+	return serve(options, &(struct start){.pipe = ends[1]}, &outcome);
 }
 
 static int serve_here(struct options *options)
 {
-	struct outcome outcome = { 0 };
+	struct outcome outcome = {0};
 
-	serve(options, &(struct start){ .pipe = -1 }, &outcome);
+	serve(options, &(struct start){.pipe = -1}, &outcome);
 	return say(&outcome);
 }
 
 int main(int argc, char **argv)
 {
 	struct options options;
-	struct outcome outcome = { .status = EXIT_USAGE };
+	struct outcome outcome = {.status = EXIT_USAGE};
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));
 
 	if (result > 0) {
@@ -207,7 +207,8 @@ int main(int argc, char **argv)
 	if (result == 0 && (result = fault_arm_from_environment()) < 0)
 		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
 	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0)
-		snprintf(outcome.message, sizeof(outcome.message), "cannot write the log %s: %s", options.logfile, strerror(-result));
+		snprintf(outcome.message, sizeof(outcome.message), "cannot write the log %s: %s", options.logfile,
+		         strerror(-result));
 	if (result < 0) {
 		options_free(&options);
 		return say(&outcome);

@@ -34,7 +34,7 @@ static void make_uuid(char uuid[UUID_SIZE])
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
 	snprintf(uuid, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
-		 b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	         b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 static void find_in_config(struct daemon *daemon, char **state)
@@ -60,9 +60,10 @@ static int write_config(struct daemon *daemon)
 	int result = config_create(daemon->config, &daemon->migid);
 
 	snprintf(created, sizeof(created), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
-	const char *const settings[] = { "source",   options->source, "target",	 options->target, "mountpoint", options->mountpoint,
-					 "statedir", daemon->statedir, "uuid",	 daemon->uuid,	  "state",	"halted",
-					 "created",  created,	       NULL };
+	const char *const settings[] = {
+		"source",   options->source,  "target", options->target, "mountpoint", options->mountpoint,
+		"statedir", daemon->statedir, "uuid",   daemon->uuid,    "state",      "halted",
+		"created",  created,          NULL};
 	return result < 0 ? result : config_set_many(daemon->config, daemon->migid, settings);
 }
 
@@ -73,10 +74,11 @@ static int refuse_occupied(struct daemon *daemon, char *error, size_t error_size
 	if (occupied < 0)
 		snprintf(error, error_size, "cannot list the target %s: %s", daemon->options->target, strerror(-occupied));
 	if (occupied > 0)
-		snprintf(error, error_size,
-			 "the target %s is not empty; use an empty directory, or collision=overwrite to replace what has the same "
-			 "name, or collision=rename to keep it under another name",
-			 daemon->options->target);
+		snprintf(
+			error, error_size,
+			"the target %s is not empty; use an empty directory, or collision=overwrite to replace what has the same "
+			"name, or collision=rename to keep it under another name",
+			daemon->options->target);
 	return occupied > 0 ? -ENOTEMPTY : occupied;
 }
 
@@ -85,8 +87,8 @@ static void default_statedir(struct daemon *daemon)
 	if (daemon->options->statedir) {
 		free(daemon->statedir);
 		daemon->statedir = strdup(daemon->options->statedir);
-	} else if (!daemon->statedir &&
-		   asprintf(&daemon->statedir, "%s/" TARGET_OURS "/state", strcmp(daemon->options->target, "/") ? daemon->options->target : "") < 0) {
+	} else if (!daemon->statedir && asprintf(&daemon->statedir, "%s/" TARGET_OURS "/state",
+	                                         strcmp(daemon->options->target, "/") ? daemon->options->target : "") < 0) {
 		abort();
 	}
 }
@@ -139,9 +141,10 @@ static int check_source_is_ours_to_read(struct daemon *daemon, char *error, size
 	if (access(path, F_OK) < 0)
 		return 0;
 	snprintf(error, error_size,
-		 "the source %s holds a directory " TARGET_OURS ": it is itself the target of a migration that is not finished; finish that "
-		 "one first",
-		 daemon->options->source);
+	         "the source %s holds a directory " TARGET_OURS
+	         ": it is itself the target of a migration that is not finished; finish that "
+	         "one first",
+	         daemon->options->source);
 	return -EBUSY;
 }
 
@@ -182,13 +185,14 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 		return result;
 	}
 	if (daemon->marked && strcmp(uuid, daemon->uuid)) {
-		snprintf(error, error_size, "the state in %s belongs to another migration (%s) than the target %s (%s)", daemon->statedir,
-			 uuid, options->target, daemon->uuid);
+		snprintf(error, error_size, "the state in %s belongs to another migration (%s) than the target %s (%s)",
+		         daemon->statedir, uuid, options->target, daemon->uuid);
 		return -EINVAL;
 	}
 	if (strcmp(source, options->source)) {
-		snprintf(error, error_size, "the target %s belongs to a migration from %s, not from %s; mount it with that source",
-			 options->target, source, options->source);
+		snprintf(error, error_size,
+		         "the target %s belongs to a migration from %s, not from %s; mount it with that source", options->target,
+		         source, options->source);
 		return -EINVAL;
 	}
 	snprintf(daemon->uuid, sizeof(daemon->uuid), "%s", uuid);
@@ -211,10 +215,11 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 	daemon->fresh = !state_exists(daemon);
 	if (daemon->marked && daemon->fresh) {
 		snprintf(error, error_size,
-			 "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=, or bring the "
-			 "state back from a backup. To give the migration up: remove %s/" TARGET_OURS " and, with setfattr -x " TARGET_MARK
-			 ", the mark on %s; what has not come over reads as zeros there",
-			 options->target, daemon->uuid, daemon->statedir, options->target, options->target);
+		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=, or "
+		         "bring the "
+		         "state back from a backup. To give the migration up: remove %s/" TARGET_OURS
+		         " and, with setfattr -x " TARGET_MARK ", the mark on %s; what has not come over reads as zeros there",
+		         options->target, daemon->uuid, daemon->statedir, options->target, options->target);
 		daemon->fresh = false;
 		return -ENOENT;
 	}
@@ -255,7 +260,8 @@ static void take_back(struct daemon *daemon)
 	daemon->store = NULL;
 	int result = daemon_remove_ours(daemon);
 	if (result < 0)
-		log_warning("what was begun cannot be taken back: target=%s error=%s", daemon->options->target, errno_name(result));
+		log_warning("what was begun cannot be taken back: target=%s error=%s", daemon->options->target,
+		            errno_name(result));
 }
 
 int daemon_open(struct daemon *daemon, char *error, size_t error_size)
@@ -265,7 +271,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 
 	pthread_mutex_init(&daemon->lock, NULL);
 	pthread_cond_init(&daemon->changed, NULL);
-	daemon->target = (struct target){ .tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
+	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
 	if (result >= 0)
 		result = place_clear(options->target, error, error_size);
 	if (result >= 0 && options->source_is_path)
@@ -277,7 +283,8 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	if (result >= 0) /* before anything is written: a source that cannot be read leaves no trace */
 		result = open_source(daemon, error, error_size);
 	if (result >= 0)
-		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error, error_size);
+		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error,
+		                     error_size);
 	if (result >= 0)
 		result = agree(daemon, error, error_size);
 	if (result != 0)

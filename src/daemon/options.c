@@ -97,9 +97,8 @@ static int set_segsize(struct parse *parse, const char *name, const char *value,
 
 static int set_collision(struct parse *parse, const char *name, const char *value, size_t offset)
 {
-	static const char *const names[] = { [COLLISION_ERROR] = "error",
-					     [COLLISION_OVERWRITE] = "overwrite",
-					     [COLLISION_RENAME] = "rename" };
+	static const char *const names[] = {
+		[COLLISION_ERROR] = "error", [COLLISION_OVERWRITE] = "overwrite", [COLLISION_RENAME] = "rename"};
 
 	for (size_t i = 0; i < 3; i++) {
 		if (strcmp(value, names[i]) == 0) {
@@ -115,59 +114,70 @@ static const struct {
 	set_fn set;
 	size_t offset;
 } valued[] = {
-	{ "target", set_text, offsetof(struct options, target) },
-	{ "statedir", set_text, offsetof(struct options, statedir) },
-	{ "confdir", set_text, offsetof(struct options, confdir) },
-	{ "rundir", set_text, offsetof(struct options, rundir) },
-	{ "plugindir", set_text, offsetof(struct options, plugin_dir) },
-	{ "logfile", set_text, offsetof(struct options, logfile) },
-	{ "protocol", set_text, offsetof(struct options, protocol) },
-	{ "fsname", set_text, offsetof(struct options, fsname) },
-	{ "segsize", set_segsize, offsetof(struct options, migrate.segsize) },
-	{ "collision", set_collision, offsetof(struct options, migrate.collision) },
-	{ "whole", set_size, offsetof(struct options, migrate.whole_at_open) },
-	{ "maxnsproc", set_count, offsetof(struct options, migrate.maxnsproc) },
-	{ "resnsproc", set_count, offsetof(struct options, migrate.resnsproc) },
-	{ "maxdfproc", set_count, offsetof(struct options, migrate.maxdfproc) },
-	{ "resdfproc", set_count, offsetof(struct options, migrate.resdfproc) },
-	{ "errorretries", set_count, offsetof(struct options, migrate.error_retries) },
-	{ "background", set_bool, offsetof(struct options, migrate.background) },
-	{ "autofinish", set_bool, offsetof(struct options, autofinish) },
-	{ "threads", set_count, offsetof(struct options, threads) },
-	{ "tries", set_count, offsetof(struct options, tries) },
+	{"target", set_text, offsetof(struct options, target)},
+	{"statedir", set_text, offsetof(struct options, statedir)},
+	{"confdir", set_text, offsetof(struct options, confdir)},
+	{"rundir", set_text, offsetof(struct options, rundir)},
+	{"plugindir", set_text, offsetof(struct options, plugin_dir)},
+	{"logfile", set_text, offsetof(struct options, logfile)},
+	{"protocol", set_text, offsetof(struct options, protocol)},
+	{"fsname", set_text, offsetof(struct options, fsname)},
+	{"segsize", set_segsize, offsetof(struct options, migrate.segsize)},
+	{"collision", set_collision, offsetof(struct options, migrate.collision)},
+	{"whole", set_size, offsetof(struct options, migrate.whole_at_open)},
+	{"maxnsproc", set_count, offsetof(struct options, migrate.maxnsproc)},
+	{"resnsproc", set_count, offsetof(struct options, migrate.resnsproc)},
+	{"maxdfproc", set_count, offsetof(struct options, migrate.maxdfproc)},
+	{"resdfproc", set_count, offsetof(struct options, migrate.resdfproc)},
+	{"errorretries", set_count, offsetof(struct options, migrate.error_retries)},
+	{"background", set_bool, offsetof(struct options, migrate.background)},
+	{"autofinish", set_bool, offsetof(struct options, autofinish)},
+	{"threads", set_count, offsetof(struct options, threads)},
+	{"tries", set_count, offsetof(struct options, tries)},
 };
 
 static const struct {
 	const char *name;
 	unsigned long set, clear;
 } flags[] = {
-	{ "rw", 0, MS_RDONLY },
-	{ "ro", MS_RDONLY, 0 },
-	{ "suid", 0, MS_NOSUID },
-	{ "nosuid", MS_NOSUID, 0 },
-	{ "dev", 0, MS_NODEV },
-	{ "nodev", MS_NODEV, 0 },
-	{ "exec", 0, MS_NOEXEC },
-	{ "noexec", MS_NOEXEC, 0 },
-	{ "async", 0, MS_SYNCHRONOUS },
-	{ "sync", MS_SYNCHRONOUS, 0 },
-	{ "dirsync", MS_DIRSYNC, 0 },
-	{ "atime", 0, MS_NOATIME },
-	{ "noatime", MS_NOATIME, 0 },
-	{ "diratime", 0, MS_NODIRATIME },
-	{ "nodiratime", MS_NODIRATIME, 0 },
-	{ "relatime", MS_RELATIME, 0 },
-	{ "strictatime", MS_STRICTATIME, 0 },
-	{ "norelatime", 0, MS_RELATIME },
-	{ "defaults", 0, 0 },
+	{"rw", 0, MS_RDONLY},
+	{"ro", MS_RDONLY, 0},
+	{"suid", 0, MS_NOSUID},
+	{"nosuid", MS_NOSUID, 0},
+	{"dev", 0, MS_NODEV},
+	{"nodev", MS_NODEV, 0},
+	{"exec", 0, MS_NOEXEC},
+	{"noexec", MS_NOEXEC, 0},
+	{"async", 0, MS_SYNCHRONOUS},
+	{"sync", MS_SYNCHRONOUS, 0},
+	{"dirsync", MS_DIRSYNC, 0},
+	{"atime", 0, MS_NOATIME},
+	{"noatime", MS_NOATIME, 0},
+	{"diratime", 0, MS_NODIRATIME},
+	{"nodiratime", MS_NODIRATIME, 0},
+	{"relatime", MS_RELATIME, 0},
+	{"strictatime", MS_STRICTATIME, 0},
+	{"norelatime", 0, MS_RELATIME},
+	{"defaults", 0, 0},
 };
 
 /* What fstab lines carry for others: mount(8), systemd, the administrator. */
 static bool is_for_others(const char *option)
 {
-	static const char *const words[] = { "_netdev", "nofail", "noauto", "auto",   "user",		   "users",
-					     "nouser",	"owner",  "group",  "allow_other", "default_permissions", "loud", "silent" };
-	static const char *const prefixes[] = { "x-", "X-", "comment=", "subtype=" };
+	static const char *const words[] = {"_netdev",
+	                                    "nofail",
+	                                    "noauto",
+	                                    "auto",
+	                                    "user",
+	                                    "users",
+	                                    "nouser",
+	                                    "owner",
+	                                    "group",
+	                                    "allow_other",
+	                                    "default_permissions",
+	                                    "loud",
+	                                    "silent"};
+	static const char *const prefixes[] = {"x-", "X-", "comment=", "subtype="};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (strcmp(option, words[i]) == 0)
@@ -225,12 +235,10 @@ static int take_option(struct parse *parse, const char *option)
 enum { KEY_HELP, KEY_VERSION, KEY_FOREGROUND, KEY_DEBUG, KEY_IGNORE };
 
 static const struct fuse_opt words[] = {
-	FUSE_OPT_KEY("-h", KEY_HELP),	       FUSE_OPT_KEY("--help", KEY_HELP),
-	FUSE_OPT_KEY("-V", KEY_VERSION),       FUSE_OPT_KEY("--version", KEY_VERSION),
-	FUSE_OPT_KEY("-f", KEY_FOREGROUND),    FUSE_OPT_KEY("--foreground", KEY_FOREGROUND),
-	FUSE_OPT_KEY("-d", KEY_DEBUG),	       FUSE_OPT_KEY("--debug", KEY_DEBUG),
-	FUSE_OPT_KEY("-s", KEY_IGNORE),	       FUSE_OPT_KEY("-n", KEY_IGNORE),
-	FUSE_OPT_KEY("-v", KEY_IGNORE),	       FUSE_OPT_END,
+	FUSE_OPT_KEY("-h", KEY_HELP),           FUSE_OPT_KEY("--help", KEY_HELP),   FUSE_OPT_KEY("-V", KEY_VERSION),
+	FUSE_OPT_KEY("--version", KEY_VERSION), FUSE_OPT_KEY("-f", KEY_FOREGROUND), FUSE_OPT_KEY("--foreground", KEY_FOREGROUND),
+	FUSE_OPT_KEY("-d", KEY_DEBUG),          FUSE_OPT_KEY("--debug", KEY_DEBUG), FUSE_OPT_KEY("-s", KEY_IGNORE),
+	FUSE_OPT_KEY("-n", KEY_IGNORE),         FUSE_OPT_KEY("-v", KEY_IGNORE),     FUSE_OPT_END,
 };
 
 static int take_positional(struct parse *parse, const char *word)
@@ -324,7 +332,7 @@ static void strip_url(char *source)
 			return;
 	while (*from) {
 		if (*from == '%') {
-			*to++ = (char)strtoul((char[]){ from[1], from[2], '\0' }, NULL, 16);
+			*to++ = (char)strtoul((char[]){from[1], from[2], '\0'}, NULL, 16);
 			from += 3;
 		} else {
 			*to++ = *from++;
@@ -391,9 +399,9 @@ static int complete(struct parse *parse)
 int options_parse(int argc, char **argv, struct options *options, char *error, size_t error_size)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct parse parse = { .options = options, .error = error, .error_size = error_size };
+	struct parse parse = {.options = options, .error = error, .error_size = error_size};
 
-	*options = (struct options){ .allow_other = true, .threads = 4, .tries = 3 };
+	*options = (struct options){.allow_other = true, .threads = 4, .tries = 3};
 	migrate_default_options(&options->migrate);
 	*error = '\0';
 	int result = fuse_opt_parse(&args, &parse, words, take_word);
@@ -414,8 +422,8 @@ int options_parse(int argc, char **argv, struct options *options, char *error, s
 
 void options_free(struct options *options)
 {
-	char *const all[] = { options->source,	options->mountpoint, options->target,	options->statedir,   options->confdir,
-			      options->rundir,	options->logfile,    options->protocol, options->plugin_dir, options->fsname };
+	char *const all[] = {options->source, options->mountpoint, options->target,   options->statedir,   options->confdir,
+	                     options->rundir, options->logfile,    options->protocol, options->plugin_dir, options->fsname};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		free(all[i]);

@@ -12,9 +12,9 @@
 #define SETTINGS_MAX 64
 
 struct options {
-	char *source;        /* as written; a path is made absolute */
-	char *mountpoint;    /* absolute */
-	char *target;        /* absolute */
+	char *source;                                                                 /* as written; a path is made absolute */
+	char *mountpoint;                                                             /* absolute */
+	char *target;                                                                 /* absolute */
 	char *statedir, *confdir, *rundir, *logfile, *protocol, *plugin_dir, *fsname; /* NULL: the default */
 	bool source_is_path;
 	bool foreground, debug;

@@ -48,7 +48,8 @@ int place_clear(const char *mountpoint, char *error, size_t error_size)
 		log_warning("the daemon of an earlier mount has died; its mount is detached: mountpoint=%s", mountpoint);
 		if (umount2(mountpoint, MNT_DETACH) < 0) {
 			int failure = -errno;
-			snprintf(error, error_size, "the dead mount at %s cannot be detached: %s", mountpoint, strerror(-failure));
+			snprintf(error, error_size, "the dead mount at %s cannot be detached: %s", mountpoint,
+			         strerror(-failure));
 			return failure;
 		}
 	}

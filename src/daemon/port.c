@@ -17,7 +17,7 @@ void daemon_stat(struct daemon *daemon, struct migration_stat *stat)
 {
 	const struct options *options = daemon->options;
 
-	*stat = (struct migration_stat){ .migid = daemon->migid };
+	*stat = (struct migration_stat){.migid = daemon->migid};
 	snprintf(stat->source, sizeof(stat->source), "%s", options->source);
 	snprintf(stat->target, sizeof(stat->target), "%s", options->target);
 	snprintf(stat->mountpoint, sizeof(stat->mountpoint), "%s", options->mountpoint);
@@ -49,8 +49,8 @@ static const char *below(const char *path, const char *top)
 /* Never out of the target, never through a link, never through the mount. */
 static int open_below(const struct target *target, const char *path)
 {
-	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
+	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	                       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
 	int fd = (int)syscall(SYS_openat2, target->root_fd, *path ? path : ".", &how, sizeof(how));
 
 	return fd < 0 ? -errno : fd;
@@ -86,7 +86,7 @@ static int where_port(void *context, const char *path, struct where_report *repo
 	struct daemon *daemon = context;
 	const char *relative = below(path, daemon->options->mountpoint);
 
-	*report = (struct where_report){ 0 };
+	*report = (struct where_report){0};
 	if (!relative)
 		relative = below(path, daemon->options->target);
 	if (!relative)

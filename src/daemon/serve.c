@@ -50,7 +50,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 		fs_unmount(daemon->fs, 0);
 		return result;
 	}
-	const char *const settings[] = { "state", "running", "mountpoint", options->mountpoint, NULL };
+	const char *const settings[] = {"state", "running", "mountpoint", options->mountpoint, NULL};
 	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
 		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
 	return 0;
@@ -63,7 +63,7 @@ static void keep_result(struct daemon *daemon, enum ending ending)
 	daemon_stat(daemon, &stat);
 	stat.state = ending == ENDING_FINISH ? MIGRATION_COMPLETE : MIGRATION_HALTED;
 	CLEAN_FREE char *text = admin_stat_text(&stat);
-	const char *const settings[] = { "state", "halted", "result", text ? text : "{}", NULL };
+	const char *const settings[] = {"state", "halted", "result", text ? text : "{}", NULL};
 	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
 		log_warning("the last figures cannot be kept in the configuration");
 }
@@ -112,7 +112,7 @@ int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *cont
 	if (daemon->options->autofinish)
 		migrate_on_complete(daemon->migrate, daemon_autofinish, daemon);
 	log_info("migration %u: source=%s target=%s mountpoint=%s %s", daemon->migid, daemon->options->source,
-		 daemon->options->target, daemon->options->mountpoint, daemon->fresh ? "begins" : "goes on");
+	         daemon->options->target, daemon->options->mountpoint, daemon->fresh ? "begins" : "goes on");
 	ready(context);
 	fs_wait(daemon->fs);
 	log_info("the mount is gone: mountpoint=%s", daemon->options->mountpoint);

@@ -51,7 +51,7 @@ static void hold_times(struct node *node, struct stat *st, const struct attr_ove
 
 uint32_t attr_pending_flags(struct fs *fs, struct node *node)
 {
-	struct attr_overlay overlay = { 0 };
+	struct attr_overlay overlay = {0};
 
 	if (!subject_quiet(&node->subject))
 		monitor_attr(fs->monitor, &node->subject, &overlay);
@@ -60,7 +60,7 @@ uint32_t attr_pending_flags(struct fs *fs, struct node *node)
 
 double attr_show(struct fs *fs, struct node *node, struct stat *st)
 {
-	struct attr_overlay overlay = { 0 };
+	struct attr_overlay overlay = {0};
 
 	monitor_attr(fs->monitor, &node->subject, &overlay);
 	if (overlay.has_mtime)
@@ -71,7 +71,7 @@ double attr_show(struct fs *fs, struct node *node, struct stat *st)
 	if (overlay.has_nlink)
 		st->st_nlink = overlay.nlink;
 	else if (node->is_root && st->st_nlink > 2) /* 1: the file system does not count directories */
-		st->st_nlink--; /* our own directory */
+		st->st_nlink--;                     /* our own directory */
 	/* A directory gets its last size and change time when it is populated: who opens it then must see these, not those of before. */
 	bool empty_yet = node->subject.is_dir && overlay.has_mtime;
 	if (atomic_load_explicit(&fs->uncached, memory_order_relaxed) || node->writers || empty_yet)
@@ -83,7 +83,7 @@ int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_par
 {
 	struct handle handle;
 
-	*entry = (struct fuse_entry_param){ .entry_timeout = entry_timeout(fs) };
+	*entry = (struct fuse_entry_param){.entry_timeout = entry_timeout(fs)};
 	if (fstatat(dirfd, name, &entry->attr, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0)
 		return -errno;
 	int result = target_handle(dirfd, name, &handle);
@@ -100,7 +100,7 @@ int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_par
 /* A name that is not there may be remembered as well. */
 static int reply_absent(struct call *call)
 {
-	struct fuse_entry_param entry = { .entry_timeout = entry_timeout(call->fs) };
+	struct fuse_entry_param entry = {.entry_timeout = entry_timeout(call->fs)};
 
 	fuse_reply_entry(call->req, &entry);
 	return CALL_DONE;
@@ -159,7 +159,7 @@ static int run_lookup(struct call *call)
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_lookup, .ino = parent, .name = name });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_lookup, .ino = parent, .name = name});
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
@@ -214,7 +214,7 @@ static void answer_attr(struct call *call)
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_getattr, .ino = ino });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_getattr, .ino = ino});
 }
 
 /* --- setattr --- */
@@ -258,8 +258,8 @@ static int set_owner(fuse_req_t req, int fd, const struct stat *attr, int valid)
 static struct timespec time_to_set(int valid, int set, int now, struct timespec time)
 {
 	if (valid & now)
-		return (struct timespec){ .tv_nsec = UTIME_NOW };
-	return valid & set ? time : (struct timespec){ .tv_nsec = UTIME_OMIT };
+		return (struct timespec){.tv_nsec = UTIME_NOW};
+	return valid & set ? time : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
 static int set_times(int fd, const struct stat *attr, int valid)
@@ -286,7 +286,8 @@ static int apply(const struct call *call, const struct node *node, int fd)
 		result = -errno;
 	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) && ftruncate(fd, attr->st_size) < 0)
 		result = -errno;
-	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) && (call->valid & (FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID)))
+	if (result >= 0 && (call->valid & FUSE_SET_ATTR_SIZE) &&
+	    (call->valid & (FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID)))
 		result = attr_kill_privileges(call->req, fd);
 	if (result >= 0 && (call->valid & SETS_TIMES))
 		result = set_times(fd, attr, call->valid);
@@ -308,7 +309,7 @@ static int run_setattr(struct call *call)
 
 	if (!node)
 		return -ESTALE;
-	struct event event = { .kind = change_of(call->valid), .fd = -1 };
+	struct event event = {.kind = change_of(call->valid), .fd = -1};
 	if (event.kind == EVENT_RESIZE)
 		event.off = (uint64_t)call->attr.st_size;
 	else if (event.kind == EVENT_TIMES)
@@ -333,8 +334,7 @@ static int run_setattr(struct call *call)
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_setattr, .ino = ino, .attr = *attr, .valid = valid });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_setattr, .ino = ino, .attr = *attr, .valid = valid});
 }
 
 /* --- statfs, readlink --- */
@@ -371,5 +371,5 @@ static int run_readlink(struct call *call)
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_readlink, .ino = ino });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_readlink, .ino = ino});
 }

@@ -157,7 +157,7 @@ int call_event(struct call *call, struct subject *subject, const struct event *e
 }
 
 int call_end(struct call *call, struct subject *subject, const struct event *event, void (*answer)(struct call *call),
-	     uint64_t value)
+             uint64_t value)
 {
 	struct call *kept = to_heap(call);
 
@@ -180,5 +180,5 @@ int call_end(struct call *call, struct subject *subject, const struct event *eve
 
 int call_names(struct call *call, struct node *dir)
 {
-	return call_event(call, &dir->subject, &(struct event){ .kind = EVENT_NAMES, .fd = -1 }, NULL);
+	return call_event(call, &dir->subject, &(struct event){.kind = EVENT_NAMES, .fd = -1}, NULL);
 }

@@ -26,14 +26,14 @@ static __thread bool is_other, has_groups;
 
 static int set_caps(struct __user_cap_data_struct caps[2])
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 
 	return (int)syscall(SYS_capset, &header, caps);
 }
 
 void creds_thread_start(void *context)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 
 	(void)context;
 	if (unshare(CLONE_FS) < 0) /* the umask is the caller's, for each thread */

@@ -33,7 +33,7 @@ void data_thread_stop(void *context)
 static int run_read(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
-	struct event event = { .kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1 };
+	struct event event = {.kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 
 	if (!node || !read_buffer())
@@ -53,7 +53,7 @@ static int run_read(struct call *call)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_read, .ino = ino, .off = (uint64_t)off, .size = size });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_read, .ino = ino, .off = (uint64_t)off, .size = size});
 }
 
 /* --- write --- */
@@ -83,7 +83,7 @@ static void answer_write(struct call *call)
 static int run_write(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
-	struct event event = { .kind = EVENT_WRITE, .off = call->off, .len = call->data_len, .fd = -1 };
+	struct event event = {.kind = EVENT_WRITE, .off = call->off, .len = call->data_len, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool held;
 
@@ -117,14 +117,14 @@ static int run_write(struct call *call)
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_write,
-				   .ino = ino,
-				   .off = (uint64_t)off,
-				   .data = buf,
-				   .data_len = size,
-				   .fi = *fi });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_write,
+	                          .ino = ino,
+	                          .off = (uint64_t)off,
+	                          .data = buf,
+	                          .data_len = size,
+	                          .fi = *fi});
 }
 
 /* --- fallocate --- */
@@ -139,7 +139,8 @@ static int run_fallocate(struct call *call)
 	struct node *node = node_of(call->fs, call->ino);
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool zeros = call->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
-	struct event event = { .kind = zeros ? EVENT_PUNCH : EVENT_WRITE, .off = call->off, .len = zeros ? call->size : 0, .fd = -1 };
+	struct event event = {
+		.kind = zeros ? EVENT_PUNCH : EVENT_WRITE, .off = call->off, .len = zeros ? call->size : 0, .fd = -1};
 	bool held;
 
 	if (!node)
@@ -166,13 +167,13 @@ static int run_fallocate(struct call *call)
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_fallocate,
-				   .ino = ino,
-				   .flags = mode,
-				   .off = (uint64_t)offset,
-				   .size = (uint64_t)length });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_fallocate,
+	                          .ino = ino,
+	                          .flags = mode,
+	                          .off = (uint64_t)offset,
+	                          .size = (uint64_t)length});
 }
 
 /* --- lseek --- */
@@ -225,7 +226,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse
 {
 	(void)fi;
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_lseek, .ino = ino, .off = (uint64_t)off, .flags = whence });
+		.fs = fs_of(req), .req = req, .run = run_lseek, .ino = ino, .off = (uint64_t)off, .flags = whence});
 }
 
 /* --- copy_file_range --- */
@@ -277,8 +278,8 @@ static int run_copy(struct call *call)
 	struct node *from = node_of(call->fs, call->ino), *to = node_of(call->fs, call->ino2);
 	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	struct event read = { .kind = EVENT_STORED, .off = call->off, .len = call->size, .fd = -1 };
-	struct event write = { .kind = EVENT_WRITE, .off = call->off2, .fd = -1 };
+	struct event read = {.kind = EVENT_STORED, .off = call->off, .len = call->size, .fd = -1};
+	struct event write = {.kind = EVENT_WRITE, .off = call->off2, .fd = -1};
 	bool held;
 
 	if (!from || !to)
@@ -309,17 +310,17 @@ static int run_copy(struct call *call)
 #define COPY_MAX (64u << 20)
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out,
-			off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags)
+                        off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	(void)fi_in;
 	(void)fi_out;
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_copy,
-				   .ino = ino_in,
-				   .off = (uint64_t)off_in,
-				   .ino2 = ino_out,
-				   .off2 = (uint64_t)off_out,
-				   .size = len < COPY_MAX ? len : COPY_MAX,
-				   .flags = flags });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_copy,
+	                          .ino = ino_in,
+	                          .off = (uint64_t)off_in,
+	                          .ino2 = ino_out,
+	                          .off2 = (uint64_t)off_out,
+	                          .size = len < COPY_MAX ? len : COPY_MAX,
+	                          .flags = flags});
 }

@@ -73,7 +73,7 @@ static bool has_changed(struct fs *fs, uint64_t id)
 static uint64_t look(struct fs *fs)
 {
 	uint64_t start = clock_monotonic_ns();
-	struct id_list open = { 0 };
+	struct id_list open = {0};
 
 	node_each(fs->nodes, collect_cached, &open);
 	for (size_t i = 0; i < open.count; i++)
@@ -90,14 +90,14 @@ static void *look_after(void *context)
 	pthread_setname_np(pthread_self(), "detached");
 	while (!atomic_load(&fs->ended)) {
 		uint64_t pause = LOOK_NS + 10 * look(fs); /* a tenth of a processor at most */
-		nanosleep(&(struct timespec){ (time_t)(pause / NS_PER_S), (long)(pause % NS_PER_S) }, NULL);
+		nanosleep(&(struct timespec){(time_t)(pause / NS_PER_S), (long)(pause % NS_PER_S)}, NULL);
 	}
 	return NULL;
 }
 
 void fs_stop_caching(struct fs *fs)
 {
-	struct id_list list = { 0 };
+	struct id_list list = {0};
 
 	if (atomic_exchange(&fs->uncached, true))
 		return;

@@ -49,7 +49,7 @@ static int run_opendir(struct call *call)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_opendir, .ino = ino, .fi = *fi });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_opendir, .ino = ino, .fi = *fi});
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -61,7 +61,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static size_t add_plain(struct call *call, struct reply *reply, const struct listed *entry)
 {
-	struct stat st = { .st_ino = entry->ino, .st_mode = (mode_t)DTTOIF(entry->type) };
+	struct stat st = {.st_ino = entry->ino, .st_mode = (mode_t)DTTOIF(entry->type)};
 
 	return fuse_add_direntry(call->req, reply->buf + reply->used, reply->size - reply->used, entry->name, &st, entry->next);
 }
@@ -79,7 +79,7 @@ static size_t add_plus(struct call *call, struct reply *reply, int dirfd, const 
 	size_t room = reply->size - reply->used;
 
 	if (is_dot(entry->name)) {
-		param = (struct fuse_entry_param){ .attr = { .st_ino = entry->ino, .st_mode = S_IFDIR } };
+		param = (struct fuse_entry_param){.attr = {.st_ino = entry->ino, .st_mode = S_IFDIR}};
 		return fuse_add_direntry_plus(call->req, reply->buf + reply->used, room, entry->name, &param, entry->next);
 	}
 	if (fuse_add_direntry_plus(call->req, NULL, 0, entry->name, NULL, 0) > room)
@@ -90,13 +90,14 @@ static size_t add_plus(struct call *call, struct reply *reply, int dirfd, const 
 		result = -EXDEV;
 	}
 	if (result < 0) {
-		param = (struct fuse_entry_param){ .attr = { .st_ino = entry->ino, .st_mode = (mode_t)DTTOIF(entry->type) } };
+		param = (struct fuse_entry_param){.attr = {.st_ino = entry->ino, .st_mode = (mode_t)DTTOIF(entry->type)}};
 	}
 	return fuse_add_direntry_plus(call->req, reply->buf + reply->used, room, entry->name, &param, entry->next);
 }
 
 /* Adds entries until the reply is full. Sets *next to where the listing goes on; true when it is full. */
-static bool add_all(struct call *call, struct node *node, int dirfd, const char *buf, long len, struct reply *reply, int64_t *next)
+static bool add_all(struct call *call, struct node *node, int dirfd, const char *buf, long len, struct reply *reply,
+                    int64_t *next)
 {
 	for (long at = 0; at < len;) {
 		const struct listed *entry = (const struct listed *)(buf + at);
@@ -145,7 +146,7 @@ static int run_readdir(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	struct reply reply = { .size = call->size };
+	struct reply reply = {.size = call->size};
 
 	if (!node)
 		return -ESTALE;
@@ -169,12 +170,13 @@ static int run_readdir(struct call *call)
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_readdir, .ino = ino, .off = (uint64_t)off, .size = size });
+	call_start(
+		&(struct call){.fs = fs_of(req), .req = req, .run = run_readdir, .ino = ino, .off = (uint64_t)off, .size = size});
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)fi;
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_readdir, .ino = ino, .off = (uint64_t)off, .size = size, .flags = 1 });
+		.fs = fs_of(req), .req = req, .run = run_readdir, .ino = ino, .off = (uint64_t)off, .size = size, .flags = 1});
 }

@@ -51,7 +51,7 @@ static int open_backing(struct call *call, struct node *node)
 		return id;
 	if (atomic_exchange(&call->fs->passthrough, false))
 		log_warning("kernel passthrough is refused by the file system of the target; reads and writes go through the "
-			    "daemon");
+		            "daemon");
 	return -EOPNOTSUPP;
 }
 
@@ -103,7 +103,7 @@ static void unlatch(struct fs *fs, struct node *node, int flags)
 static void close_watched(struct fs *fs, struct node *node, uint64_t fh)
 {
 	if (fh & FH_WATCHED)
-		monitor_begin(fs->monitor, &node->subject, &(struct event){ .kind = EVENT_CLOSE, .fd = -1 }, NULL, NULL);
+		monitor_begin(fs->monitor, &node->subject, &(struct event){.kind = EVENT_CLOSE, .fd = -1}, NULL, NULL);
 }
 
 void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh)
@@ -144,7 +144,7 @@ void file_reply_open(struct call *call, struct node *node, const struct fuse_ent
 static int truncate_first(struct call *call, struct node *node)
 {
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	struct event event = { .kind = EVENT_RESIZE, .off = 0, .fd = -1 };
+	struct event event = {.kind = EVENT_RESIZE, .off = 0, .fd = -1};
 	bool held;
 
 	if (call->truncated || !(call->fi.flags & O_TRUNC))
@@ -192,7 +192,8 @@ static int run_open(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
 	bool reads = (call->fi.flags & O_ACCMODE) != O_WRONLY;
-	struct event event = { .kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .len = reads ? UINT64_MAX : 0, .fd = -1 };
+	struct event event = {
+		.kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .len = reads ? UINT64_MAX : 0, .fd = -1};
 	bool watched;
 
 	if (!node)
@@ -210,7 +211,7 @@ static int run_open(struct call *call)
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_open, .ino = ino, .fi = *fi });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_open, .ino = ino, .fi = *fi});
 }
 
 /* Stores through a mapping in passthrough are not seen by the kernel's FUSE inode: after the last writer it asks again. */
@@ -234,7 +235,7 @@ static void invalidate_attributes(struct fs *fs, uint64_t ino)
 
 	if (!notice)
 		return; /* they expire by themselves: none is kept while a writer has the file open */
-	*notice = (struct notice){ .job.run = run_notice, .fs = fs, .ino = ino };
+	*notice = (struct notice){.job.run = run_notice, .fs = fs, .ino = ino};
 	lane_submit(fs->notices, &notice->job, LANE_DEMAND);
 }
 
@@ -284,7 +285,7 @@ static int run_fsync(struct call *call)
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	(void)fi;
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_fsync, .ino = ino, .flags = datasync });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_fsync, .ino = ino, .flags = datasync});
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -15,18 +15,18 @@
 struct fs;
 
 struct fs_options {
-	const char *fsname;      /* shown as the device of the mount */
-	const char *mountpoint;  /* absolute */
+	const char *fsname;        /* shown as the device of the mount */
+	const char *mountpoint;    /* absolute */
 	unsigned long mount_flags; /* MS_* */
-	unsigned threads;        /* that receive requests */
+	unsigned threads;          /* that receive requests */
 	bool allow_other;
-	bool no_passthrough;     /* for comparison, and for kernels where it fails */
-	bool debug;              /* libfuse's own trace on standard error */
+	bool no_passthrough; /* for comparison, and for kernels where it fails */
+	bool debug;          /* libfuse's own trace on standard error */
 };
 
 /* Mounts, and returns once the kernel's INIT was answered and requests are served. `error` gets a sentence on failure. */
 int fs_start(const struct fs_options *options, const struct monitor *monitor, const struct target *target, struct fs **fs,
-	     char *error, size_t error_size);
+             char *error, size_t error_size);
 
 /* From now on nothing is cached beyond what the kernel must, and what is cached is dropped: before the mount is detached while
  * files are open, since others will change the plain tree then. */

@@ -26,17 +26,17 @@ struct fs {
 	const struct target *target;
 	struct node_table *nodes;
 	struct fuse_session *session;
-	struct lane *woken;        /* runs calls that were woken */
-	struct lane *notices;      /* tells the kernel to drop what it caches */
+	struct lane *woken;   /* runs calls that were woken */
+	struct lane *notices; /* tells the kernel to drop what it caches */
 	pthread_t *threads;
 	unsigned n_threads;
 	atomic_bool serving, ended;
-	atomic_bool passthrough;   /* negotiated, and it has not failed */
-	atomic_bool uncached;      /* fs_stop_caching() */
-	pthread_t looker;          /* detach.c */
+	atomic_bool passthrough; /* negotiated, and it has not failed */
+	atomic_bool uncached;    /* fs_stop_caching() */
+	pthread_t looker;        /* detach.c */
 	bool looking;
-	pthread_mutex_t lock;      /* for `changed` */
-	pthread_cond_t changed;    /* serving or ended */
+	pthread_mutex_t lock;   /* for `changed` */
+	pthread_cond_t changed; /* serving or ended */
 };
 
 struct call {
@@ -44,12 +44,12 @@ struct call {
 	fuse_req_t req;
 	int (*run)(struct call *call);
 	struct waiter waiter;
-	struct subject *subject;   /* where it is parked */
-	struct subject stranger;   /* a subject without a node */
+	struct subject *subject; /* where it is parked */
+	struct subject stranger; /* a subject without a node */
 	struct lane_job job;
-	atomic_int parking;        /* see park.c */
+	atomic_int parking; /* see park.c */
 	bool on_heap;
-	int error;                 /* it was woken with */
+	int error; /* it was woken with */
 
 	/* An answer that waits for a record: sent by this function when it is durable. */
 	void (*answer)(struct call *call);
@@ -67,7 +67,7 @@ struct call {
 	struct stat attr;
 	const void *data;
 	size_t data_len;
-	bool truncated;            /* O_TRUNC of an open is done */
+	bool truncated; /* O_TRUNC of an open is done */
 };
 
 /* --- call.c, park.c --- */
@@ -79,7 +79,7 @@ void call_start(struct call *call);
 int call_event(struct call *call, struct subject *subject, const struct event *event, bool *held);
 /* The end of a change that was held. When it must wait to be durable the answer is sent by `answer` later: CALL_PARKED. */
 int call_end(struct call *call, struct subject *subject, const struct event *event, void (*answer)(struct call *call),
-	     uint64_t value);
+             uint64_t value);
 /* Just the names of a directory. */
 int call_names(struct call *call, struct node *dir);
 
@@ -106,9 +106,9 @@ bool is_ours(const struct node *dir, const char *name);
 
 /* --- file.c --- */
 /* fh: not a pointer and not a descriptor, so that it means the same in another process. */
-#define FH_WATCHED (1ull << 32)     /* EVENT_OPEN went on while the migration had an interest: EVENT_CLOSE is due */
+#define FH_WATCHED (1ull << 32) /* EVENT_OPEN went on while the migration had an interest: EVENT_CLOSE is due */
 #define FH_PASSTHROUGH (1ull << 33)
-#define FH_FLAGS(fh) ((int)((fh) & 0xffffffffu))
+#define FH_FLAGS(fh) ((int)((fh)&0xffffffffu))
 /* Decides the open mode and answers. */
 void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh);
 
@@ -130,7 +130,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
-	      const void *in_buf, size_t in_bufsz, size_t out_bufsz);
+              const void *in_buf, size_t in_bufsz, size_t out_bufsz);
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
@@ -139,7 +139,8 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
-void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname, unsigned int flags);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
+               unsigned int flags);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -149,7 +150,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi);
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out,
-			off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags);
+                        off_t off_out, struct fuse_file_info *fi_out, size_t len, int flags);
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);

@@ -73,19 +73,19 @@ static int run_make(struct call *call)
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = mode, .rdev = rdev });
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = mode, .rdev = rdev});
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = S_IFDIR | (mode & 07777) });
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .mode = S_IFDIR | (mode & 07777)});
 }
 
 void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .name2 = link, .mode = S_IFLNK });
+		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .name2 = link, .mode = S_IFLNK});
 }
 
 static int reply_created(struct call *call, int dirfd, const char *name, int fd)
@@ -129,7 +129,7 @@ static int run_create(struct call *call)
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_create, .ino = parent, .name = name, .mode = mode, .fi = *fi });
+		.fs = fs_of(req), .req = req, .run = run_create, .ino = parent, .name = name, .mode = mode, .fi = *fi});
 }
 
 static int run_tmpfile(struct call *call)
@@ -151,7 +151,7 @@ static int run_tmpfile(struct call *call)
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_tmpfile, .ino = parent, .mode = mode, .fi = *fi });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_tmpfile, .ino = parent, .mode = mode, .fi = *fi});
 }
 
 /* The flags of what is not all here are not on the target yet. */
@@ -184,8 +184,7 @@ static int run_link(struct call *call)
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_link, .ino = ino, .ino2 = newparent, .name = newname });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_link, .ino = ino, .ino2 = newparent, .name = newname});
 }
 
 /* --- removing --- */
@@ -200,7 +199,7 @@ struct victim {
 
 static int find_victim(struct fs *fs, int dirfd, const char *name, struct victim *victim)
 {
-	*victim = (struct victim){ 0 };
+	*victim = (struct victim){0};
 	if (fstatat(dirfd, name, &victim->st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	int result = target_handle(dirfd, name, &victim->handle);
@@ -232,7 +231,7 @@ static int before_removal(struct call *call, struct victim *victim)
 	if (is_frozen(call, victim->node))
 		return -EPERM;
 	if (S_ISDIR(victim->st.st_mode)) {
-		struct event event = { .kind = EVENT_NAMES, .fd = -1 };
+		struct event event = {.kind = EVENT_NAMES, .fd = -1};
 		int result = call_event(call, subject_of(call, victim), &event, NULL);
 		if (result != CALL_DONE)
 			return result;
@@ -256,7 +255,7 @@ static void after_removal(struct call *call, struct victim *victim)
 		return;
 	if (victim->node)
 		victim->node->times = TIMES_REAL;
-	struct event event = { .kind = EVENT_REMOVED, .off = victim->st.st_nlink - 1, .fd = -1 };
+	struct event event = {.kind = EVENT_REMOVED, .off = victim->st.st_nlink - 1, .fd = -1};
 	monitor_begin(call->fs->monitor, subject_of(call, victim), &event, NULL, NULL);
 }
 
@@ -282,13 +281,13 @@ static int run_remove(struct call *call)
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name});
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	call_start(&(struct call){
-		.fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name, .flags = AT_REMOVEDIR });
+		.fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name, .flags = AT_REMOVEDIR});
 }
 
 static int run_rename(struct call *call)
@@ -296,7 +295,7 @@ static int run_rename(struct call *call)
 	struct node *from, *to;
 	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
 	CLEAN_NODE_FD struct node_fd *to_fd = NULL;
-	struct victim moved, victim = { 0 };
+	struct victim moved, victim = {0};
 	int result = open_dir(call, call->ino, call->name, &from, &from_fd);
 
 	if (result == CALL_DONE)
@@ -322,12 +321,12 @@ static int run_rename(struct call *call)
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname, unsigned int flags)
 {
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_rename,
-				   .ino = parent,
-				   .name = name,
-				   .ino2 = newparent,
-				   .name2 = newname,
-				   .flags = (int)flags });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_rename,
+	                          .ino = parent,
+	                          .name = name,
+	                          .ino2 = newparent,
+	                          .name2 = newname,
+	                          .flags = (int)flags});
 }

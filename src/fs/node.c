@@ -203,7 +203,7 @@ static void shrink_cache(struct node_table *table, struct node *mine)
 			if (node->cached)
 				node_fd_put(node->cached);
 			node->cached = NULL;
-					pthread_mutex_unlock(&node->lock);
+			pthread_mutex_unlock(&node->lock);
 		}
 		node = newer;
 	}
@@ -243,10 +243,10 @@ static int open_with(struct node_table *table, struct node *node, int flags)
 
 static int open_node(struct node_table *table, struct node *node, enum node_access access, struct node_fd **opened)
 {
-	int flags = node->subject.is_dir	    ? O_RDONLY | O_DIRECTORY :
-		    access == NODE_PATH		    ? O_PATH :
-		    access == NODE_READ		    ? O_RDONLY :
-						      O_RDWR;
+	int flags = node->subject.is_dir  ? O_RDONLY | O_DIRECTORY
+	            : access == NODE_PATH ? O_PATH
+	            : access == NODE_READ ? O_RDONLY
+	                                  : O_RDWR;
 	int fd = open_with(table, node, flags);
 
 	if (fd == -EPERM && flags == O_RDWR) /* it may be append-only */

@@ -35,10 +35,10 @@ struct node_fd {
 };
 
 struct node {
-	struct node *hash_next;  /* table lock */
-	uint64_t lookups;        /* table lock: what the kernel holds */
-	unsigned refs;           /* table lock: open files */
-	uint64_t id;             /* constant, as the subject's identity is */
+	struct node *hash_next; /* table lock */
+	uint64_t lookups;       /* table lock: what the kernel holds */
+	unsigned refs;          /* table lock: open files */
+	uint64_t id;            /* constant, as the subject's identity is */
 	struct subject subject;
 	bool is_root;
 
@@ -49,13 +49,14 @@ struct node {
 	bool listed;
 
 	enum latch_mode latch;
-	unsigned latched, writers; /* opens */
+	unsigned latched;         /* opens */
+	_Atomic unsigned writers; /* of them; read without the lock */
 	int backing_id;
 	bool written_past; /* by writers in passthrough: what the kernel has in its cache is old */
 
 	pthread_mutex_t listing; /* one listing at a time moves the position of the descriptor */
 
-	uint64_t seen_mtime_ns;  /* detach.c */
+	uint64_t seen_mtime_ns; /* detach.c */
 	int64_t seen_size;
 
 	/* The change time shown while the object came over goes on being shown afterwards, as long as nobody changed it. */

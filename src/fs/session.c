@@ -51,10 +51,10 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
 	want(conn, FUSE_CAP_IOCTL_DIR, true);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false); /* see detach.c */
+	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);     /* see detach.c */
 	want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, false); /* a size that others changed drops the cache at once */
-	want(conn, FUSE_CAP_ASYNC_DIO, false); /* its waits cannot be interrupted */
-	want(conn, FUSE_CAP_SPLICE_READ, false); /* copies are cheaper than pipes here */
+	want(conn, FUSE_CAP_ASYNC_DIO, false);           /* its waits cannot be interrupted */
+	want(conn, FUSE_CAP_SPLICE_READ, false);         /* copies are cheaper than pipes here */
 	want(conn, FUSE_CAP_SPLICE_WRITE, false);
 	want(conn, FUSE_CAP_SPLICE_MOVE, false);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, false); /* excludes passthrough */
@@ -70,7 +70,9 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	conn->no_interrupt = 0;
 	atomic_store(&fs->passthrough, passthrough);
 	log_info("serving: mountpoint=%s passthrough=%s", fs->options.mountpoint,
-		 passthrough ? "yes" : fs->options.no_passthrough ? "no (switched off)" : "no (the kernel has none: Linux 6.9 or newer has)");
+	         passthrough                  ? "yes"
+	         : fs->options.no_passthrough ? "no (switched off)"
+	                                      : "no (the kernel has none: Linux 6.9 or newer has)");
 	LOCKED(&fs->lock);
 	atomic_store(&fs->serving, true);
 	pthread_cond_broadcast(&fs->changed);
@@ -135,7 +137,7 @@ static void look_ahead(const struct fuse_buf *buf)
 	const struct setxattr_in *setxattr = (const struct setxattr_in *)(header + 1);
 
 	setxattr_kills_sgid = buf->size >= sizeof(*header) + sizeof(*setxattr) && header->opcode == OPCODE_SETXATTR &&
-			      (setxattr->setxattr_flags & SETXATTR_ACL_KILL_SGID);
+	                      (setxattr->setxattr_flags & SETXATTR_ACL_KILL_SGID);
 }
 
 static void note_end(struct fs *fs)
@@ -148,7 +150,7 @@ static void note_end(struct fs *fs)
 static void *receive(void *context)
 {
 	struct fs *fs = context;
-	struct fuse_buf buf = { 0 };
+	struct fuse_buf buf = {0};
 
 	pthread_setname_np(pthread_self(), "fuse");
 	creds_thread_start(NULL);
@@ -177,11 +179,11 @@ static int mount_fuse(struct fs *fs, char *error, size_t error_size)
 
 	if (fd < 0) {
 		snprintf(error, error_size, "cannot open /dev/fuse: %s; load the fuse module, or give the container the device",
-			 strerror(errno));
+		         strerror(errno));
 		return -errno;
 	}
 	snprintf(data, sizeof(data), "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions%s", fd,
-		 options->allow_other ? ",allow_other" : "");
+	         options->allow_other ? ",allow_other" : "");
 	if (mount(options->fsname, options->mountpoint, "fuse.dmmfs", options->mount_flags, data) < 0) {
 		snprintf(error, error_size, "cannot mount on %s: %s", options->mountpoint, strerror(errno));
 		return -errno;
@@ -207,14 +209,15 @@ static void raise_readahead(struct fs *fs)
 
 static void warn_of_timeouts(void)
 {
-	static const char *const names[] = { "/proc/sys/fs/fuse/default_request_timeout", "/proc/sys/fs/fuse/max_request_timeout" };
+	static const char *const names[] = {"/proc/sys/fs/fuse/default_request_timeout", "/proc/sys/fs/fuse/max_request_timeout"};
 
 	for (size_t i = 0; i < 2; i++) {
 		FILE *file = fopen(names[i], "re");
 		unsigned seconds = 0;
 		if (file && fscanf(file, "%u", &seconds) == 1 && seconds)
-			log_warning("%s is %u: the kernel ends the whole mount when the source is silent for so long; set it to 0",
-				    names[i], seconds);
+			log_warning(
+				"%s is %u: the kernel ends the whole mount when the source is silent for so long; set it to 0",
+				names[i], seconds);
 		if (file)
 			fclose(file);
 	}
@@ -223,7 +226,7 @@ static void warn_of_timeouts(void)
 static int start_session(struct fs *fs, char *error, size_t error_size)
 {
 	char name[] = "dmmfs", debug[] = "-d";
-	char *argv[] = { name, fs->options.debug ? debug : NULL, NULL };
+	char *argv[] = {name, fs->options.debug ? debug : NULL, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(fs->options.debug ? 2 : 1, argv);
 	char path[32];
 
@@ -242,8 +245,9 @@ static int start_session(struct fs *fs, char *error, size_t error_size)
 
 static int start_threads(struct fs *fs)
 {
-	struct lane_options woken = { .name = "woken", .max = WOKEN_THREADS, .thread_start = creds_thread_start, .thread_stop = data_thread_stop };
-	struct lane_options notices = { .name = "notices", .max = 1 };
+	struct lane_options woken = {
+		.name = "woken", .max = WOKEN_THREADS, .thread_start = creds_thread_start, .thread_stop = data_thread_stop};
+	struct lane_options notices = {.name = "notices", .max = 1};
 	int result = lane_start(&woken, &fs->woken);
 
 	if (result >= 0)
@@ -277,7 +281,7 @@ static unsigned most_descriptors(void)
 }
 
 int fs_start(const struct fs_options *options, const struct monitor *monitor, const struct target *target, struct fs **started,
-	     char *error, size_t error_size)
+             char *error, size_t error_size)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 

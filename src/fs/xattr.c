@@ -33,7 +33,7 @@ static int change(struct call *call, int (*apply)(struct call *call, int fd))
 {
 	struct node *node = node_of(call->fs, call->ino);
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	struct event event = { .kind = EVENT_CHANGE, .fd = -1 };
+	struct event event = {.kind = EVENT_CHANGE, .fd = -1};
 	bool held;
 
 	if (!node)
@@ -84,15 +84,15 @@ static int run_setxattr(struct call *call)
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_setxattr,
-				   .ino = ino,
-				   .name = name,
-				   .data = value,
-				   .data_len = size,
-				   .flags = flags,
-				   .valid = setxattr_kills_sgid && strcmp(name, ACL_ACCESS) == 0 });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_setxattr,
+	                          .ino = ino,
+	                          .name = name,
+	                          .data = value,
+	                          .data_len = size,
+	                          .flags = flags,
+	                          .valid = setxattr_kills_sgid && strcmp(name, ACL_ACCESS) == 0});
 }
 
 static int apply_remove(struct call *call, int fd)
@@ -109,7 +109,7 @@ static int run_removexattr(struct call *call)
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_removexattr, .ino = ino, .name = name });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_removexattr, .ino = ino, .name = name});
 }
 
 static int run_getxattr(struct call *call)
@@ -140,7 +140,7 @@ static int run_getxattr(struct call *call)
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_getxattr, .ino = ino, .name = name, .size = size });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_getxattr, .ino = ino, .name = name, .size = size});
 }
 
 /* --- lists of names --- */
@@ -192,14 +192,14 @@ static int run_listxattr(struct call *call)
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	call_start(&(struct call){ .fs = fs_of(req), .req = req, .run = run_listxattr, .ino = ino, .size = size });
+	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_listxattr, .ino = ino, .size = size});
 }
 
 /* --- inode flags --- */
 
 static int get_flags(struct call *call, struct node *node, int fd)
 {
-	struct attr_overlay overlay = { 0 };
+	struct attr_overlay overlay = {0};
 	unsigned int flags;
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
@@ -249,7 +249,7 @@ static int set_attributes(struct call *call, int fd)
 /* An immutable or append-only file could not take its data any more, so all of it comes first. */
 static int need_all(struct call *call, struct node *node)
 {
-	struct event event = { .kind = EVENT_WHOLE, .fd = -1 };
+	struct event event = {.kind = EVENT_WHOLE, .fd = -1};
 
 	return call_event(call, &node->subject, &event, NULL);
 }
@@ -282,17 +282,17 @@ static int run_ioctl(struct call *call)
 }
 
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags,
-	      const void *in_buf, size_t in_bufsz, size_t out_bufsz)
+              const void *in_buf, size_t in_bufsz, size_t out_bufsz)
 {
 	(void)arg;
 	(void)fi;
 	(void)flags;
 	(void)out_bufsz;
-	call_start(&(struct call){ .fs = fs_of(req),
-				   .req = req,
-				   .run = run_ioctl,
-				   .ino = ino,
-				   .flags = (int)cmd,
-				   .data = in_bufsz ? in_buf : NULL,
-				   .data_len = in_bufsz });
+	call_start(&(struct call){.fs = fs_of(req),
+	                          .req = req,
+	                          .run = run_ioctl,
+	                          .ino = ino,
+	                          .flags = (int)cmd,
+	                          .data = in_bufsz ? in_buf : NULL,
+	                          .data_len = in_bufsz});
 }

@@ -76,8 +76,8 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 		return MONITOR_GO;
 	}
 	bool small = file->file.limit <= migrate->options.whole_at_open && (event->kind == EVENT_OPEN || event->len);
-	bool worth_waiting = !file->broken && (file->absent == 0 ? file->finishing :
-								   small && !target_is_full(migrate) && !failed_just_now(file));
+	bool worth_waiting = !file->broken &&
+	                     (file->absent == 0 ? file->finishing : small && !target_is_full(migrate) && !failed_just_now(file));
 	if (!worth_waiting) {
 		file->opens++;
 		return MONITOR_GO;
@@ -221,9 +221,8 @@ static bool cancel(void *context, struct subject *subject, struct waiter *waiter
 
 static struct timespec timespec_of(struct moment moment)
 {
-	return (struct timespec){ .tv_sec = moment.sec, .tv_nsec = moment.nsec };
+	return (struct timespec){.tv_sec = moment.sec, .tv_nsec = moment.nsec};
 }
-
 
 static void attr(void *context, struct subject *subject, struct attr_overlay *overlay)
 {

@@ -32,7 +32,7 @@ void target_note_full(struct migrate *migrate)
 {
 	if (atomic_exchange(&migrate->target_full_ns, clock_monotonic_ns()) == 0)
 		log_error("the target is full: reads of what has not come over are answered from the source, without storing; "
-			  "the migration goes on by itself when there is room again");
+		          "the migration goes on by itself when there is room again");
 }
 
 static void note_room(struct migrate *migrate)
@@ -49,15 +49,15 @@ struct capability {
 static void restore_metadata(struct object *object, int fd, const struct capability *capability)
 {
 	struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = object->mtime.sec, .tv_nsec = object->mtime.nsec },
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = object->mtime.sec, .tv_nsec = object->mtime.nsec},
 	};
 	if (capability->len > 0 && fsetxattr(fd, "security.capability", capability->value, (size_t)capability->len, 0) < 0)
 		log_warning("a file's capabilities cannot be restored: ino=%llu error=%s", (unsigned long long)object->ino,
-			    errno_name(errno));
+		            errno_name(errno));
 	if (futimens(fd, times) < 0)
 		log_warning("a file's times cannot be restored: ino=%llu error=%s", (unsigned long long)object->ino,
-			    errno_name(errno));
+		            errno_name(errno));
 }
 
 static int open_target(struct object *object)
@@ -107,9 +107,9 @@ void arrive_record(struct object *object, uint64_t first, uint64_t count, uint64
 	struct batch *batch = batch_new();
 	struct marked *marked = must_alloc(sizeof(*marked));
 
-	*marked = (struct marked){ first, count };
+	*marked = (struct marked){first, count};
 	batch_segments_mark(batch, object->ino, first, count);
-	batch_totals_add(batch, &(struct totals){ .bytes_migrated = (int64_t)bytes, .bytes_pending = -(int64_t)bytes });
+	batch_totals_add(batch, &(struct totals){.bytes_migrated = (int64_t)bytes, .bytes_pending = -(int64_t)bytes});
 	file_submit(object, batch, SUBMIT_BARRIER | (urgent ? SUBMIT_URGENT : 0), segments_durable, marked);
 }
 

@@ -100,19 +100,19 @@ static int give_birth(struct making *making, struct birth *birth, struct batch *
 		return result;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	struct link_record link = { .fsid = attr->fsid, .fileid = attr->fileid, .ino = st.st_ino, .nlink = attr->nlink };
+	struct link_record link = {.fsid = attr->fsid, .fileid = attr->fileid, .ino = st.st_ino, .nlink = attr->nlink};
 	result = target_handle(fd, "", &link.handle);
 	if (result >= 0 && has_data)
 		result = make_record_file(making, batch, fd, entry);
 	if (result < 0)
 		return result;
 	batch_link_put(batch, &link);
-	batch_totals_add(batch, &(struct totals){ .links_pending = 1,
-						   .files_found = 1,
-						   .files_migrated = !has_data,
-						   .files_pending = has_data,
-						   .bytes_found = S_ISREG(attr->mode) ? (int64_t)attr->size : 0,
-						   .bytes_pending = has_data ? (int64_t)attr->size : 0 });
+	batch_totals_add(batch, &(struct totals){.links_pending = 1,
+	                                         .files_found = 1,
+	                                         .files_migrated = !has_data,
+	                                         .files_pending = has_data,
+	                                         .bytes_found = S_ISREG(attr->mode) ? (int64_t)attr->size : 0,
+	                                         .bytes_pending = has_data ? (int64_t)attr->size : 0});
 	return fault_hit(FAULT_LINK_BORN);
 }
 
@@ -261,7 +261,7 @@ int births_join(struct births *births, struct making *making)
 
 static void remove_staging(struct migrate *migrate, const struct link_record *link, struct flight *flight)
 {
-	struct dmm_attr attr = { .fsid = link->fsid, .fileid = link->fileid };
+	struct dmm_attr attr = {.fsid = link->fsid, .fileid = link->fileid};
 	char name[40];
 
 	staging_name(&attr, name);
@@ -276,7 +276,7 @@ void births_purge(struct migrate *migrate)
 	LOCKED(&migrate->births);
 	uint64_t inos[256];
 	uint64_t after = 0;
-	struct flights flights = { 0 };
+	struct flights flights = {0};
 	int count;
 
 	while ((count = store_links_after(migrate->store, after, inos, 256)) > 0) {
@@ -289,7 +289,7 @@ void births_purge(struct migrate *migrate)
 			flights_add(&flights, flight);
 			remove_staging(migrate, &link, flight);
 			batch_link_delete(batch, link.fsid, link.fileid);
-			batch_totals_add(batch, &(struct totals){ .links_pending = -1 });
+			batch_totals_add(batch, &(struct totals){.links_pending = -1});
 		}
 		after = inos[count - 1];
 		store_submit(migrate->store, batch, SUBMIT_BARRIER, NULL, NULL);

@@ -112,7 +112,7 @@ int change_begin(struct object *object, const struct event *event, struct waiter
 
 static struct moment moment_of(struct timespec time)
 {
-	return (struct moment){ time.tv_sec, (uint32_t)time.tv_nsec };
+	return (struct moment){time.tv_sec, (uint32_t)time.tv_nsec};
 }
 
 /* Under lock: what is shown from now on is what the change made of it. */
@@ -152,9 +152,9 @@ static void take_segments(struct object *object, const struct event *event, stru
 		return;
 	*batch = batch_new();
 	*marked = must_alloc(sizeof(**marked));
-	**marked = (struct marked){ first, end - first };
+	**marked = (struct marked){first, end - first};
 	batch_segments_mark(*batch, object->ino, first, end - first);
-	batch_totals_add(*batch, &(struct totals){ .bytes_found = -bytes, .bytes_pending = -bytes });
+	batch_totals_add(*batch, &(struct totals){.bytes_found = -bytes, .bytes_pending = -bytes});
 }
 
 /* Under lock: notes which segments are no longer the source's alone, for those who ask where a file is. Nobody waits for this. */
@@ -187,7 +187,7 @@ static void cut(struct object *object, uint64_t size, struct batch **batch)
 	object_file_record(object, &record);
 	*batch = batch_new();
 	batch_file_put(*batch, &record);
-	batch_totals_add(*batch, &(struct totals){ .bytes_found = -less, .bytes_pending = -less });
+	batch_totals_add(*batch, &(struct totals){.bytes_found = -less, .bytes_pending = -less});
 }
 
 /* A resize that failed may have cut the file all the same. */
@@ -229,7 +229,7 @@ static void undo(struct object *object, const struct event *event)
 	for (uint64_t s = first; s < end; s++)
 		if (!segment_get(object->resident, s))
 			fallocate(event->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(s * segsize),
-				  (off_t)segment_bytes(object, s));
+			          (off_t)segment_bytes(object, s));
 }
 
 static int wait_durable(struct object *object, uint64_t number, struct waiter *waiter)
@@ -289,7 +289,7 @@ static uint64_t submit(struct object *object, const struct event *event, const s
 int change_end(struct object *object, const struct event *ended, struct waiter *waiter)
 {
 	struct event event = *ended;
-	struct account changes = { 0 };
+	struct account changes = {0};
 
 	if (event.error == 0 && changes_data(event.kind))
 		event.error = fault_hit(event.kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);

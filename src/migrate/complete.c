@@ -39,11 +39,11 @@ static void call_finish_off(struct object *object, int error)
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
 	pthread_mutex_unlock(&object->lock);
-	ledger_error(&object->migrate->ledger, &(struct failure){ .ino = object->ino,
-								  .handle = &object->handle,
-								  .what = "complete",
-								  .error = error,
-								  .bytes = object->file.source_size });
+	ledger_error(&object->migrate->ledger, &(struct failure){.ino = object->ino,
+	                                                         .handle = &object->handle,
+	                                                         .what = "complete",
+	                                                         .error = error,
+	                                                         .bytes = object->file.source_size});
 	object_fail(object, 0, UINT64_MAX, error);
 	object_wake(object);
 }
@@ -56,11 +56,11 @@ static bool append_finish(struct object *object, struct batch *batch)
 		CLEAN_FD int fd = target_open_handle(migrate->target, &object->handle, O_RDONLY);
 		int result = fd < 0 ? fd : target_add_flags(fd, object->file.inode_flags);
 		if (result < 0)
-			ledger_loss(&migrate->ledger, &(struct failure){ .ino = object->ino,
-									  .handle = &object->handle,
-									  .what = "inode flags",
-									  .error = result },
-				    batch);
+			ledger_loss(
+				&migrate->ledger,
+				&(struct failure){
+					.ino = object->ino, .handle = &object->handle, .what = "inode flags", .error = result},
+				batch);
 	}
 	int result = fault_hit(FAULT_FILE_COMPLETE);
 	if (result < 0) {
@@ -68,13 +68,13 @@ static bool append_finish(struct object *object, struct batch *batch)
 		return false;
 	}
 	batch_file_delete(batch, object->ino);
-	batch_totals_add(batch, &(struct totals){ .files_migrated = 1, .files_pending = -1 });
+	batch_totals_add(batch, &(struct totals){.files_migrated = 1, .files_pending = -1});
 	progress_files(migrate, 1);
 	return true;
 }
 
 uint64_t file_submit(struct object *object, struct batch *batch, unsigned flags,
-		     void (*durable)(struct object *object, int error, void *context), void *context)
+                     void (*durable)(struct object *object, int error, void *context), void *context)
 {
 	bool finish = take_finishing(object) && append_finish(object, batch);
 
@@ -104,7 +104,7 @@ void file_catch_up(struct object *object)
 	struct batch *batch = batch_new();
 	if (behind)
 		batch_file_put(batch, &record);
-	batch_totals_add(batch, &(struct totals){ .bytes_found = -less, .bytes_pending = -less });
+	batch_totals_add(batch, &(struct totals){.bytes_found = -less, .bytes_pending = -less});
 	uint64_t number = file_submit(object, batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
 	pthread_mutex_lock(&object->lock);
 	object->guard = number;
@@ -124,10 +124,9 @@ void file_drop(struct object *object)
 	if (drop) {
 		struct batch *batch = batch_new();
 		batch_file_delete(batch, object->ino);
-		batch_totals_add(batch, &(struct totals){ .files_found = -1,
-							  .files_pending = -1,
-							  .bytes_found = -absent,
-							  .bytes_pending = -absent });
+		batch_totals_add(
+			batch, &(struct totals){
+				       .files_found = -1, .files_pending = -1, .bytes_found = -absent, .bytes_pending = -absent});
 		/* After a power cut that the last unlink did not survive the file is there again, and so must be its record. */
 		object_submit(object, batch, SUBMIT_BARRIER, NULL, NULL);
 	}

@@ -36,7 +36,7 @@ struct crawl {
 	bool news, stop;
 	struct object *frontier[FRONTIER_MAX]; /* a ring */
 	unsigned first, used;
-	bool holding;  /* above the high-water mark of unfinished files */
+	bool holding; /* above the high-water mark of unfinished files */
 	struct cursor dirs, files;
 	uint64_t last_tick_ns;
 	atomic_bool saw_everything;
@@ -140,7 +140,7 @@ static bool lane_idle(struct lane *lane)
 	size_t jobs = 0;
 
 	lane_load(lane, &load);
-	for (int class = 0; class < LANE_CLASSES; class++)
+	for (int class = 0; class < LANE_CLASSES; class ++)
 		jobs += load.queued[class] + load.running[class];
 	return jobs == 0;
 }
@@ -229,7 +229,7 @@ static bool supply_data(struct crawl *crawl)
 			continue;
 		}
 		struct file_job *job = must_alloc(sizeof(*job));
-		*job = (struct file_job){ .job.run = run_file, .file = file };
+		*job = (struct file_job){.job.run = run_file, .file = file};
 		lane_submit(migrate->data, &job->job, LANE_BACKGROUND);
 		did = true;
 	}
@@ -275,7 +275,7 @@ static void check_complete(struct crawl *crawl)
 	crawl->completed = true;
 	store_totals(migrate->store, &totals);
 	log_info("everything has come over: directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
-		 (long long)totals.files_migrated, (long long)totals.bytes_migrated);
+	         (long long)totals.files_migrated, (long long)totals.bytes_migrated);
 	if (migrate->complete)
 		migrate->complete(migrate->complete_context);
 }

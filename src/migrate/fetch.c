@@ -22,7 +22,7 @@ struct fetch {
 	struct fetch *next; /* of object->fetches */
 	struct object *object;
 	uint64_t segment;
-	uint64_t off, len;  /* the bytes that are waited for */
+	uint64_t off, len; /* the bytes that are waited for */
 	bool demand;
 };
 
@@ -51,15 +51,16 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 		object_wake(object);
 		return;
 	}
-	ledger_error(&migrate->ledger, &(struct failure){ .ino = object->ino,
-							   .handle = &object->handle,
-							   .what = "read",
-							   .detail = error == -ENODATA ? "the source is shorter than when it was listed" :
-								     error == -ENOENT  ? "it is gone from the source" :
-											 NULL,
-							   .error = error_told(error),
-							   .bytes = object->file.source_size,
-							   .told = told });
+	ledger_error(&migrate->ledger,
+	             &(struct failure){.ino = object->ino,
+	                               .handle = &object->handle,
+	                               .what = "read",
+	                               .detail = error == -ENODATA  ? "the source is shorter than when it was listed"
+	                                         : error == -ENOENT ? "it is gone from the source"
+	                                                            : NULL,
+	                               .error = error_told(error),
+	                               .bytes = object->file.source_size,
+	                               .told = told});
 	pthread_mutex_lock(&object->lock);
 	object->error = error; /* recorded before anyone is told (I7) */
 	object->error_ns = clock_monotonic_ns();
@@ -150,7 +151,8 @@ static uint64_t hole_segments(struct object *object, struct source_file *file, u
 {
 	uint64_t start = segment * object->file.segsize, data = object->file.limit;
 
-	if (!(source_capabilities(object->migrate->source) & DMM_CAP_EXTENTS) || object->file.source_used >= object->file.source_size)
+	if (!(source_capabilities(object->migrate->source) & DMM_CAP_EXTENTS) ||
+	    object->file.source_used >= object->file.source_size)
 		return 0;
 	int result = source_extents(file, start, object->file.limit - start, keep_first, &data);
 	if (result < 0 && result != -ERANGE)
@@ -183,7 +185,7 @@ static void take_hole(struct object *object, uint64_t first, uint64_t most, bool
 static int copy_segment(struct fetch *fetch, struct source_file *file)
 {
 	struct object *object = fetch->object;
-	struct bytes_from from = { .fd = source_file_fd(file) };
+	struct bytes_from from = {.fd = source_file_fd(file)};
 
 	if (fetch->demand || from.fd < 0 || object->file.source_used < object->file.source_size ||
 	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
@@ -213,7 +215,7 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	if (result < 0)
 		return result;
 	LOCKED(&object->rights);
-	return arrive_store(object, fetch->segment, &(struct bytes_from){ .buf = buf }, urgent);
+	return arrive_store(object, fetch->segment, &(struct bytes_from){.buf = buf}, urgent);
 }
 
 static int bring_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
@@ -317,13 +319,13 @@ static void request_segment(struct object *object, uint64_t segment, uint64_t of
 		return;
 	}
 	struct fetch *fetch = must_alloc(sizeof(*fetch));
-	*fetch = (struct fetch){ .job.run = fetch_run,
-				 .next = object->fetches,
-				 .object = object_ref(object),
-				 .segment = segment,
-				 .off = off,
-				 .len = len,
-				 .demand = class == LANE_DEMAND };
+	*fetch = (struct fetch){.job.run = fetch_run,
+	                        .next = object->fetches,
+	                        .object = object_ref(object),
+	                        .segment = segment,
+	                        .off = off,
+	                        .len = len,
+	                        .demand = class == LANE_DEMAND};
 	object->fetches = fetch;
 	segment_set(object->claimed, segment, true);
 	lane_submit(object->migrate->data, &fetch->job, class);
@@ -411,7 +413,7 @@ bool fetch_all(struct object *object)
 {
 	struct migrate *migrate = object->migrate;
 	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
-	struct fetch fetch = { .object = object };
+	struct fetch fetch = {.object = object};
 
 	file_catch_up(object);
 	while (claim_next(object, &fetch.segment)) {

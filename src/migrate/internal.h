@@ -20,19 +20,19 @@ struct migrate {
 	struct store *store;
 	const struct target *target;
 	struct source *source;
-	struct lane *names, *data;      /* namespace and data workers */
+	struct lane *names, *data; /* namespace and data workers */
 	struct table table;
 	struct ledger ledger;
 	struct progress progress;
 	struct crawl *crawl;
 	pthread_mutex_t births;
-	pthread_mutex_t flights_lock;   /* links.c; a leaf but for the store's */
+	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
 	atomic_bool stopping, paused;
-	atomic_bool links_pending;      /* there are link records: names of some files are still to come */
-	atomic_bool no_kernel_copy;     /* source and target cannot copy from one to the other within the kernel */
-	atomic_uint sources_open;       /* source files of objects */
-	atomic_ullong target_full_ns;   /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
+	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
+	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */
+	atomic_uint sources_open;     /* source files of objects */
+	atomic_ullong target_full_ns; /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
 	void (*complete)(void *context);
 	void *complete_context;
 };
@@ -122,7 +122,7 @@ void target_note_full(struct migrate *migrate);
 
 /* complete.c. Under rights: object_submit(), with the deletion of the record when everything is resident now. */
 uint64_t file_submit(struct object *file, struct batch *batch, unsigned flags,
-		     void (*durable)(struct object *object, int error, void *context), void *context);
+                     void (*durable)(struct object *object, int error, void *context), void *context);
 /* Gives a file up that nobody can reach any more. Takes rights and lock. */
 void file_drop(struct object *file);
 /* A file that was just loaded, or whose end failed: the record follows what is on the target, and goes when all is here. Takes

@@ -50,7 +50,7 @@ static int remember(void *context, const struct error_record *record)
 
 int ledger_open(struct ledger *ledger, struct store *store, int root_fd, unsigned retries)
 {
-	*ledger = (struct ledger){ .store = store, .root_fd = root_fd, .retries = retries };
+	*ledger = (struct ledger){.store = store, .root_fd = root_fd, .retries = retries};
 	pthread_mutex_init(&ledger->lock, NULL);
 	return store_errors_walk(store, remember, ledger);
 }
@@ -70,7 +70,7 @@ void ledger_close(struct ledger *ledger)
 static void find_path(struct ledger *ledger, const struct failure *failure, char *path, size_t size)
 {
 	char link[FD_PATH_SIZE], root[PATH_MAX], object[PATH_MAX];
-	struct target target = { .root_fd = ledger->root_fd };
+	struct target target = {.root_fd = ledger->root_fd};
 	CLEAN_FD int fd = failure->handle ? target_open_handle(&target, failure->handle, O_PATH) : -1;
 
 	path[0] = '\0';
@@ -86,7 +86,8 @@ static void find_path(struct ledger *ledger, const struct failure *failure, char
 		below += root_len;
 	while (*below == '/')
 		below++;
-	int len_all = snprintf(path, size, "%s%s%s", below, *below && failure->name ? "/" : "", failure->name ? failure->name : "");
+	int len_all =
+		snprintf(path, size, "%s%s%s", below, *below && failure->name ? "/" : "", failure->name ? failure->name : "");
 	if (len_all >= (int)size)
 		memcpy(path + size - 4, "...", 4); /* deeper than PATH_MAX: the beginning has to do */
 }
@@ -149,13 +150,12 @@ void ledger_error(struct ledger *ledger, const struct failure *failure)
 	record_of(failure, &record, path);
 	pthread_mutex_lock(&ledger->lock);
 	if (count_failure(ledger, failure, &record))
-		batch_totals_add(batch, failure->is_dir ? &(struct totals){ .dirs_error = 1 } :
-							  &(struct totals){ .files_error = 1 });
+		batch_totals_add(batch, failure->is_dir ? &(struct totals){.dirs_error = 1} : &(struct totals){.files_error = 1});
 	batch_error_put(batch, &record);
 	store_submit(ledger->store, batch, 0, NULL, NULL);
 	pthread_mutex_unlock(&ledger->lock);
 	log_warning("cannot bring an object over: what=%s path=\"%s\" error=%s tries=%u%s%s", record.what, path,
-		    errno_name(failure->error), record.tries, *record.detail ? " " : "", record.detail);
+	            errno_name(failure->error), record.tries, *record.detail ? " " : "", record.detail);
 }
 
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *with)
@@ -170,11 +170,12 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	record.first_ns = record.last_ns;
 	record.state = failure->blocks ? ERROR_WAITING : ERROR_WAIVED;
 	if (failure->blocks)
-		batch_totals_add(batch, &(struct totals){ .files_error = 1 });
+		batch_totals_add(batch, &(struct totals){.files_error = 1});
 	batch_error_put(batch, &record);
 	if (!with)
 		store_submit(ledger->store, batch, 0, NULL, NULL);
-	log_warning("something cannot be carried: what=\"%s\" path=\"%s\" error=%s", record.what, path, errno_name(failure->error));
+	log_warning("something cannot be carried: what=\"%s\" path=\"%s\" error=%s", record.what, path,
+	            errno_name(failure->error));
 }
 
 void ledger_clear(struct ledger *ledger, uint64_t ino)
@@ -186,8 +187,7 @@ void ledger_clear(struct ledger *ledger, uint64_t ino)
 	if (entry) {
 		struct batch *batch = batch_new();
 		batch_error_delete(batch, entry->id);
-		batch_totals_add(batch, entry->is_dir ? &(struct totals){ .dirs_error = -1 } :
-							&(struct totals){ .files_error = -1 });
+		batch_totals_add(batch, entry->is_dir ? &(struct totals){.dirs_error = -1} : &(struct totals){.files_error = -1});
 		store_submit(ledger->store, batch, 0, NULL, NULL);
 		*at = entry->next;
 		ledger->count--;

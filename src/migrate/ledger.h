@@ -44,13 +44,13 @@ struct failure {
 	uint64_t ino;
 	const struct handle *handle; /* of the object, to find its present path; may be NULL */
 	bool is_dir;
-	const char *name;            /* the entry below the object, or NULL */
-	const char *what;            /* "list", "read", "create", ... */
-	const char *detail;          /* or NULL */
-	int error;                   /* negative errno */
+	const char *name;   /* the entry below the object, or NULL */
+	const char *what;   /* "list", "read", "create", ... */
+	const char *detail; /* or NULL */
+	int error;          /* negative errno */
 	uint64_t bytes;
-	bool told;                   /* an application waits and gets this error */
-	bool blocks;                 /* of a loss: a whole object is missing, so finish must wait for the administrator */
+	bool told;   /* an application waits and gets this error */
+	bool blocks; /* of a loss: a whole object is missing, so finish must wait for the administrator */
 };
 
 /* An object could not be brought. Logs it. */

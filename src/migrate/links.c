@@ -40,7 +40,7 @@ struct flight *flight_take(struct migrate *migrate, const struct link_record *li
 
 	if (!*at) {
 		*at = must_alloc(sizeof(**at));
-		**at = (struct flight){ .link = *link, .staged = true };
+		**at = (struct flight){.link = *link, .staged = true};
 	}
 	(*at)->refs++;
 	return *at;
@@ -72,7 +72,7 @@ void flights_put(struct migrate *migrate, struct flights *flights)
 	for (size_t i = 0; i < flights->count; i++)
 		put(migrate, flights->all[i]);
 	free(flights->all);
-	*flights = (struct flights){ 0 };
+	*flights = (struct flights){0};
 }
 
 void flight_name_joined(struct flight *flight)
@@ -93,7 +93,7 @@ static bool look_up(struct migrate *migrate, const struct subject *subject, stru
 	if (flight) {
 		*found = *flight;
 	} else {
-		*found = (struct flight){ .staged = true };
+		*found = (struct flight){.staged = true};
 		if (store_link_of_ino(migrate->store, subject->ino, &found->link) <= 0)
 			return false;
 	}

@@ -9,10 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <unistd.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct loss_context {
 	struct making *making;
@@ -21,14 +21,15 @@ struct loss_context {
 
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
 {
-	ledger_loss(&making->migrate->ledger, &(struct failure){ .ino = making->dir->ino,
-								  .handle = &making->dir->handle,
-								  .is_dir = true,
-								  .name = name,
-								  .what = what,
-								  .error = error,
-								  .blocks = blocks },
-		    making->batch);
+	ledger_loss(&making->migrate->ledger,
+	            &(struct failure){.ino = making->dir->ino,
+	                              .handle = &making->dir->handle,
+	                              .is_dir = true,
+	                              .name = name,
+	                              .what = what,
+	                              .error = error,
+	                              .blocks = blocks},
+	            making->batch);
 }
 
 static void lose(void *context, const char *what, int error)
@@ -100,7 +101,8 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 		return fd < 0 ? -errno : fd;
 	}
 	int flags = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
-	if (unlinkat(dirfd, name, flags) == 0 || (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0))
+	if (unlinkat(dirfd, name, flags) == 0 ||
+	    (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0))
 		return -EAGAIN;
 	if (errno != ENOTEMPTY)
 		return -errno;
@@ -122,7 +124,7 @@ int make_object(struct making *making, int dirfd, const char *name, const struct
 
 int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl)
 {
-	struct loss_context loss = { making, entry->name };
+	struct loss_context loss = {making, entry->name};
 	struct apply apply = {
 		.attr = &entry->attr,
 		.xattrs = &making->xattrs,
@@ -135,7 +137,7 @@ int make_apply(struct making *making, int fd, const struct dmm_entry *entry, boo
 
 static struct moment moment_of(struct dmm_time time)
 {
-	return (struct moment){ time.sec, time.nsec };
+	return (struct moment){time.sec, time.nsec};
 }
 
 int make_record_file(struct making *making, struct batch *batch, int fd, const struct dmm_entry *entry)
@@ -143,7 +145,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 	const struct dmm_attr *attr = &entry->attr;
 	struct stat st;
 	struct file_record record = {
-		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.source = {(uint16_t)entry->handle.len, entry->handle.data},
 		.limit = attr->size,
 		.segsize = making->migrate->options.segsize,
 		.source_used = attr->valid & DMM_ATTR_USED ? attr->used : attr->size,
@@ -153,7 +155,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 		.source_size = attr->size,
 		.source_change = attr->valid & DMM_ATTR_CHANGE ? attr->change : 0,
 		.source_mtime = moment_of(attr->mtime),
-		.source_ctime = attr->valid & DMM_ATTR_CTIME ? moment_of(attr->ctime) : (struct moment){ 0 },
+		.source_ctime = attr->valid & DMM_ATTR_CTIME ? moment_of(attr->ctime) : (struct moment){0},
 	};
 	int result = target_handle(fd, "", &record.handle);
 	if (result < 0)
@@ -162,7 +164,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 		return -errno;
 	record.ino = st.st_ino;
 	object_bury(making->migrate, record.ino, &record.handle, false);
-	record.shown_ctime = (struct moment){ st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec };
+	record.shown_ctime = (struct moment){st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec};
 	batch_file_put(batch, &record);
 	return 0;
 }

@@ -13,20 +13,20 @@ struct making {
 	struct migrate *migrate;
 	struct object *dir;
 	int dirfd;
-	bool inherited_acl;    /* the directory has a default ACL */
-	bool redo;             /* names were found that an earlier, interrupted attempt made */
-	bool fill;             /* small files come with their data */
-	uint64_t filled;       /* bytes */
-	struct batch *batch;   /* what is recorded when all is made */
+	bool inherited_acl;  /* the directory has a default ACL */
+	bool redo;           /* names were found that an earlier, interrupted attempt made */
+	bool fill;           /* small files come with their data */
+	uint64_t filled;     /* bytes */
+	struct batch *batch; /* what is recorded when all is made */
 	struct totals delta;
 	struct births *births;
 	struct xattr_set xattrs;
 	struct flights *flights; /* of the names joined; for the batch */
-	struct name_set *names; /* all names listed; only when the directory had entries before */
-	char *buffer;          /* for data */
+	struct name_set *names;  /* all names listed; only when the directory had entries before */
+	char *buffer;            /* for data */
 	struct object **children;
 	size_t n_children, children_cap;
-	int error;             /* what ended it */
+	int error; /* what ended it */
 };
 
 #define MAKE_BUFFER_SIZE (256u * 1024)

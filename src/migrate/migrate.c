@@ -35,15 +35,15 @@ void migrate_default_options(struct migrate_options *options)
 static int start_lanes(struct migrate *migrate)
 {
 	const struct migrate_options *options = &migrate->options;
-	struct lane_options names = { .name = "names", .max = options->maxnsproc, .reserve = options->resnsproc };
-	struct lane_options data = { .name = "data", .max = options->maxdfproc, .reserve = options->resdfproc };
+	struct lane_options names = {.name = "names", .max = options->maxnsproc, .reserve = options->resnsproc};
+	struct lane_options data = {.name = "data", .max = options->maxdfproc, .reserve = options->resdfproc};
 	int result = lane_start(&names, &migrate->names);
 
 	return result < 0 ? result : lane_start(&data, &migrate->data);
 }
 
-int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target,
-		  struct source *source, struct migrate **started)
+int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target, struct source *source,
+                  struct migrate **started)
 {
 	struct migrate *migrate = must_alloc(sizeof(*migrate));
 	struct totals totals;
@@ -158,27 +158,27 @@ static int plant(void *context, const struct dmm_entry *entry)
 		if (result < 0)
 			return result;
 	}
-	struct apply apply = { .attr = attr, .xattrs = &planting->xattrs, .loss = root_loss };
+	struct apply apply = {.attr = attr, .xattrs = &planting->xattrs, .loss = root_loss};
 	int result = target_apply(planting->target->root_fd, &apply);
 	if (result < 0)
 		return result;
 	struct dir_record record = {
 		.ino = planting->target->root_ino,
 		.handle = planting->target->root_handle,
-		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.source = {(uint16_t)entry->handle.len, entry->handle.data},
 		.nlink = attr->valid & DMM_ATTR_NLINK ? attr->nlink : 0,
 		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
-		.mtime = { attr->mtime.sec, attr->mtime.nsec },
-		.atime = { attr->atime.sec, attr->atime.nsec },
+		.mtime = {attr->mtime.sec, attr->mtime.nsec},
+		.atime = {attr->atime.sec, attr->atime.nsec},
 	};
 	batch_dir_put(planting->batch, &record);
-	batch_totals_add(planting->batch, &(struct totals){ .dirs_found = 1 });
+	batch_totals_add(planting->batch, &(struct totals){.dirs_found = 1});
 	return 0;
 }
 
 int migrate_plant_root(struct store *store, const struct target *target, struct source *source)
 {
-	struct planting planting = { .target = target, .source = source, .batch = batch_new() };
+	struct planting planting = {.target = target, .source = source, .batch = batch_new()};
 	int result = source_root(source, plant, &planting);
 
 	xattr_set_free(&planting.xattrs);
@@ -235,7 +235,7 @@ static void add_range(struct where_report *report, uint64_t off, uint64_t len, e
 	report->ranges = realloc(report->ranges, (report->n_ranges + 1) * sizeof(*report->ranges));
 	if (!report->ranges)
 		abort();
-	report->ranges[report->n_ranges++] = (struct where_range){ off, len, kind };
+	report->ranges[report->n_ranges++] = (struct where_range){off, len, kind};
 }
 
 static void where_file(struct object *file, struct where_report *report)
@@ -245,9 +245,9 @@ static void where_file(struct object *file, struct where_report *report)
 
 	for (uint64_t s = 0; s < file->n_segments; s++)
 		add_range(report, s * segsize, segment_bytes(file, s),
-			  segment_get(file->changed, s)	   ? WHERE_CHANGED :
-			  segment_get(file->resident, s) ? WHERE_RESIDENT :
-							   WHERE_SOURCE);
+		          segment_get(file->changed, s)    ? WHERE_CHANGED
+		          : segment_get(file->resident, s) ? WHERE_RESIDENT
+		                                           : WHERE_SOURCE);
 	if (report->size > file->file.limit)
 		add_range(report, file->file.limit, report->size - file->file.limit, WHERE_CHANGED);
 	report->finished = file->absent == 0;
@@ -274,9 +274,9 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 	report->finished = true;
 	report->error = ledger_find(&migrate->ledger, st.st_ino, report->error_detail, sizeof(report->error_detail));
 	struct object *object;
-	int found = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ?
-			    object_get(migrate, st.st_ino, &handle, S_ISDIR(st.st_mode), &object) :
-			    0;
+	int found = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)
+	                    ? object_get(migrate, st.st_ino, &handle, S_ISDIR(st.st_mode), &object)
+	                    : 0;
 	if (found < 0)
 		return found;
 	if (found == 0) {
@@ -304,14 +304,13 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 	store_totals(migrate->store, &totals);
 	if (totals.files_error + totals.dirs_error > 0) {
 		snprintf(message, size, "%lld directories and %lld files are in error; see dmmfs-admin errors %u",
-			 (long long)totals.dirs_error, (long long)totals.files_error, migrate->options.migid);
+		         (long long)totals.dirs_error, (long long)totals.files_error, migrate->options.migid);
 		return -EINPROGRESS;
 	}
 	if (!crawl_saw_everything(migrate) || totals.files_pending > 0) {
 		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s",
-			 (long long)(totals.dirs_found - totals.dirs_migrated), (long long)totals.files_pending,
-			 (long long)totals.bytes_pending,
-			 atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
+		         (long long)(totals.dirs_found - totals.dirs_migrated), (long long)totals.files_pending,
+		         (long long)totals.bytes_pending, atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
 		return -EINPROGRESS;
 	}
 	return 0;

@@ -31,14 +31,14 @@ enum collision { COLLISION_ERROR, COLLISION_OVERWRITE, COLLISION_RENAME };
 
 struct migrate_options {
 	uint32_t migid;
-	uint64_t segsize;            /* bytes; a multiple of 4096 */
-	uint64_t whole_at_open;      /* bytes: files up to this size are fetched whole when they are opened */
-	uint64_t fill_with_dir;      /* bytes: files up to this size come over with their directory in the background */
+	uint64_t segsize;       /* bytes; a multiple of 4096 */
+	uint64_t whole_at_open; /* bytes: files up to this size are fetched whole when they are opened */
+	uint64_t fill_with_dir; /* bytes: files up to this size come over with their directory in the background */
 	unsigned maxnsproc, resnsproc, maxdfproc, resdfproc;
 	uint64_t backlog_high, backlog_low; /* unfinished files at which the crawl waits and goes on (I12) */
-	unsigned error_retries;      /* background attempts before an error waits for the administrator */
+	unsigned error_retries;             /* background attempts before an error waits for the administrator */
 	enum collision collision;
-	bool background;             /* false: on demand only */
+	bool background; /* false: on demand only */
 };
 
 struct migrate;
@@ -46,8 +46,8 @@ struct migrate;
 void migrate_default_options(struct migrate_options *options);
 
 /* The ports stay the caller's and outlive the migration. The record of the root exists. */
-int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target,
-		  struct source *source, struct migrate **migrate);
+int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target, struct source *source,
+                  struct migrate **migrate);
 /* Ends background work and workers; parked requests are woken with -EIO. The store still works. */
 void migrate_stop(struct migrate *migrate);
 void migrate_free(struct migrate *migrate);

@@ -40,7 +40,7 @@ static size_t find(const struct name_set *set, const char *name)
 
 static void grow(struct name_set *set)
 {
-	struct name_set larger = { .cap = set->cap ? set->cap * 2 : 64, .count = set->count };
+	struct name_set larger = {.cap = set->cap ? set->cap * 2 : 64, .count = set->count};
 
 	larger.slots = must_alloc(larger.cap * sizeof(char *));
 	for (size_t i = 0; i < set->cap; i++)

@@ -66,7 +66,7 @@ static struct object *find(struct table_shard *shard, uint64_t ino, const struct
 }
 
 static struct object *insert(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
-			     const struct source_ref *source)
+                             const struct source_ref *source)
 {
 	struct object *object = must_alloc(sizeof(*object));
 
@@ -91,7 +91,7 @@ static void fill_dir(struct object *object, const struct dir_record *record)
 {
 	object->is_dir = true;
 	object->dir = *record;
-	object->dir.source = (struct source_ref){ object->source_len, object->source_bytes };
+	object->dir.source = (struct source_ref){object->source_len, object->source_bytes};
 	object->mtime = record->mtime;
 }
 
@@ -103,7 +103,7 @@ static void respect_size(struct object *object, uint64_t size)
 		return;
 	object->cut_bytes = limit_cut(object, size);
 	log_info("a file was cut before its record was written: ino=%llu size=%llu", (unsigned long long)object->ino,
-		 (unsigned long long)size);
+	         (unsigned long long)size);
 	object->file.changed = true;
 	object->record_behind = true;
 }
@@ -111,15 +111,16 @@ static void respect_size(struct object *object, uint64_t size)
 /* Or the time is behind: a kill between the writing of a segment and the restoring of the time. */
 static void respect_mtime(struct object *object, int fd, const struct stat *st)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-				     { .tv_sec = object->file.mtime.sec, .tv_nsec = object->file.mtime.nsec } };
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+	                            {.tv_sec = object->file.mtime.sec, .tv_nsec = object->file.mtime.nsec}};
 
-	object->mtime = (struct moment){ st->st_mtim.tv_sec, (uint32_t)st->st_mtim.tv_nsec };
+	object->mtime = (struct moment){st->st_mtim.tv_sec, (uint32_t)st->st_mtim.tv_nsec};
 	if (!object->file.mtime_valid)
 		return;
 	if ((object->mtime.sec != object->file.mtime.sec || object->mtime.nsec != object->file.mtime.nsec) &&
 	    utimensat(fd, "", times, AT_EMPTY_PATH) < 0)
-		log_warning("a file's time cannot be restored: ino=%llu error=%s", (unsigned long long)object->ino, errno_name(errno));
+		log_warning("a file's time cannot be restored: ino=%llu error=%s", (unsigned long long)object->ino,
+		            errno_name(errno));
 	object->mtime = object->file.mtime;
 }
 
@@ -129,7 +130,7 @@ static int fill_file(struct object *object, const struct file_record *record)
 	struct stat st;
 
 	object->file = *record;
-	object->file.source = (struct source_ref){ object->source_len, object->source_bytes };
+	object->file.source = (struct source_ref){object->source_len, object->source_bytes};
 	object->ctime = record->shown_ctime;
 	object->n_segments = segments_for(record->limit, record->segsize);
 
@@ -194,7 +195,7 @@ static void unlink_from(struct table_shard *shard, struct object *object)
  * Is there an object of the record's handle in the table although one was asked for that is not, then that one is dying, and sees
  * to its record itself. */
 static int load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
-		    struct object **loaded)
+                    struct object **loaded)
 {
 	struct dir_record *record = NULL;
 	int found = store_dir_get(migrate->store, ino, &record);
@@ -213,7 +214,7 @@ static int load_dir(struct migrate *migrate, struct table_shard *shard, uint64_t
 }
 
 static int load_file(struct migrate *migrate, struct table_shard *shard, uint64_t ino, const struct handle *handle,
-		     struct object **loaded)
+                     struct object **loaded)
 {
 	struct file_record *record = NULL;
 	int found = store_file_get(migrate->store, ino, &record);
@@ -231,7 +232,7 @@ static int load_file(struct migrate *migrate, struct table_shard *shard, uint64_
 	file_record_free(record);
 	if (result < 0 && result != -ESTALE) {
 		log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s", (unsigned long long)ino,
-			  errno_name(result));
+		          errno_name(result));
 		unlink_from(shard, object);
 		destroy(object);
 		return result;
@@ -261,7 +262,8 @@ int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handl
 	if (known)
 		known->refs++;
 	else
-		result = is_dir ? load_dir(migrate, shard, ino, handle, &loaded) : load_file(migrate, shard, ino, handle, &loaded);
+		result =
+			is_dir ? load_dir(migrate, shard, ino, handle, &loaded) : load_file(migrate, shard, ino, handle, &loaded);
 	pthread_mutex_unlock(&shard->lock);
 
 	if (loaded && result == -ESTALE) {
@@ -380,7 +382,7 @@ void object_unpark(struct object *object, struct waiter *waiter)
 }
 
 static struct waiter *collect(struct object *object, bool (*wanted)(const struct object *, const struct waiter *, const void *),
-			      const void *context)
+                              const void *context)
 {
 	struct waiter *list = NULL, *next;
 
@@ -446,7 +448,7 @@ static bool wants_span(const struct object *object, const struct waiter *waiter,
 
 struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64_t len)
 {
-	return collect(object, wants_span, &(struct span){ off, len });
+	return collect(object, wants_span, &(struct span){off, len});
 }
 
 void wake_all(struct migrate *migrate, struct waiter *list, int error)
@@ -526,11 +528,11 @@ static void submission_done(void *context, int error)
 }
 
 uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
-		       void (*durable)(struct object *object, int error, void *context), void *context)
+                       void (*durable)(struct object *object, int error, void *context), void *context)
 {
 	struct submission *submission = must_alloc(sizeof(*submission));
 
-	*submission = (struct submission){ .object = object_ref(object), .durable = durable, .context = context };
+	*submission = (struct submission){.object = object_ref(object), .durable = durable, .context = context};
 	pthread_mutex_lock(&object->lock);
 	uint64_t number = submission->number = ++object->submitted;
 	/* Under the lock, so that numbers and the store's order of commits agree. */

@@ -28,8 +28,8 @@ enum dir_life { DIR_ABSENT, DIR_QUEUED, DIR_RUNNING, DIR_MADE, DIR_POPULATED };
 struct fetch;
 
 struct object {
-	struct object *hash_next;  /* table shard lock */
-	unsigned refs;             /* table shard lock */
+	struct object *hash_next; /* table shard lock */
+	unsigned refs;            /* table shard lock */
 	struct migrate *migrate;
 	uint64_t ino;
 	struct handle handle;
@@ -41,40 +41,40 @@ struct object {
 	/* Guards everything below. A leaf but for the table. */
 	pthread_mutex_t lock;
 	struct waiter *waiters;
-	uint8_t *source_bytes;     /* constant */
+	uint8_t *source_bytes; /* constant */
 	uint16_t source_len;
-	bool dropped;              /* no longer wanted: it was removed, or its record was stale */
-	int broken;                /* the store has given up: negative errno, what waits for a record gets it */
-	int error;                 /* of the last attempt, negative errno; 0 when that went well */
-	uint64_t error_ns;         /* clock_monotonic_ns() of it */
+	bool dropped;                /* no longer wanted: it was removed, or its record was stale */
+	int broken;                  /* the store has given up: negative errno, what waits for a record gets it */
+	int error;                   /* of the last attempt, negative errno; 0 when that went well */
+	uint64_t error_ns;           /* clock_monotonic_ns() of it */
 	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
-	struct moment mtime;       /* to be shown and restored */
+	struct moment mtime;         /* to be shown and restored */
 
 	/* Directories. */
 	enum dir_life life;
-	bool hurry;                /* someone waits: bring names only */
+	bool hurry; /* someone waits: bring names only */
 	struct lane_job dir_job;
 	struct dir_record dir;
 
 	/* Files. */
-	struct file_record file;   /* limit, segsize, mtime_valid: as in memory, ahead of the store's */
-	struct moment ctime;       /* shown */
-	bool record_behind;        /* the limit in memory is below the record's... */
-	uint64_t cut_bytes;        /* ... by so many absent bytes */
-	uint64_t guard;            /* the change of the record that must be durable before an application changes the file */
+	struct file_record file; /* limit, segsize, mtime_valid: as in memory, ahead of the store's */
+	struct moment ctime;     /* shown */
+	bool record_behind;      /* the limit in memory is below the record's... */
+	uint64_t cut_bytes;      /* ... by so many absent bytes */
+	uint64_t guard;          /* the change of the record that must be durable before an application changes the file */
 	uint8_t *resident, *durable_map, *claimed, *changed; /* bitmaps of n_segments bits */
 	uint64_t n_segments, absent;
-	bool finishing;            /* the deletion of the record is submitted */
-	bool finished;             /* ... and durable */
+	bool finishing; /* the deletion of the record is submitted */
+	bool finished;  /* ... and durable */
 	bool unlinked;
 	unsigned opens;
-	bool crawled;              /* a background job for it is queued or running */
-	struct fetch *fetches;     /* queued or running demand and read-ahead jobs */
-	uint64_t next_expected;    /* segment after the last demand, for read-ahead */
-	unsigned readahead;        /* segments */
+	bool crawled;                /* a background job for it is queued or running */
+	struct fetch *fetches;       /* queued or running demand and read-ahead jobs */
+	uint64_t next_expected;      /* segment after the last demand, for read-ahead */
+	unsigned readahead;          /* segments */
 	pthread_mutex_t source_lock; /* guards source_file; taken without other locks but rights */
 	struct source_file *source_file;
-	unsigned source_users;     /* that read it now */
+	unsigned source_users; /* that read it now */
 };
 
 struct table {
@@ -108,7 +108,7 @@ bool span_edges_durable(const struct object *object, uint64_t off, uint64_t len)
 /* The segments below the limit whose source bytes lie entirely in [off, off+len): first and one past the last. */
 void span_whole(const struct object *object, uint64_t off, uint64_t len, uint64_t *first, uint64_t *end);
 uint64_t segment_bytes(const struct object *object, uint64_t segment); /* source bytes in it */
-uint64_t absent_bytes(const struct object *object); /* of all segments that are not resident */
+uint64_t absent_bytes(const struct object *object);                    /* of all segments that are not resident */
 /* Nothing of the source is wanted at or above `size`. Returns how many absent bytes that makes less. */
 uint64_t limit_cut(struct object *object, uint64_t size);
 void segment_set(uint8_t *bitmap, uint64_t segment, bool value);
@@ -132,7 +132,7 @@ void object_fail(struct object *object, uint64_t off, uint64_t len, int error);
  * Takes the lock itself. Returns the number of the change. `durable` may be NULL; it runs before the waiters are woken, with 0 or
  * the negative errno with which the store gave up. */
 uint64_t object_submit(struct object *object, struct batch *batch, unsigned flags,
-		       void (*durable)(struct object *object, int error, void *context), void *context);
+                       void (*durable)(struct object *object, int error, void *context), void *context);
 
 /* Builds the store's form of the record from memory. */
 void object_file_record(const struct object *object, struct file_record *record);

@@ -24,23 +24,24 @@ static int compare_attr(void *context, const struct dmm_entry *entry)
 	const struct dmm_attr *attr = &entry->attr;
 
 	drift->found = attr->size != file->source_size || attr->mtime.sec != file->source_mtime.sec ||
-		       attr->mtime.nsec != file->source_mtime.nsec;
+	               attr->mtime.nsec != file->source_mtime.nsec;
 	return 0;
 }
 
 /* The source must be read-only. When it is not, that is reported, and what is read now is what counts. */
 static void check_drift(struct object *object)
 {
-	struct drift drift = { .object = object };
-	struct dmm_bytes handle = { object->source_bytes, object->source_len };
+	struct drift drift = {.object = object};
+	struct dmm_bytes handle = {object->source_bytes, object->source_len};
 
 	if (source_attr(object->migrate->source, handle, compare_attr, &drift) >= 0 && drift.found)
-		ledger_loss(&object->migrate->ledger, &(struct failure){ .ino = object->ino,
-									 .handle = &object->handle,
-									 .what = "drift",
-									 .detail = "the source changed after its directory was listed",
-									 .error = -ESTALE },
-			    NULL);
+		ledger_loss(&object->migrate->ledger,
+		            &(struct failure){.ino = object->ino,
+		                              .handle = &object->handle,
+		                              .what = "drift",
+		                              .detail = "the source changed after its directory was listed",
+		                              .error = -ESTALE},
+		            NULL);
 }
 
 int origin_open(struct object *object, struct source_file **file)
@@ -49,7 +50,7 @@ int origin_open(struct object *object, struct source_file **file)
 	if (!object->source_file) {
 		struct source_file *opened;
 		int result = source_file_open(object->migrate->source,
-					      (struct dmm_bytes){ object->source_bytes, object->source_len }, &opened);
+		                              (struct dmm_bytes){object->source_bytes, object->source_len}, &opened);
 		if (result < 0)
 			return source_result(result);
 		check_drift(object);

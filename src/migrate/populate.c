@@ -156,12 +156,12 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 		return -errno;
 	struct dir_record record = {
 		.ino = st.st_ino,
-		.source = { (uint16_t)entry->handle.len, entry->handle.data },
+		.source = {(uint16_t)entry->handle.len, entry->handle.data},
 		.nlink = attr->valid & DMM_ATTR_NLINK ? attr->nlink : 0,
 		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
 		.collisions_settled = !making->redo, /* it is new, so there are none */
-		.mtime = { attr->mtime.sec, attr->mtime.nsec },
-		.atime = { attr->atime.sec, attr->atime.nsec },
+		.mtime = {attr->mtime.sec, attr->mtime.nsec},
+		.atime = {attr->atime.sec, attr->atime.nsec},
 	};
 	result = target_handle(fd, "", &record.handle);
 	if (result < 0)
@@ -206,8 +206,8 @@ static int make_entry(struct making *making, const struct dmm_entry *entry)
 /* One bad entry does not stop the rest (I7); a full target and the end of the daemon do. */
 static bool ends_all(int error)
 {
-	return error == -ENOSPC || error == -EDQUOT || error == -ECANCELED || error == -ENOMEM || error == -EROFS || error == -EMFILE ||
-	       error == -ENFILE;
+	return error == -ENOSPC || error == -EDQUOT || error == -ECANCELED || error == -ENOMEM || error == -EROFS ||
+	       error == -EMFILE || error == -ENFILE;
 }
 
 /* An entry that fails in a way that may pass fails the directory a few times: an application that looked there would take the
@@ -216,8 +216,8 @@ static bool ends_all(int error)
 
 static bool may_pass(struct making *making, int error)
 {
-	static const int final[] = { EBADMSG, ENAMETOOLONG, EINVAL,  EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY,
-				     EISDIR,  ENOTDIR,	    EMLINK, EFBIG,  EPERM,      ENOENT };
+	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY,
+	                            EISDIR,  ENOTDIR,      EMLINK, EFBIG,  EPERM,      ENOENT};
 
 	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
 		if (error == -final[i])
@@ -235,7 +235,8 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 	if (result < 0 && (ends_all(result) || may_pass(making, result)))
 		return result;
 	if (result < 0)
-		making_lost(making, entry->name, "create", result, result != -ENOENT); /* gone from the source: drift, not an error */
+		making_lost(making, entry->name, "create", result,
+		            result != -ENOENT); /* gone from the source: drift, not an error */
 	if (atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed))
 		return -ECANCELED;
 	return fault_hit(FAULT_POPULATE_ENTRY);
@@ -245,7 +246,7 @@ static int make_all(struct making *making)
 {
 	struct object *dir = making->dir;
 	struct source_file *listing;
-	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
+	int result = source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
 
 	if (result < 0)
 		return source_result(result);
@@ -291,7 +292,7 @@ static int remove_leftovers(struct making *making, struct name_set *present)
 			continue;
 		if (unlinkat(making->dirfd, name, 0) < 0 && unlinkat(making->dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			log_warning("a leftover of an interrupted attempt cannot be removed: name=\"%s\" error=%s", name,
-				    errno_name(errno));
+			            errno_name(errno));
 	}
 	return 0;
 }
@@ -321,12 +322,12 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 static int settle_collisions(struct making *making, struct name_set *present)
 {
 	struct object *dir = making->dir;
-	struct aside aside = { making, present, 0 };
+	struct aside aside = {making, present, 0};
 	struct source_file *listing;
 
 	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled)
 		return 0;
-	int result = source_file_open(making->migrate->source, (struct dmm_bytes){ dir->source_bytes, dir->source_len }, &listing);
+	int result = source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
 	if (result < 0)
 		return source_result(result);
 	while ((result = source_list(listing, move_aside, &aside)) > 0)
@@ -348,12 +349,12 @@ static void restore_times(struct making *making)
 	struct object *dir = making->dir;
 	LOCKED(&dir->lock);
 	struct timespec times[2] = {
-		{ .tv_sec = dir->dir.atime.sec, .tv_nsec = dir->dir.atime.nsec },
-		{ .tv_sec = dir->mtime.sec, .tv_nsec = dir->mtime.nsec },
+		{.tv_sec = dir->dir.atime.sec, .tv_nsec = dir->dir.atime.nsec},
+		{.tv_sec = dir->mtime.sec, .tv_nsec = dir->mtime.nsec},
 	};
 	if (futimens(making->dirfd, times) < 0)
 		log_warning("cannot restore the times of a directory: ino=%llu error=%s", (unsigned long long)dir->ino,
-			    errno_name(errno));
+		            errno_name(errno));
 }
 
 static void populated(struct object *dir, int error, void *context)
@@ -454,7 +455,7 @@ void dir_drop(struct object *dir)
 		return;
 	struct batch *batch = batch_new();
 	batch_dir_delete(batch, dir->ino);
-	batch_totals_add(batch, &(struct totals){ .dirs_found = -1 });
+	batch_totals_add(batch, &(struct totals){.dirs_found = -1});
 	object_submit(dir, batch, SUBMIT_BARRIER, NULL, NULL);
 	ledger_clear(&dir->migrate->ledger, dir->ino);
 }
@@ -471,13 +472,13 @@ static void record_failure(struct object *dir, int error)
 	pthread_mutex_lock(&dir->lock);
 	bool told = dir->waiters != NULL;
 	pthread_mutex_unlock(&dir->lock);
-	ledger_error(&migrate->ledger, &(struct failure){ .ino = dir->ino,
-							   .handle = &dir->handle,
-							   .is_dir = true,
-							   .what = "list",
-							   .detail = error == -ENOENT ? "it is gone from the source" : NULL,
-							   .error = error_told(error),
-							   .told = told });
+	ledger_error(&migrate->ledger, &(struct failure){.ino = dir->ino,
+	                                                 .handle = &dir->handle,
+	                                                 .is_dir = true,
+	                                                 .what = "list",
+	                                                 .detail = error == -ENOENT ? "it is gone from the source" : NULL,
+	                                                 .error = error_told(error),
+	                                                 .told = told});
 }
 
 static void give_up(struct object *dir, int error)
@@ -500,7 +501,7 @@ static void populate_run(struct lane_job *job)
 {
 	struct object *dir = (struct object *)((char *)job - offsetof(struct object, dir_job));
 	struct migrate *migrate = dir->migrate;
-	struct making making = { .migrate = migrate, .dir = dir };
+	struct making making = {.migrate = migrate, .dir = dir};
 
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_RUNNING;

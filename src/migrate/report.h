@@ -18,10 +18,10 @@ struct migration_stat {
 	enum migration_state state;
 	char source[4096], target[4096], mountpoint[4096], statedir[4096];
 	struct totals totals;
-	bool crawl_done;          /* every directory was seen: the figures are final, the time remaining no longer an estimate */
+	bool crawl_done;           /* every directory was seen: the figures are final, the time remaining no longer an estimate */
 	uint64_t rate_bytes_per_s; /* over the last seconds */
 	uint64_t rate_files_per_s;
-	int64_t eta_s;            /* -1: unknown */
+	int64_t eta_s; /* -1: unknown */
 	uint64_t uptime_s;
 	uint64_t demand_requests; /* application requests that had to wait for the source */
 	uint64_t demand_waiting;  /* of these, waiting now */
@@ -29,9 +29,9 @@ struct migration_stat {
 	uint64_t demand_bytes, background_bytes;
 	uint64_t source_requests, source_bytes, source_retries;
 	uint64_t state_bytes, state_commits;
-	int state_trouble;        /* 0, or the errno that keeps the state from being written */
-	int target_full;          /* reads are answered from the source without storing */
-	bool passthrough;         /* kernel passthrough is in use */
+	int state_trouble; /* 0, or the errno that keeps the state from being written */
+	int target_full;   /* reads are answered from the source without storing */
+	bool passthrough;  /* kernel passthrough is in use */
 	uint64_t segsize;
 };
 
@@ -45,16 +45,16 @@ struct where_range {
 struct where_report {
 	mode_t mode;
 	uint64_t size;
-	bool finished;            /* nothing of it is at the source any more (for a directory: its entries) */
-	int error;                /* positive errno of its entry in the error ledger, or 0 */
+	bool finished; /* nothing of it is at the source any more (for a directory: its entries) */
+	int error;     /* positive errno of its entry in the error ledger, or 0 */
 	char error_detail[512];
 	struct where_range *ranges; /* of a regular file, ascending, without gaps; NULL for others. Freed by the caller */
 	size_t n_ranges;
 };
 
 struct finish_request {
-	bool lazy;                /* detach at once, whatever is open */
-	unsigned wait_s;          /* how long to wait for open files to be closed */
+	bool lazy;       /* detach at once, whatever is open */
+	unsigned wait_s; /* how long to wait for open files to be closed */
 };
 
 /* Who keeps a mount busy. */
@@ -65,9 +65,9 @@ struct holder {
 };
 
 struct finish_result {
-	struct holder *holders;   /* with -EBUSY; freed by the caller */
+	struct holder *holders; /* with -EBUSY; freed by the caller */
 	size_t n_holders;
-	char message[1024];       /* why not, and what to do; empty on success */
+	char message[1024]; /* why not, and what to do; empty on success */
 };
 
 /* What admin/ asks of a migration. All calls from any thread; 0 or negative errno. */

@@ -108,6 +108,6 @@ void fetch_read_through(struct object *object, struct waiter *waiter)
 {
 	struct through *through = must_alloc(sizeof(*through));
 
-	*through = (struct through){ .job.run = through_run, .object = object_ref(object), .waiter = waiter };
+	*through = (struct through){.job.run = through_run, .object = object_ref(object), .waiter = waiter};
 	lane_submit(object->migrate->data, &through->job, LANE_DEMAND);
 }

@@ -17,8 +17,7 @@ void monitor_register(struct monitor *monitor, const struct monitor_ops *ops, vo
 
 static bool exclusive(enum event_kind kind)
 {
-	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH || kind == EVENT_CHANGE ||
-	       kind == EVENT_TIMES;
+	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH || kind == EVENT_CHANGE || kind == EVENT_TIMES;
 }
 
 static void undo(const struct monitor *monitor, struct subject *subject, const struct event *event, unsigned count)
@@ -31,7 +30,7 @@ static void undo(const struct monitor *monitor, struct subject *subject, const s
 }
 
 int monitor_begin(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter,
-		  bool *held)
+                  bool *held)
 {
 	bool all_quiet = true;
 

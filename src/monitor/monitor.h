@@ -23,22 +23,21 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <time.h>
-#include <time.h>
 
 enum event_kind {
-	EVENT_NAMES,   /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */
-	EVENT_OPEN,    /* a file is opened for reading */
+	EVENT_NAMES,      /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */
+	EVENT_OPEN,       /* a file is opened for reading */
 	EVENT_OPEN_WRITE, /* a file is opened for writing; len 0: for nothing else */
-	EVENT_WHOLE,   /* all of a file is needed, on record */
-	EVENT_CLOSE,   /* the last descriptor of an open file is closed; never parks */
-	EVENT_READ,    /* (DM_EVENT_READ) bytes of the span are needed */
-	EVENT_STORED,  /* bytes of the span are needed on the target: the kernel reads them there itself */
-	EVENT_WRITE,   /* (x, DM_EVENT_WRITE) the span is overwritten */
-	EVENT_RESIZE,  /* (x, DM_EVENT_TRUNCATE) the size becomes `off` */
-	EVENT_PUNCH,   /* (x) the span becomes zeros */
-	EVENT_CHANGE,  /* (x) attributes are changed, but not the times (DM_EVENT_ATTRIBUTE) */
-	EVENT_TIMES,   /* (x) times are set; `off` is 1 when the modification time is one of them */
-	EVENT_REMOVED, /* a name was taken away, `off` names are left (DM_EVENT_REMOVE, after the fact); never parks */
+	EVENT_WHOLE,      /* all of a file is needed, on record */
+	EVENT_CLOSE,      /* the last descriptor of an open file is closed; never parks */
+	EVENT_READ,       /* (DM_EVENT_READ) bytes of the span are needed */
+	EVENT_STORED,     /* bytes of the span are needed on the target: the kernel reads them there itself */
+	EVENT_WRITE,      /* (x, DM_EVENT_WRITE) the span is overwritten */
+	EVENT_RESIZE,     /* (x, DM_EVENT_TRUNCATE) the size becomes `off` */
+	EVENT_PUNCH,      /* (x) the span becomes zeros */
+	EVENT_CHANGE,     /* (x) attributes are changed, but not the times (DM_EVENT_ATTRIBUTE) */
+	EVENT_TIMES,      /* (x) times are set; `off` is 1 when the modification time is one of them */
+	EVENT_REMOVED,    /* a name was taken away, `off` names are left (DM_EVENT_REMOVE, after the fact); never parks */
 };
 
 enum { MONITOR_GO = 0, MONITOR_PARKED = 1 };
@@ -50,14 +49,14 @@ struct subject {
 	uint64_t ino;
 	struct handle handle;
 	bool is_dir, is_file;
-	atomic_bool quiet;              /* no monitor has an interest any more, and none ever will again */
+	atomic_bool quiet; /* no monitor has an interest any more, and none ever will again */
 };
 
 struct event {
 	enum event_kind kind;
-	uint64_t off, len;  /* bytes */
-	int fd;             /* the object on the target, for the end of (x) events (may be O_PATH); else -1 */
-	int error;          /* at the end: 0, or the negative errno with which the operation failed */
+	uint64_t off, len; /* bytes */
+	int fd;            /* the object on the target, for the end of (x) events (may be O_PATH); else -1 */
+	int error;         /* at the end: 0, or the negative errno with which the operation failed */
 };
 
 struct waiter;
@@ -69,12 +68,12 @@ typedef void (*wake_fn)(struct waiter *waiter, int error, const void *data, size
 /* Part of a parked request. Fields below the line belong to the monitor that parked it. */
 struct waiter {
 	wake_fn wake;
-	uint64_t parked_ns;   /* clock_monotonic_ns() of the first parking; 0: never parked */
+	uint64_t parked_ns; /* clock_monotonic_ns() of the first parking; 0: never parked */
 	/* --- */
 	struct waiter *next, *prev;
-	void *parked_at;      /* non-NULL while parked */
+	void *parked_at; /* non-NULL while parked */
 	struct event event;
-	uint64_t need;        /* the change that must become durable; 0: what the event asks for */
+	uint64_t need; /* the change that must become durable; 0: what the event asks for */
 	const struct monitor_ops *by;
 	void *by_context;
 };
@@ -83,7 +82,7 @@ struct waiter {
 struct attr_overlay {
 	bool has_mtime, has_ctime; /* the time below is to be shown */
 	struct timespec mtime, ctime;
-	uint64_t blocks;      /* 512-byte blocks to be shown when more than the target has; 0: none */
+	uint64_t blocks; /* 512-byte blocks to be shown when more than the target has; 0: none */
 	bool has_nlink;
 	uint32_t nlink;       /* to be shown instead of st_nlink */
 	uint32_t inode_flags; /* pending FS_*_FL */
@@ -117,7 +116,7 @@ void monitor_register(struct monitor *monitor, const struct monitor_ops *ops, vo
  * `waiter` is NULL. After MONITOR_GO for an (x) event on a subject that is not quiet monitor_end() must follow in this thread;
  * *held says whether. After MONITOR_GO for an open it says whether EVENT_CLOSE is due. */
 int monitor_begin(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter,
-		  bool *held);
+                  bool *held);
 int monitor_end(const struct monitor *monitor, struct subject *subject, const struct event *event, struct waiter *waiter);
 bool monitor_cancel(struct subject *subject, struct waiter *waiter);
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay);

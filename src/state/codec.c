@@ -341,8 +341,9 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 #define TOTALS_MEMBERS(M) \
 	M(dirs_found) \
 	M(dirs_migrated) \
-	M(files_found) M(files_migrated) M(bytes_found) M(bytes_migrated) M(files_pending) M(bytes_pending) M(files_error) \
-		M(dirs_error) M(links_pending)
+	M(files_found) \
+	M(files_migrated) M(bytes_found) M(bytes_migrated) M(files_pending) M(bytes_pending) M(files_error) M(dirs_error) \
+		M(links_pending)
 
 #define COUNT_MEMBER(member) +1
 _Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");

@@ -29,7 +29,8 @@ void config_close(struct config *config);
  * state (running, halted, complete, failed: as of the last change), created, finished (seconds since the epoch), result (JSON
  * of the final figures). All others are properties as the administrator set them. */
 #define CONFIG_NAME_MAX 255 /* bytes; a longer or empty name is -EINVAL */
-int config_create(struct config *config, uint32_t *migid); /* a new migid: 1, 2, 3, ..., never one that was used; sets "created" */
+int config_create(struct config *config,
+                  uint32_t *migid);                       /* a new migid: 1, 2, 3, ..., never one that was used; sets "created" */
 int config_delete(struct config *config, uint32_t migid); /* -ENOENT */
 /* -ENOENT when there is no such migration: a daemon that ends late does not bring a deleted one back. NULL value: removes. */
 int config_set(struct config *config, uint32_t migid, const char *name, const char *value);
@@ -40,7 +41,7 @@ int config_get(struct config *config, uint32_t migid, const char *name, char **v
 /* Calls `each` for every setting of a migration, by name; a non-zero return ends the walk and is returned. `each` may call anything,
  * it sees the settings as they were at the beginning. A migration that does not exist has none. */
 int config_walk(struct config *config, uint32_t migid, int (*each)(void *context, const char *name, const char *value),
-		void *context);
+                void *context);
 /* Up to `max` migids greater than `after`, ascending; how many. */
 int config_list(struct config *config, uint32_t after, uint32_t *migids, size_t max);
 /* The migration with this source and target; -ENOENT. */

@@ -16,8 +16,8 @@
 int engine_errno(int code);
 
 struct engine_options {
-	size_t map_bytes;      /* address space to reserve; less is taken when the system does not give as much */
-	unsigned databases;    /* named ones */
+	size_t map_bytes;   /* address space to reserve; less is taken when the system does not give as much */
+	unsigned databases; /* named ones */
 	unsigned readers;
 };
 

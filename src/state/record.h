@@ -35,10 +35,10 @@ struct dir_record {
 	uint64_t ino;
 	struct handle handle;
 	struct source_ref source;
-	uint32_t nlink;          /* at the source, shown until the directory is populated */
+	uint32_t nlink;             /* at the source, shown until the directory is populated */
 	struct moment atime, mtime; /* to be restored once it is populated: those of the source, or as an application set them */
-	uint32_t inode_flags;    /* chattr flags to set once it is populated */
-	bool collisions_settled; /* collision=rename: what was in the way has been moved aside */
+	uint32_t inode_flags;       /* chattr flags to set once it is populated */
+	bool collisions_settled;    /* collision=rename: what was in the way has been moved aside */
 };
 
 /* A regular file whose data has not come over entirely. */
@@ -46,14 +46,14 @@ struct file_record {
 	uint64_t ino;
 	struct handle handle;
 	struct source_ref source;
-	uint64_t limit;        /* bytes: source data is wanted below this offset only; what lies above is the application's (I2) */
-	uint64_t segsize;      /* bytes */
-	uint64_t source_used;  /* bytes allocated at the source, shown as st_blocks meanwhile */
-	uint32_t inode_flags;  /* chattr flags to set at the end */
-	bool mtime_valid;      /* mtime below is the file's, whatever our own writes make of the target's (a kill between a write
+	uint64_t limit;       /* bytes: source data is wanted below this offset only; what lies above is the application's (I2) */
+	uint64_t segsize;     /* bytes */
+	uint64_t source_used; /* bytes allocated at the source, shown as st_blocks meanwhile */
+	uint32_t inode_flags; /* chattr flags to set at the end */
+	bool mtime_valid;     /* mtime below is the file's, whatever our own writes make of the target's (a kill between a write
 	                          and the restoring of the time must not show); false once an application writes */
 	struct moment mtime;
-	bool changed;          /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
+	bool changed; /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
 	/* What the source said of the file when its directory was listed; a difference later is drift. */
 	uint64_t source_size;
 	uint64_t source_change;
@@ -63,11 +63,11 @@ struct file_record {
 
 /* A file with several names at the source. Its object lives in the target's staging directory beside the names it has got. */
 struct link_record {
-	uint64_t fsid, fileid;   /* at the source */
+	uint64_t fsid, fileid; /* at the source */
 	uint64_t ino;
 	struct handle handle;
-	uint32_t nlink;          /* names at the source */
-	uint32_t seen;           /* names that were given on the target so far */
+	uint32_t nlink; /* names at the source */
+	uint32_t seen;  /* names that were given on the target so far */
 };
 
 enum error_state {
@@ -78,24 +78,24 @@ enum error_state {
 
 /* An unsettled failure (I7). Entries clear when fixed. Strings belong to whoever fills the struct. */
 struct error_record {
-	uint64_t id;          /* ascending, never reused */
-	uint64_t ino;         /* the object, or of a name that could not be made its directory */
+	uint64_t id;  /* ascending, never reused */
+	uint64_t ino; /* the object, or of a name that could not be made its directory */
 	enum error_state state;
-	int32_t error;        /* positive errno */
-	int32_t told;         /* positive errno that an application got for it, 0 when none did */
+	int32_t error; /* positive errno */
+	int32_t told;  /* positive errno that an application got for it, 0 when none did */
 	uint32_t tries;
 	uint64_t first_ns, last_ns; /* wall clock */
-	uint64_t bytes;       /* of the object at the source */
-	char *what;           /* what was being done: "read", "list", "create", "attributes", ... */
-	char *path;           /* below the target, as it was then */
-	char *detail;         /* a sentence, may be empty */
+	uint64_t bytes;             /* of the object at the source */
+	char *what;                 /* what was being done: "read", "list", "create", "attributes", ... */
+	char *path;                 /* below the target, as it was then */
+	char *detail;               /* a sentence, may be empty */
 };
 
 /* Counters that must survive a restart exactly; they change in the transaction that changes what they count. */
 struct totals {
 	int64_t dirs_found, dirs_migrated;
-	int64_t files_found, files_migrated; /* everything that is not a directory; hard links count once for each name */
-	int64_t bytes_found, bytes_migrated; /* of regular files: st_size at the source */
+	int64_t files_found, files_migrated;  /* everything that is not a directory; hard links count once for each name */
+	int64_t bytes_found, bytes_migrated;  /* of regular files: st_size at the source */
 	int64_t files_pending, bytes_pending; /* file records and the bytes of their absent segments */
 	int64_t files_error, dirs_error;
 	int64_t links_pending;

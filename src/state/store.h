@@ -32,7 +32,7 @@ struct store_options {
 	 * which succeeds proves nothing. May be NULL. */
 	int (*barrier)(void *context);
 	void *context;
-	unsigned linger_ms;            /* how long a batch that is not urgent may wait for company */
+	unsigned linger_ms; /* how long a batch that is not urgent may wait for company */
 };
 
 /* Opens or creates. On failure a sentence for the administrator is put into `error`. -EBUSY: another daemon has it (one that is
@@ -45,8 +45,8 @@ int store_open(const struct store_options *options, struct store **store, char *
 void store_close(struct store *store);
 
 /* --- identity of the migration, written once at creation: small named strings ("uuid", "source", "target", ...) --- */
-#define STORE_META_NAME_MAX 255 /* bytes */
-int store_meta_put(struct store *store, const char *name, const char *value); /* durable on return; not from a callback */
+#define STORE_META_NAME_MAX 255                                                      /* bytes */
+int store_meta_put(struct store *store, const char *name, const char *value);        /* durable on return; not from a callback */
 int store_meta_get(struct store *store, const char *name, char *value, size_t size); /* -ENOENT; -ERANGE */
 
 /* --- reading. 1: found, 0: not there, negative errno. A found record is freed with its _free function. --- */
@@ -88,7 +88,7 @@ bool store_gave_up(struct store *store);
 
 /* --- changing --- */
 
-struct batch *batch_new(void); /* never NULL: ends the process when memory is out */
+struct batch *batch_new(void);        /* never NULL: ends the process when memory is out */
 void batch_free(struct batch *batch); /* of a batch that is not submitted */
 
 /* Each appends one change. They copy what they are given. Within a store, changes apply in the order of submission; a change is
@@ -100,10 +100,10 @@ void batch_free(struct batch *batch); /* of a batch that is not submitted */
 void batch_dir_put(struct batch *batch, const struct dir_record *record);
 void batch_dir_delete(struct batch *batch, uint64_t ino);
 void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
-void batch_file_delete(struct batch *batch, uint64_t ino); /* with its segments */
-void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* resident */
+void batch_file_delete(struct batch *batch, uint64_t ino);                  /* with its segments */
+void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count);    /* resident */
 void batch_segments_changed(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* by an application */
-void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* absent again */
+void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count);   /* absent again */
 void batch_link_put(struct batch *batch, const struct link_record *record);
 /* So many more names were given; added to the record as it is at the commit, so that directories may count in any order. Without
  * a record no effect. */
@@ -118,7 +118,7 @@ void batch_totals_add(struct batch *batch, const struct totals *delta);
 
 /* Hands the batch over; it is freed by the store. `done` may be NULL; it gets 0 or a negative errno. */
 void store_submit(struct store *store, struct batch *batch, unsigned flags, void (*done)(void *context, int error),
-		  void *context);
+                  void *context);
 
 /* Waits until everything that was submitted before is durable and its callbacks have returned. Not from a callback. 0, or the
  * negative errno with which the store has given up, or which has kept it from committing for five seconds: it goes on trying. */

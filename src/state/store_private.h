@@ -54,18 +54,18 @@ struct read_slot {
 /* --- batches --- */
 
 enum change_kind {
-	CHANGE_DIR_PUT,         /* a: ino */
-	CHANGE_DIR_DELETE,      /* a: ino */
-	CHANGE_FILE_PUT,        /* a: ino */
-	CHANGE_FILE_DELETE,     /* a: ino */
-	CHANGE_SEGMENTS_MARK,   /* a: ino, b: first, c: count */
-	CHANGE_SEGMENTS_CLEAR,  /* a: ino, b: first, c: count */
-	CHANGE_LINK_PUT,        /* a: fsid, b: fileid, c: ino */
-	CHANGE_LINK_SEEN,       /* a: fsid, b: fileid, c: names */
-	CHANGE_LINK_DELETE,     /* a: fsid, b: fileid */
-	CHANGE_ERROR_PUT,       /* a: id */
-	CHANGE_ERROR_DELETE,    /* a: id */
-	CHANGE_IDENTITY_PUT,    /* a: length of the name, which comes first in the value */
+	CHANGE_DIR_PUT,        /* a: ino */
+	CHANGE_DIR_DELETE,     /* a: ino */
+	CHANGE_FILE_PUT,       /* a: ino */
+	CHANGE_FILE_DELETE,    /* a: ino */
+	CHANGE_SEGMENTS_MARK,  /* a: ino, b: first, c: count */
+	CHANGE_SEGMENTS_CLEAR, /* a: ino, b: first, c: count */
+	CHANGE_LINK_PUT,       /* a: fsid, b: fileid, c: ino */
+	CHANGE_LINK_SEEN,      /* a: fsid, b: fileid, c: names */
+	CHANGE_LINK_DELETE,    /* a: fsid, b: fileid */
+	CHANGE_ERROR_PUT,      /* a: id */
+	CHANGE_ERROR_DELETE,   /* a: id */
+	CHANGE_IDENTITY_PUT,   /* a: length of the name, which comes first in the value */
 };
 
 /* A change, as it lies in the buffer of its batch: encoded already, in the caller's thread. */
@@ -77,16 +77,16 @@ struct change {
 };
 
 struct batch {
-	uint8_t *changes;      /* struct change one after the other */
-	size_t used, room;     /* bytes */
+	uint8_t *changes;  /* struct change one after the other */
+	size_t used, room; /* bytes */
 	size_t n_changes;
 	struct totals delta;
 	bool has_delta;
-	uint64_t next_error;   /* greater than every error id in it */
+	uint64_t next_error; /* greater than every error id in it */
 	unsigned flags;
 	void (*done)(void *context, int error);
 	void *context;
-	uint64_t number;       /* ascending in the order of submission */
+	uint64_t number; /* ascending in the order of submission */
 	uint64_t submitted_ns;
 	struct batch *next;
 };
@@ -110,45 +110,44 @@ void batch_identity_put(struct batch *batch, const char *name, const char *value
 
 struct store {
 	struct store_options options;
-	char *dir;              /* for messages */
+	char *dir; /* for messages */
 	int dir_fd;
-	int lock_fd;            /* "lock", with flock(2) held: one daemon */
-	uint64_t format;        /* that was found */
+	int lock_fd;     /* "lock", with flock(2) held: one daemon */
+	uint64_t format; /* that was found */
 
-	MDB_env *env;           /* changed only with all read slots held; NULL when it could not be opened again */
+	MDB_env *env; /* changed only with all read slots held; NULL when it could not be opened again */
 	MDB_dbi dbi[DATABASES];
-	size_t map_bytes;       /* (committer) */
+	size_t map_bytes; /* (committer) */
 	struct read_slot slots[READ_SLOTS];
 
 	/* How many entries a database has as of the last commit, so that "there are none" needs no transaction. */
 	atomic_uint_least64_t entries[DATABASES];
 	atomic_uint_least64_t used_bytes, commits, next_error_id;
-	atomic_int trouble;     /* negative errno of the present trouble, or 0 */
+	atomic_int trouble; /* negative errno of the present trouble, or 0 */
 
-	uint64_t commit_number; /* (committer) of the last commit, META_COMMIT */
-	uint64_t next_error;    /* (committer) META_NEXT_ERROR as stored */
+	uint64_t commit_number;   /* (committer) of the last commit, META_COMMIT */
+	uint64_t next_error;      /* (committer) META_NEXT_ERROR as stored */
 	uint64_t reader_check_ns; /* (committer) */
 
 	pthread_t committer;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;    /* the committer: something changed for it */
-	pthread_cond_t settled; /* others: settled_number went up */
-	struct totals totals;   /* (lock) as of the last commit */
+	pthread_cond_t wake;        /* the committer: something changed for it */
+	pthread_cond_t settled;     /* others: settled_number went up */
+	struct totals totals;       /* (lock) as of the last commit */
 	struct batch *first, *last; /* (lock) submitted and not settled, oldest first */
-	size_t n_batches;       /* (lock) in that list */
-	size_t n_changes;       /* (lock) in that list */
-	size_t n_urgent;        /* (lock) in that list */
-	uint64_t submitted_number; /* (lock) of the batch that was submitted last */
-	uint64_t settled_number;   /* (lock) up to here callbacks were called */
-	uint64_t hurry_number;     /* (lock) up to here nothing waits for company */
-	int broken;             /* (lock) the store has given up: the negative errno why */
-	bool closing;           /* (lock) */
-	uint64_t closing_ns;    /* (lock) */
+	size_t n_batches;           /* (lock) in that list */
+	size_t n_changes;           /* (lock) in that list */
+	size_t n_urgent;            /* (lock) in that list */
+	uint64_t submitted_number;  /* (lock) of the batch that was submitted last */
+	uint64_t settled_number;    /* (lock) up to here callbacks were called */
+	uint64_t hurry_number;      /* (lock) up to here nothing waits for company */
+	int broken;                 /* (lock) the store has given up: the negative errno why */
+	bool closing;               /* (lock) */
+	uint64_t closing_ns;        /* (lock) */
 };
 
 /* store.c */
-int store_open_sized(const struct store_options *options, size_t map_bytes, struct store **store, char *error,
-		     size_t error_size);
+int store_open_sized(const struct store_options *options, size_t map_bytes, struct store **store, char *error, size_t error_size);
 /* Closes the environment and opens it anew, with a map of map_bytes. No write transaction is open. LMDB's code. */
 int store_replace_environment(struct store *store, size_t map_bytes);
 /* Publishes what `stat` shows and readers rely on, from a transaction that is about to be committed. */

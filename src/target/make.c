@@ -131,11 +131,11 @@ static void drop_inherited_acl(int fd, const char *path, mode_t mode)
 static int apply_times(int fd, const struct dmm_attr *attr)
 {
 	struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = attr->mtime.sec, .tv_nsec = attr->mtime.nsec },
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = attr->mtime.sec, .tv_nsec = attr->mtime.nsec},
 	};
 	if (attr->valid & DMM_ATTR_ATIME)
-		times[0] = (struct timespec){ .tv_sec = attr->atime.sec, .tv_nsec = attr->atime.nsec };
+		times[0] = (struct timespec){.tv_sec = attr->atime.sec, .tv_nsec = attr->atime.nsec};
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
@@ -285,5 +285,5 @@ void xattr_set_clear(struct xattr_set *set)
 void xattr_set_free(struct xattr_set *set)
 {
 	free(set->data);
-	*set = (struct xattr_set){ 0 };
+	*set = (struct xattr_set){0};
 }

@@ -16,7 +16,7 @@
 
 /* Extended attributes of one object, collected before they are applied. All zero: empty. */
 struct xattr_set {
-	char *data;  /* packed: name, NUL, u32 length, value */
+	char *data; /* packed: name, NUL, u32 length, value */
 	size_t len, cap;
 	unsigned count;
 };

@@ -46,21 +46,22 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 	struct stat st;
 	struct statfs fs;
 
-	*target = (struct target){ .tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1 };
+	*target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
 	int result = open_root(path, target);
 	if (result >= 0 && (fstat(target->root_fd, &st) < 0 || fstatfs(target->root_fd, &fs) < 0))
 		result = -errno;
 	if (result < 0) {
 		snprintf(error, error_size, "cannot open the target %s: %s; it must be an existing directory", path,
-			 strerror(-result));
+		         strerror(-result));
 		target_close(target);
 		return result;
 	}
 	result = target_handle(target->root_fd, "", &target->root_handle);
 	if (result < 0) {
 		snprintf(error, error_size,
-			 "the file system of the target %s has no file handles (%s); use one that has them: ext4, xfs, btrfs, tmpfs",
-			 path, strerror(-result));
+		         "the file system of the target %s has no file handles (%s); use one that has them: ext4, xfs, btrfs, "
+		         "tmpfs",
+		         path, strerror(-result));
 		target_close(target);
 		return -EOPNOTSUPP;
 	}
@@ -89,7 +90,7 @@ static int open_or_make_dir(int dirfd, const char *name)
 
 static void restore_times(int fd, const struct stat *st)
 {
-	struct timespec times[2] = { st->st_atim, st->st_mtim };
+	struct timespec times[2] = {st->st_atim, st->st_mtim};
 	if (futimens(fd, times) < 0)
 		log_warning("cannot restore the times of the target's root: error=%s", errno_name(errno));
 }
@@ -203,7 +204,7 @@ int target_handle(int dirfd, const char *name, struct handle *handle)
 	union {
 		struct file_handle head;
 		char room[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
-	} raw = { .head.handle_bytes = HANDLE_BYTES_MAX };
+	} raw = {.head.handle_bytes = HANDLE_BYTES_MAX};
 	int mount_id;
 
 	if (name_to_handle_at(dirfd, name, &raw.head, &mount_id, *name ? 0 : AT_EMPTY_PATH) < 0)
@@ -219,7 +220,7 @@ int target_open_handle(const struct target *target, const struct handle *handle,
 	union {
 		struct file_handle head;
 		char room[sizeof(struct file_handle) + HANDLE_BYTES_MAX];
-	} raw = { .head = { .handle_bytes = handle->len, .handle_type = handle->type } };
+	} raw = {.head = {.handle_bytes = handle->len, .handle_type = handle->type}};
 
 	memcpy(raw.head.f_handle, handle->bytes, handle->len);
 	int fd = open_by_handle_at(target->root_fd, &raw.head, flags | O_CLOEXEC | O_NOFOLLOW);

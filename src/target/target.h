@@ -30,7 +30,7 @@ struct target {
 	dev_t dev;
 	uint64_t root_ino;
 	struct handle root_handle;
-	bool on_overlay;       /* the file system is overlayfs: passthrough needs one more level of stacking */
+	bool on_overlay; /* the file system is overlayfs: passthrough needs one more level of stacking */
 };
 
 /* Takes the descriptor. `error` gets a sentence on failure. The file system must know file handles (-EOPNOTSUPP). */

@@ -53,7 +53,7 @@ static const char *path_of(const char *dir, const char *stem, int i)
 
 static void meta(const char *dir)
 {
-	char buf[4096] = { 0 }, from[4096];
+	char buf[4096] = {0}, from[4096];
 	struct stat st;
 	uint64_t start = now_ns();
 

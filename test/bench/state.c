@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHANGES 1000     /* in a batch */
+#define CHANGES 1000 /* in a batch */
 #define BATCHES 200
 #define READS 1000000
 #define READERS 4

@@ -78,7 +78,7 @@ static void *work(void *context)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = {.sa_handler = nothing};
 	int seconds = argc == 4 ? atoi(argv[2]) : 1, count = argc == 4 ? atoi(argv[3]) : 8;
 	pthread_t threads[256];
 	struct stat st;
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 		pthread_create(&threads[i], NULL, work, (void *)(size_t)(i + 1));
 	for (time_t end = time(NULL) + seconds; time(NULL) < end;) {
 		pthread_kill(threads[rand() % count], SIGUSR1);
-		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 	}
 	atomic_store(&stop, true);
 	for (int i = 0; i < count; i++)

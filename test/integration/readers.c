@@ -38,7 +38,7 @@ static void *work(void *context)
 int main(int argc, char **argv)
 {
 	int count = argc == 3 ? atoi(argv[2]) : 0, started = 0;
-	struct rlimit files = { (rlim_t)count + 100, (rlim_t)count + 100 };
+	struct rlimit files = {(rlim_t)count + 100, (rlim_t)count + 100};
 	pthread_t *threads = calloc((size_t)count, sizeof(*threads));
 	pthread_attr_t attr;
 

@@ -77,7 +77,7 @@ static void call_mkdir(const struct args *a, unsigned side, struct outcome *out)
 
 static void call_mknod(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const mode_t types[] = { S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK };
+	static const mode_t types[] = {S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK};
 	mode_t type = types[a->bits % 5];
 
 	out_ret(out, mknod(a->path, type | (a->mode & 07777), type == S_IFCHR ? makedev(1, 3) : makedev(7, 99)));
@@ -86,7 +86,7 @@ static void call_mknod(const struct args *a, unsigned side, struct outcome *out)
 
 static void call_symlink(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const char *const texts[] = { "f1", "n1", "nowhere", "d1/f2", "" };
+	static const char *const texts[] = {"f1", "n1", "nowhere", "d1/f2", ""};
 
 	out_ret(out, symlink(texts[a->bits % 5], a->path));
 }
@@ -118,7 +118,7 @@ static void call_rmdir(const struct args *a, unsigned side, struct outcome *out)
 
 static void call_rename(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const unsigned flags[] = { 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE | RENAME_NOREPLACE };
+	static const unsigned flags[] = {0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE | RENAME_NOREPLACE};
 
 	out_ret(out, renameat2(AT_FDCWD, a->path, AT_FDCWD, a->path2, flags[a->bits % 5]));
 	out_lstat(out, a->path);
@@ -142,11 +142,11 @@ static void call_chown(const struct args *a, unsigned side, struct outcome *out)
 
 static void call_utimens(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const long special[] = { UTIME_NOW, UTIME_OMIT };
+	static const long special[] = {UTIME_NOW, UTIME_OMIT};
 	struct timespec times[2];
 
 	for (unsigned i = 0; i < 2; i++) {
-		times[i] = (struct timespec){ (time_t)(a->seed % 1500000000), (long)(a->seed % 1000000000) };
+		times[i] = (struct timespec){(time_t)(a->seed % 1500000000), (long)(a->seed % 1000000000)};
 		if ((a->bits >> (4 * i)) % 3 == 0)
 			times[i].tv_nsec = special[(a->bits >> (4 * i)) % 2];
 	}
@@ -215,15 +215,16 @@ static void call_statvfs(const struct args *a, unsigned side, struct outcome *ou
 
 static const char *xattr_name(const struct args *a)
 {
-	static const char *const names[] = { "user.model", "user.a", "user.b", "trusted.t", "system.posix_acl_access",
-					     "system.posix_acl_default", "security.s", "nonsense" };
+	static const char *const names[] = {
+		"user.model", "user.a",  "user.b", "trusted.t", "system.posix_acl_access", "system.posix_acl_default",
+		"security.s", "nonsense"};
 
 	return names[(a->bits >> 8) % 8];
 }
 
 static void call_setxattr(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const int flags[] = { 0, 0, XATTR_CREATE, XATTR_REPLACE };
+	static const int flags[] = {0, 0, XATTR_CREATE, XATTR_REPLACE};
 	static unsigned char value[1024];
 	const char *name = xattr_name(a);
 	size_t len = a->len % 1000;
@@ -234,8 +235,8 @@ static void call_setxattr(const struct args *a, unsigned side, struct outcome *o
 		len = random_acl(value);
 		random_seed_pop();
 	}
-	out_ret(out, a->bits & 4 ? lsetxattr(a->path, name, value, len, flags[(a->bits >> 4) % 4]) :
-				   setxattr(a->path, name, value, len, flags[(a->bits >> 4) % 4]));
+	out_ret(out, a->bits & 4 ? lsetxattr(a->path, name, value, len, flags[(a->bits >> 4) % 4])
+	                         : setxattr(a->path, name, value, len, flags[(a->bits >> 4) % 4]));
 	out_lstat(out, a->path);
 }
 
@@ -244,7 +245,8 @@ static void call_getxattr(const struct args *a, unsigned side, struct outcome *o
 	char value[2048];
 	size_t room = a->bits & 4 ? sizeof(value) : a->bits & 8 ? 0 : 16;
 
-	out_ret(out, a->bits & 2 ? lgetxattr(a->path, xattr_name(a), value, room) : getxattr(a->path, xattr_name(a), value, room));
+	out_ret(out,
+	        a->bits & 2 ? lgetxattr(a->path, xattr_name(a), value, room) : getxattr(a->path, xattr_name(a), value, room));
 	if (out->ret > 0 && room)
 		out_add(out, value, (size_t)out->ret);
 }
@@ -296,41 +298,23 @@ static void call_flags(const struct args *a, unsigned side, struct outcome *out)
 }
 
 const struct call calls[] = {
-	{ "stat", 40, false, call_stat },
-	{ "access", 12, false, call_access },
-	{ "mkdir", 12, false, call_mkdir },
-	{ "mknod", 12, false, call_mknod },
-	{ "symlink", 8, false, call_symlink },
-	{ "readlink", 5, false, call_readlink },
-	{ "link", 12, false, call_link },
-	{ "unlink", 18, false, call_unlink },
-	{ "rmdir", 8, false, call_rmdir },
-	{ "rename", 30, false, call_rename },
-	{ "chmod", 15, false, call_chmod },
-	{ "chown", 15, false, call_chown },
-	{ "utimens", 15, true, call_utimens },
-	{ "truncate", 12, true, call_truncate },
-	{ "readdir", 20, false, call_readdir },
-	{ "fsyncdir", 3, false, call_fsync_dir },
-	{ "statvfs", 3, false, call_statvfs },
-	{ "setxattr", 15, false, call_setxattr },
-	{ "getxattr", 10, false, call_getxattr },
-	{ "removexattr", 8, false, call_removexattr },
-	{ "listxattr", 8, false, call_listxattr },
-	{ "flags", 6, false, call_flags },
-	{ "open", 60, true, data_open },
-	{ "close", 10, true, data_close },
-	{ "tmpfile", 5, false, data_tmpfile },
-	{ "read", 60, true, data_read },
-	{ "write", 60, true, data_write },
-	{ "append", 10, true, data_append },
-	{ "fstat", 10, true, data_fstat },
-	{ "ftruncate", 15, true, data_truncate },
-	{ "fallocate", 25, true, data_allocate },
-	{ "seek", 25, true, data_seek },
-	{ "copy", 20, true, data_copy },
-	{ "map", 30, true, data_map },
-	{ "fsync", 4, true, data_sync },
-	{ "locks", 6, false, data_locks },
+	{"stat", 40, false, call_stat},          {"access", 12, false, call_access},
+	{"mkdir", 12, false, call_mkdir},        {"mknod", 12, false, call_mknod},
+	{"symlink", 8, false, call_symlink},     {"readlink", 5, false, call_readlink},
+	{"link", 12, false, call_link},          {"unlink", 18, false, call_unlink},
+	{"rmdir", 8, false, call_rmdir},         {"rename", 30, false, call_rename},
+	{"chmod", 15, false, call_chmod},        {"chown", 15, false, call_chown},
+	{"utimens", 15, true, call_utimens},     {"truncate", 12, true, call_truncate},
+	{"readdir", 20, false, call_readdir},    {"fsyncdir", 3, false, call_fsync_dir},
+	{"statvfs", 3, false, call_statvfs},     {"setxattr", 15, false, call_setxattr},
+	{"getxattr", 10, false, call_getxattr},  {"removexattr", 8, false, call_removexattr},
+	{"listxattr", 8, false, call_listxattr}, {"flags", 6, false, call_flags},
+	{"open", 60, true, data_open},           {"close", 10, true, data_close},
+	{"tmpfile", 5, false, data_tmpfile},     {"read", 60, true, data_read},
+	{"write", 60, true, data_write},         {"append", 10, true, data_append},
+	{"fstat", 10, true, data_fstat},         {"ftruncate", 15, true, data_truncate},
+	{"fallocate", 25, true, data_allocate},  {"seek", 25, true, data_seek},
+	{"copy", 20, true, data_copy},           {"map", 30, true, data_map},
+	{"fsync", 4, true, data_sync},           {"locks", 6, false, data_locks},
 };
 const size_t n_calls = sizeof(calls) / sizeof(*calls);

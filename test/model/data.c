@@ -43,7 +43,7 @@ static void drop(struct slot *slot)
 {
 	if (slot->fd)
 		close(slot->fd - 1);
-	*slot = (struct slot){ 0 };
+	*slot = (struct slot){0};
 }
 
 void calls_close_all(void)
@@ -64,14 +64,14 @@ static void keep(struct slot *slot, int fd, int flags, struct outcome *out)
 	if (fstat(fd, &st) == 0)
 		out_stat(out, &st);
 	if (S_ISREG(st.st_mode))
-		*slot = (struct slot){ .fd = fd + 1, .direct = flags & O_DIRECT };
+		*slot = (struct slot){.fd = fd + 1, .direct = flags & O_DIRECT};
 	else
 		close(fd);
 }
 
 void data_open(const struct args *a, unsigned side, struct outcome *out)
 {
-	static const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR, O_RDWR };
+	static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDWR};
 	int flags = modes[a->bits % 4] | O_NONBLOCK | O_CLOEXEC;
 	uint32_t more = a->bits >> 2;
 
@@ -270,7 +270,8 @@ void data_map(const struct args *a, unsigned side, struct outcome *out)
 	size_t len = (uint64_t)st.st_size - off < a->len ? (size_t)((uint64_t)st.st_size - off) : a->len;
 	if (len == 0)
 		return;
-	void *map = mmap(NULL, len, writes ? PROT_READ | PROT_WRITE : PROT_READ, shared ? MAP_SHARED : MAP_PRIVATE, fd, (off_t)off);
+	void *map =
+		mmap(NULL, len, writes ? PROT_READ | PROT_WRITE : PROT_READ, shared ? MAP_SHARED : MAP_PRIVATE, fd, (off_t)off);
 	out_ret(out, map == MAP_FAILED ? -1 : 0);
 	if (map == MAP_FAILED)
 		return;
@@ -306,7 +307,7 @@ static int other_process_asks(int fd, const struct flock *lock)
 void data_locks(const struct args *a, unsigned side, struct outcome *out)
 {
 	int fd = fd_of(a, side);
-	struct flock lock = { .l_type = a->bits & 1 ? F_WRLCK : F_RDLCK, .l_start = (off_t)a->off, .l_len = (off_t)a->len };
+	struct flock lock = {.l_type = a->bits & 1 ? F_WRLCK : F_RDLCK, .l_start = (off_t)a->off, .l_len = (off_t)a->len};
 	struct args other = *a;
 
 	other.slot = a->slot2;
@@ -316,7 +317,7 @@ void data_locks(const struct args *a, unsigned side, struct outcome *out)
 	fcntl(fd, F_SETLK, &lock);
 	out_add(out, &said, sizeof(said));
 	/* Two open files. */
-	int results[2] = { flock(fd, LOCK_EX | LOCK_NB), flock(fd_of(&other, side), LOCK_SH | LOCK_NB) };
+	int results[2] = {flock(fd, LOCK_EX | LOCK_NB), flock(fd_of(&other, side), LOCK_SH | LOCK_NB)};
 	out_add(out, results, sizeof(results));
 	flock(fd, LOCK_UN);
 	flock(fd_of(&other, side), LOCK_UN);

@@ -15,18 +15,31 @@
 
 int main(int argc, char **argv)
 {
-	struct steps_options options = { .segsize = 65536, .count = 10000 };
+	struct steps_options options = {.segsize = 65536, .count = 10000};
 	int option;
 
 	while ((option = getopt(argc, argv, "s:n:t:g:o:v")) != -1) {
 		switch (option) {
-		case 's': options.seed = strtoull(optarg, NULL, 0); break;
-		case 'n': options.count = strtoull(optarg, NULL, 0); break;
-		case 't': options.seconds = (unsigned)atoi(optarg); break;
-		case 'g': options.segsize = strtoull(optarg, NULL, 0); break;
-		case 'o': options.only = optarg; break;
-		case 'v': options.trace = true; break;
-		default: return 2;
+		case 's':
+			options.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'n':
+			options.count = strtoull(optarg, NULL, 0);
+			break;
+		case 't':
+			options.seconds = (unsigned)atoi(optarg);
+			break;
+		case 'g':
+			options.segsize = strtoull(optarg, NULL, 0);
+			break;
+		case 'o':
+			options.only = optarg;
+			break;
+		case 'v':
+			options.trace = true;
+			break;
+		default:
+			return 2;
 		}
 	}
 	argv += optind;

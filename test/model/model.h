@@ -58,8 +58,8 @@ void user_become(unsigned user); /* 0: root again */
 struct steps_options {
 	const char *sides[SIDES];
 	uint64_t segsize, seed, count;
-	unsigned seconds;     /* ends earlier; 0: no limit */
-	const char *only;     /* only operations on the data of this file */
+	unsigned seconds; /* ends earlier; 0: no limit */
+	const char *only; /* only operations on the data of this file */
 	bool trace;
 };
 int steps_run(const struct steps_options *options);
@@ -86,7 +86,7 @@ struct outcome {
 struct call {
 	const char *name;
 	unsigned weight;
-	bool on_data;        /* is of those that `only` allows */
+	bool on_data; /* is of those that `only` allows */
 	void (*run)(const struct args *args, unsigned side, struct outcome *out);
 };
 extern const struct call calls[];

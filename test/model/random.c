@@ -74,12 +74,12 @@ uint64_t random_offset(uint64_t segsize, uint64_t max)
 
 size_t random_acl(unsigned char *value)
 {
-	struct posix_acl_xattr_header header = { .a_version = POSIX_ACL_XATTR_VERSION };
+	struct posix_acl_xattr_header header = {.a_version = POSIX_ACL_XATTR_VERSION};
 	struct posix_acl_xattr_entry entries[6];
 	size_t count = 0;
 	bool extended = !one_in(4);
 
-#define ADD(tag, id) entries[count++] = (struct posix_acl_xattr_entry){ (tag), (uint16_t)random_below(8), (id) }
+#define ADD(tag, id) entries[count++] = (struct posix_acl_xattr_entry){(tag), (uint16_t)random_below(8), (id)}
 	ADD(0x01, (uint32_t)-1);
 	if (extended)
 		ADD(0x02, user_uid(1 + (unsigned)random_below(USERS - 1)));

@@ -103,9 +103,9 @@ static void do_on(const struct call *call, const struct args *args, unsigned sid
 
 static void print_step(uint64_t step, const struct call *call, const struct args *args)
 {
-	printf("%ju %s user=%u path=%s path2=%s off=%ju off2=%ju len=%ju mode=%o mask=%o bits=%x slot=%u slot2=%u\n", (uintmax_t)step,
-	       call->name, args->user, args->path, args->path2, (uintmax_t)args->off, (uintmax_t)args->off2, (uintmax_t)args->len,
-	       args->mode, args->mask, args->bits, args->slot, args->slot2);
+	printf("%ju %s user=%u path=%s path2=%s off=%ju off2=%ju len=%ju mode=%o mask=%o bits=%x slot=%u slot2=%u\n",
+	       (uintmax_t)step, call->name, args->user, args->path, args->path2, (uintmax_t)args->off, (uintmax_t)args->off2,
+	       (uintmax_t)args->len, args->mode, args->mask, args->bits, args->slot, args->slot2);
 	fflush(stdout);
 }
 
@@ -117,10 +117,11 @@ static bool equal(const struct outcome out[SIDES])
 
 static void print_difference(const struct outcome out[SIDES])
 {
-	static const char *const names[SIDES] = { "plain", "mount" };
+	static const char *const names[SIDES] = {"plain", "mount"};
 
 	for (unsigned s = 0; s < SIDES; s++) {
-		printf("%s: ret=%ld errno=%s bytes=%zu\n", names[s], out[s].ret, out[s].err ? strerrorname_np(out[s].err) : "0", out[s].len);
+		printf("%s: ret=%ld errno=%s bytes=%zu\n", names[s], out[s].ret, out[s].err ? strerrorname_np(out[s].err) : "0",
+		       out[s].len);
 		size_t at = 0;
 		while (at < out[s].len && at < out[!s].len && out[0].data[at] == out[1].data[at])
 			at++;
@@ -163,7 +164,7 @@ static time_t now(void)
 
 int steps_run(const struct steps_options *given)
 {
-	struct outcome out[SIDES] = { 0 };
+	struct outcome out[SIDES] = {0};
 	time_t start = now();
 	uint64_t step;
 

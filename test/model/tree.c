@@ -51,8 +51,8 @@ static void set_attributes(const char *path)
 
 	if (lstat(path, &st) < 0 || lchown(path, owner, group) < 0)
 		die("chown", path);
-	mode_t mode = S_ISDIR(st.st_mode) ? (one_in(4) ? (mode_t)random_below(010000) : 0755 | (one_in(4) ? S_ISGID : 0)) :
-					    (one_in(2) ? (mode_t)random_below(010000) : 0644);
+	mode_t mode = S_ISDIR(st.st_mode) ? (one_in(4) ? (mode_t)random_below(010000) : 0755 | (one_in(4) ? S_ISGID : 0))
+	                                  : (one_in(2) ? (mode_t)random_below(010000) : 0644);
 	if (!S_ISLNK(st.st_mode) && chmod(path, mode) < 0)
 		die("chmod", path);
 	set_some_xattrs(path, st.st_mode);
@@ -63,7 +63,7 @@ static void set_times(const char *path)
 	struct timespec times[2];
 
 	for (int i = 0; i < 2; i++)
-		times[i] = (struct timespec){ (time_t)random_below(LONG_PAST), (long)random_below(1000000000) };
+		times[i] = (struct timespec){(time_t)random_below(LONG_PAST), (long)random_below(1000000000)};
 	if (utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) < 0)
 		die("utimens", path);
 }
@@ -209,9 +209,9 @@ static void compare_stat(const char *path, const struct stat st[SIDES])
 	stat_digest(&st[MOUNT], &b);
 	if (memcmp(&a, &b, sizeof(a)) == 0)
 		return;
-	snprintf(text, sizeof(text), "mode %o %o uid %u %u gid %u %u nlink %ju %ju size %ju %ju mtime %jd.%09jd %jd.%09jd", a.mode, b.mode,
-		 a.uid, b.uid, a.gid, b.gid, (uintmax_t)a.nlink, (uintmax_t)b.nlink, (uintmax_t)a.size, (uintmax_t)b.size,
-		 (intmax_t)a.mtime_sec, (intmax_t)a.mtime_nsec, (intmax_t)b.mtime_sec, (intmax_t)b.mtime_nsec);
+	snprintf(text, sizeof(text), "mode %o %o uid %u %u gid %u %u nlink %ju %ju size %ju %ju mtime %jd.%09jd %jd.%09jd",
+	         a.mode, b.mode, a.uid, b.uid, a.gid, b.gid, (uintmax_t)a.nlink, (uintmax_t)b.nlink, (uintmax_t)a.size,
+	         (uintmax_t)b.size, (intmax_t)a.mtime_sec, (intmax_t)a.mtime_nsec, (intmax_t)b.mtime_sec, (intmax_t)b.mtime_nsec);
 	differ(path, text);
 }
 
@@ -232,8 +232,8 @@ static void compare_data(const char *path, const int dirs[SIDES], uint64_t size)
 		size_t byte = 0;
 		while (byte < sizeof(bufs[0]) && bufs[PLAIN][byte] == bufs[MOUNT][byte])
 			byte++;
-		snprintf(text, sizeof(text), "data, %zd and %zd bytes at %ju, first at %ju", got[PLAIN], got[MOUNT], (uintmax_t)at,
-			 (uintmax_t)(at + byte));
+		snprintf(text, sizeof(text), "data, %zd and %zd bytes at %ju, first at %ju", got[PLAIN], got[MOUNT],
+		         (uintmax_t)at, (uintmax_t)(at + byte));
 		differ(path, text);
 		break;
 	}
@@ -268,7 +268,7 @@ static void compare_xattrs(const char *path, const int dirs[SIDES])
 
 static void compare_link(const char *path, const int dirs[SIDES])
 {
-	char texts[SIDES][PATH_MAX] = { 0 };
+	char texts[SIDES][PATH_MAX] = {0};
 
 	for (unsigned s = 0; s < SIDES; s++)
 		if (readlinkat(dirs[s], path, texts[s], PATH_MAX - 1) < 0)
@@ -297,7 +297,8 @@ static void compare_one(const char *path, const int dirs[SIDES])
 
 int tree_compare(const char *plain, const char *other)
 {
-	const int dirs[SIDES] = { open(plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC), open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	const int dirs[SIDES] = {open(plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	                         open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 	char **paths;
 
 	if (dirs[0] < 0 || dirs[1] < 0)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const unsigned uids[USERS] = { 0, 2001, 2002 };
+static const unsigned uids[USERS] = {0, 2001, 2002};
 
 unsigned user_uid(unsigned user)
 {
@@ -18,7 +18,7 @@ unsigned user_uid(unsigned user)
 
 void user_become(unsigned user)
 {
-	gid_t groups[2] = { uids[user], uids[2] };
+	gid_t groups[2] = {uids[user], uids[2]};
 
 	if (seteuid(0) < 0 || setgroups(user == 1 ? 2 : 1, groups) < 0 || setegid(uids[user]) < 0 || seteuid(uids[user]) < 0) {
 		perror("model: cannot change the user");

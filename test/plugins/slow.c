@@ -35,9 +35,9 @@
 #define POLL_NS 5000000
 
 static const char *const kinds[] = {
-	[DMM_REQ_ROOT] = "root",   [DMM_REQ_ATTR] = "attr", [DMM_REQ_OPEN] = "open",         [DMM_REQ_CLOSE] = "close",
-	[DMM_REQ_LIST] = "list",   [DMM_REQ_READ] = "read", [DMM_REQ_READLINK] = "readlink", [DMM_REQ_XATTRS] = "xattrs",
-	[DMM_REQ_EXTENTS] = "extents",
+	[DMM_REQ_ROOT] = "root",         [DMM_REQ_ATTR] = "attr",     [DMM_REQ_OPEN] = "open",
+	[DMM_REQ_CLOSE] = "close",       [DMM_REQ_LIST] = "list",     [DMM_REQ_READ] = "read",
+	[DMM_REQ_READLINK] = "readlink", [DMM_REQ_XATTRS] = "xattrs", [DMM_REQ_EXTENTS] = "extents",
 };
 
 enum action { NONE, DELAY, ERROR, HANG };
@@ -71,7 +71,7 @@ static struct rule find_rule(const char *kind, const char *path)
 {
 	const char *control = getenv("DMMFS_SLOW");
 	FILE *file = control ? fopen(control, "re") : NULL;
-	struct rule rule = { NONE, 0 };
+	struct rule rule = {NONE, 0};
 	char line[512], for_kind[32], action[32], value[32], name[256];
 
 	while (file && rule.action == NONE && fgets(line, sizeof(line), file)) {
@@ -81,11 +81,11 @@ static struct rule find_rule(const char *kind, const char *path)
 		if (words == 4 && strcmp(name, last_component(path)))
 			continue;
 		if (strcmp(action, "delay") == 0)
-			rule = (struct rule){ DELAY, atoi(value) };
+			rule = (struct rule){DELAY, atoi(value)};
 		else if (strcmp(action, "error") == 0)
-			rule = (struct rule){ ERROR, errno_of(value) };
+			rule = (struct rule){ERROR, errno_of(value)};
 		else if (strcmp(action, "hang") == 0)
-			rule = (struct rule){ HANG, 0 };
+			rule = (struct rule){HANG, 0};
 	}
 	if (file)
 		fclose(file);
@@ -114,7 +114,7 @@ static void note(const struct dmm_request *request, const char *path)
 	if (log_fd < 0)
 		return;
 	int len = snprintf(line, sizeof(line), "%s %llu %llu %s\n", kinds[request->kind], (unsigned long long)request->off,
-			   (unsigned long long)request->len, path);
+	                   (unsigned long long)request->len, path);
 	if (write(log_fd, line, (size_t)len) < 0)
 		perror("slow: cannot log");
 }
@@ -145,7 +145,7 @@ static int hold_up(struct dmm_request *request, const char *path)
 			return -ECANCELED;
 		if (request->deadline_ns && now_ns() >= request->deadline_ns)
 			return -ETIMEDOUT;
-		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
 	}
 }
 
@@ -228,7 +228,7 @@ static uint64_t slow_capabilities(struct dmm_conn *conn)
 	return inner->capabilities(conn) & ~DMM_CAP_FD;
 }
 
-static const char *const schemes[] = { "slow", NULL };
+static const char *const schemes[] = {"slow", NULL};
 
 static const struct dmm_plugin plugin = {
 	.abi = DMM_PLUGIN_ABI,

@@ -61,7 +61,7 @@ static unsigned id_of(struct dmm_bytes handle)
 static int give(unsigned id, const char *name, source_entry_fn entry, void *context)
 {
 	const struct fake_object *object = &fake_objects[id];
-	struct dmm_entry one = { .name = name, .name_len = strlen(name), .handle = { &id, sizeof(id) } };
+	struct dmm_entry one = {.name = name, .name_len = strlen(name), .handle = {&id, sizeof(id)}};
 
 	one.attr = (struct dmm_attr){
 		.valid = DMM_ATTR_OWNER | DMM_ATTR_NLINK,
@@ -70,7 +70,7 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 		.size = object->size,
 		.fsid = 1,
 		.fileid = id + 100,
-		.mtime = { .sec = 1000000 + id, .nsec = 123456700 + id },
+		.mtime = {.sec = 1000000 + id, .nsec = 123456700 + id},
 	};
 	return entry(context, &one);
 }

@@ -13,7 +13,7 @@
 #define FAKE_NAMES 8
 
 struct fake_object {
-	uint32_t mode;   /* 0: there is no such object */
+	uint32_t mode; /* 0: there is no such object */
 	uint64_t size;
 	uint32_t nlink;
 	struct {
@@ -24,7 +24,7 @@ struct fake_object {
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
-	uint64_t fail_from;         /* reads of bytes below succeed */
+	uint64_t fail_from; /* reads of bytes below succeed */
 };
 
 /* Object 0 is the root. */

@@ -13,14 +13,14 @@
 #include <pthread.h>
 
 struct simulated {
-	pthread_mutex_t lock;  /* guards what follows, once requests may come */
+	pthread_mutex_t lock; /* guards what follows, once requests may come */
 	pthread_cond_t changed;
 	struct migration_port port;
 	struct migration_stat stat;
 	int stat_error;
-	unsigned n_errors;     /* entries of the error ledger */
-	int finish_result;     /* what finish gives */
-	bool finish_waits;     /* until simulated_release() */
+	unsigned n_errors; /* entries of the error ledger */
+	int finish_result; /* what finish gives */
+	bool finish_waits; /* until simulated_release() */
 	unsigned finishes, finishes_waiting;
 	bool released;
 	struct finish_request asked; /* the last one */

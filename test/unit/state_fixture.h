@@ -141,9 +141,9 @@ static inline struct error_record error_of(uint64_t id)
 		.first_ns = 1000,
 		.last_ns = 2000,
 		.bytes = 4096,
-		.what = (char *)(uintptr_t)"read",
-		.path = (char *)(uintptr_t)"a/b",
-		.detail = (char *)(uintptr_t)"the source did not answer",
+		.what = (char *)(uintptr_t) "read",
+		.path = (char *)(uintptr_t) "a/b",
+		.detail = (char *)(uintptr_t) "the source did not answer",
 	};
 }
 

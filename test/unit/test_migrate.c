@@ -24,7 +24,7 @@
 #define SEGSIZE 4096u
 
 static char top[64];
-static struct target target = { .root_fd = -1 };
+static struct target target = {.root_fd = -1};
 static struct store *store;
 static struct migrate *migrate;
 static struct migrate_options options;
@@ -46,8 +46,7 @@ static void world_open(void)
 {
 	char error[256] = "";
 	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 50
-	};
+		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 50};
 	char planted[8];
 
 	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
@@ -58,7 +57,7 @@ static void world_open(void)
 		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
 	}
 	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-	monitor = (struct monitor){ 0 };
+	monitor = (struct monitor){0};
 	monitor_register(&monitor, &migrate_monitor, migrate);
 }
 
@@ -138,9 +137,8 @@ static void woken(struct waiter *waiter, int error, const void *data, size_t len
 
 static void application_init(struct application *application)
 {
-	*application = (struct application){ .waiter.wake = woken,
-					     .lock = PTHREAD_MUTEX_INITIALIZER,
-					     .changed = PTHREAD_COND_INITIALIZER };
+	*application = (struct application){
+		.waiter.wake = woken, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 }
 
 static int await(struct application *application)
@@ -167,7 +165,7 @@ static int raise_event(struct application *application, struct subject *subject,
 
 static struct subject subject_at(int dirfd, const char *name)
 {
-	struct subject subject = { 0 };
+	struct subject subject = {0};
 	struct stat st;
 
 	ck_assert_msg(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0, "%s: %s", name, strerror(errno));
@@ -184,14 +182,15 @@ static int names(const char *path)
 	struct subject subject = subject_at(target.root_fd, path);
 
 	application_init(&application);
-	return raise_event(&application, &subject, &(struct event){ .kind = EVENT_NAMES, .fd = -1 }, NULL);
+	return raise_event(&application, &subject, &(struct event){.kind = EVENT_NAMES, .fd = -1}, NULL);
 }
 
-static int change(const char *path, enum event_kind kind, uint64_t off, uint64_t len, int (*action)(int fd, uint64_t off, uint64_t len))
+static int change(const char *path, enum event_kind kind, uint64_t off, uint64_t len,
+                  int (*action)(int fd, uint64_t off, uint64_t len))
 {
 	struct application application;
 	struct subject subject = subject_at(target.root_fd, path);
-	struct event event = { .kind = kind, .off = off, .len = len, .fd = -1 };
+	struct event event = {.kind = kind, .off = off, .len = len, .fd = -1};
 	bool held;
 
 	application_init(&application);
@@ -234,7 +233,7 @@ static int do_punch(int fd, uint64_t off, uint64_t len)
 
 static int do_times(int fd, uint64_t off, uint64_t len)
 {
-	struct timespec times[2] = { { .tv_sec = 7, .tv_nsec = 8 }, { .tv_sec = 77, .tv_nsec = 88 } };
+	struct timespec times[2] = {{.tv_sec = 7, .tv_nsec = 8}, {.tv_sec = 77, .tv_nsec = 88}};
 	return futimens(fd, times);
 }
 
@@ -264,7 +263,8 @@ static int app_read(const char *path, uint64_t off)
 
 	application_init(&application);
 	application.data = &byte;
-	int result = raise_event(&application, &subject, &(struct event){ .kind = EVENT_READ, .off = off, .len = 1, .fd = -1 }, NULL);
+	int result =
+		raise_event(&application, &subject, &(struct event){.kind = EVENT_READ, .off = off, .len = 1, .fd = -1}, NULL);
 	if (result < 0 || application.got)
 		return result < 0 ? result : byte;
 	CLEAN_FD int fd = openat(target.root_fd, path, O_RDONLY | O_CLOEXEC);
@@ -276,7 +276,7 @@ static void expect(const char *path, unsigned id, uint64_t off, uint64_t len, bo
 {
 	for (uint64_t at = off; at < off + len; at += at % 61 == 0 || at + 61 >= off + len ? 1 : 61 - at % 61)
 		ck_assert_msg(app_read(path, at) == (mine ? MINE : fake_byte(id, at)), "%s: byte %d is %d, not %s", path, (int)at,
-			      app_read(path, at), mine ? "the application's" : "the source's");
+		              app_read(path, at), mine ? "the application's" : "the source's");
 }
 
 static int64_t size_of(const char *path)
@@ -288,7 +288,7 @@ static int64_t size_of(const char *path)
 /* With the background on, until nothing is left; then the counters must add up. */
 static void complete(void)
 {
-	struct migration_stat stat = { 0 };
+	struct migration_stat stat = {0};
 
 	options.background = true;
 	world_open();
@@ -465,7 +465,7 @@ static void app_unlink(const char *path)
 
 	ck_assert_int_eq(fstatat(target.root_fd, path, &st, 0), 0);
 	ck_assert_int_eq(unlinkat(target.root_fd, path, 0), 0);
-	monitor_begin(&monitor, &subject, &(struct event){ .kind = EVENT_REMOVED, .off = st.st_nlink - 1, .fd = -1 }, NULL, NULL);
+	monitor_begin(&monitor, &subject, &(struct event){.kind = EVENT_REMOVED, .off = st.st_nlink - 1, .fd = -1}, NULL, NULL);
 }
 
 static void steps_unlink(void)
@@ -538,7 +538,7 @@ END_TEST
 
 START_TEST(errors_are_retried_and_clear)
 {
-	struct where_report report = { 0 };
+	struct where_report report = {0};
 
 	fake_file(1, 0, "file", 2 * SEGSIZE);
 	fake_objects[1].read_error = -EIO;
@@ -561,7 +561,7 @@ END_TEST
 
 START_TEST(what_vanished_at_the_source_is_an_error)
 {
-	struct migration_stat stat = { 0 };
+	struct migration_stat stat = {0};
 	char message[256];
 
 	fake_file(1, 0, "file", 2 * SEGSIZE);
@@ -658,7 +658,7 @@ END_TEST
 
 START_TEST(sequential_reads_run_ahead)
 {
-	struct where_report report = { 0 };
+	struct where_report report = {0};
 
 	fake_file(1, 0, "file", 64 * SEGSIZE);
 	world_open();
@@ -669,7 +669,7 @@ START_TEST(sequential_reads_run_ahead)
 	uint64_t here = 0;
 	for (int i = 0; i < 500 && here <= 4 * SEGSIZE; i++) {
 		usleep(10000);
-		report = (struct where_report){ 0 };
+		report = (struct where_report){0};
 		ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
 		here = report.ranges[0].len;
 		free(report.ranges);

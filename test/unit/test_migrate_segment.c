@@ -12,7 +12,7 @@
 #define MOST 13 /* bytes: some segments and an odd rest */
 
 static uint8_t resident[2], durable[2];
-static struct object object = { .resident = resident, .durable_map = durable, .file.segsize = SEGSIZE };
+static struct object object = {.resident = resident, .durable_map = durable, .file.segsize = SEGSIZE};
 
 static void set_up(uint64_t limit, unsigned map)
 {
@@ -63,8 +63,8 @@ static void one_span(uint64_t off, uint64_t len, unsigned map)
 	span_whole(&object, off, len, &first, &end);
 	for (uint64_t s = 0; s < object.n_segments; s++)
 		ck_assert_msg((s >= first && s < end) == (len > 0 && model_whole(s, off, len)),
-			      "limit %d, span %d+%d: segment %d of %d..%d", (int)object.file.limit, (int)off, (int)len, (int)s,
-			      (int)first, (int)end);
+		              "limit %d, span %d+%d: segment %d of %d..%d", (int)object.file.limit, (int)off, (int)len, (int)s,
+		              (int)first, (int)end);
 	ck_assert(end <= object.n_segments || first == end);
 }
 

@@ -113,8 +113,8 @@ START_TEST(test_find)
 		char source[16];
 		snprintf(source, sizeof(source), "/a%d", i);
 		ck_assert_int_eq(config_create(config, &migid), 0);
-		ck_assert_int_eq(
-			config_set_many(config, migid, (const char *const[]){"source", source, "target", "/b", NULL}), 0);
+		ck_assert_int_eq(config_set_many(config, migid, (const char *const[]){"source", source, "target", "/b", NULL}),
+		                 0);
 	}
 	ck_assert_int_eq(config_find(config, "/a1", "/b", &found), 0);
 	ck_assert_uint_eq(found, 2);
@@ -138,8 +138,7 @@ START_TEST(test_walk)
 	ck_assert_int_eq(config_walk(config, 1, walk_each, all), 0);
 	ck_assert_str_eq(all, "");
 	ck_assert_int_eq(config_create(config, &migid), 0);
-	ck_assert_int_eq(
-		config_set_many(config, 1, (const char *const[]){"d", "4", "c", "", "b", "2", "a", "1", NULL}), 0);
+	ck_assert_int_eq(config_set_many(config, 1, (const char *const[]){"d", "4", "c", "", "b", "2", "a", "1", NULL}), 0);
 	ck_assert_int_eq(config_walk(config, 1, walk_each, all), 3);
 	ck_assert_str_eq(all, "a=1;b=2;c=;");
 	expect(1, "b", "changed");
