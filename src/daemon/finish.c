@@ -256,7 +256,7 @@ int daemon_finish(void *context, const struct finish_request *request, struct fi
 	error = await_end(daemon, request->lazy);
 	if (error < 0)
 		explain_end(daemon, error, result);
-	return error;
+	return error == -ETIMEDOUT ? -EBUSY : error; /* with those who hold it */
 }
 
 /* --- autofinish --- */
