@@ -4,10 +4,10 @@
 set -eu
 source=$DMMFS_SOURCEDIR/src/daemon/options.c page=$DMMFS_SOURCEDIR/docs/man/dmmfs.8
 
-valued=$(sed -n 's/^\t{ "\([a-z]*\)", set_.*/\1/p' "$source" | sort)
+valued=$(sed -n 's/^\t{ \?"\([a-z]*\)", set_.*/\1/p' "$source" | sort)
 described=$(sed -n 's/^\.BI \([a-z]*\)= .*/\1/p' "$page" | sort)
 diff <(echo "$valued") <(echo "$described") || { echo 'options of the program (<) and of the page (>) differ'; exit 1; }
-for flag in $(sed -n '/^} flags\[\] = {/,/^};/s/^\t{ "\([a-z]*\)".*/\1/p' "$source"); do
+for flag in $(sed -n '/^} flags\[\] = {/,/^};/s/^\t{ \?"\([a-z]*\)".*/\1/p' "$source"); do
 	[ "$flag" = defaults ] || grep -qw "$flag" "$page" || { echo "$flag is not described"; exit 1; }
 done
 [ -n "$valued" ] && echo "$(wc -w <<<"$valued") options"
