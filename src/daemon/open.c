@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/place.h"
+#include "wire/socket.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -50,6 +51,32 @@ static void find_in_config(struct daemon *daemon, char **state)
 		config_get(daemon->config, daemon->migid, "statedir", &daemon->statedir);
 }
 
+/* Another daemon may serve under a number that a lost configuration database no longer knows: its socket tells. */
+static bool is_taken(struct daemon *daemon)
+{
+	const char *rundir = daemon->options->rundir ? daemon->options->rundir : socket_default_rundir();
+	char path[PATH_MAX];
+	int fd;
+
+	if (socket_path(rundir, daemon->migid, path, sizeof(path)) < 0)
+		return false;
+	int result = socket_connect(path, clock_monotonic_ns() + NS_PER_S, &fd);
+	if (result == 0)
+		close(fd);
+	return result == 0 || result == -ETIMEDOUT;
+}
+
+static int create_entry(struct daemon *daemon)
+{
+	int result;
+
+	while ((result = config_create(daemon->config, &daemon->migid)) >= 0 && is_taken(daemon)) {
+		log_warning("a daemon that the configuration does not know serves migration %u", daemon->migid);
+		config_delete(daemon->config, daemon->migid);
+	}
+	return result;
+}
+
 static int write_config(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
@@ -57,7 +84,7 @@ static int write_config(struct daemon *daemon)
 
 	if (daemon->known)
 		return config_set(daemon->config, daemon->migid, "uuid", daemon->uuid);
-	int result = config_create(daemon->config, &daemon->migid);
+	int result = create_entry(daemon);
 
 	snprintf(created, sizeof(created), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
 	const char *const settings[] = {
@@ -137,6 +164,11 @@ static int check_source_is_ours_to_read(struct daemon *daemon, char *error, size
 
 	if (!daemon->options->source_is_path)
 		return 0;
+	if (daemon->options->statedir) {
+		int result = place_check_state(daemon->options->source, daemon->options->statedir, error, error_size);
+		if (result < 0)
+			return result;
+	}
 	snprintf(path, sizeof(path), "%s/" TARGET_OURS, daemon->options->source);
 	if (access(path, F_OK) < 0)
 		return 0;

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct parse {
 	struct options *options;
@@ -301,6 +302,19 @@ static void print_help(void)
 
 /* --- the whole --- */
 
+/* Of what need not be there yet: the daemon leaves the directory that it was started in. */
+static void from_here(char **path)
+{
+	char here[PATH_MAX], *absolute;
+
+	if (!*path || **path == '/' || !getcwd(here, sizeof(here)))
+		return;
+	if (asprintf(&absolute, "%s/%s", here, *path) < 0)
+		abort();
+	free(*path);
+	*path = absolute;
+}
+
 static int make_absolute(struct parse *parse, char **path, const char *what)
 {
 	char *resolved = realpath(*path, NULL);
@@ -384,6 +398,9 @@ static int complete(struct parse *parse)
 		return fail(parse, "usage: dmmfs SOURCE MOUNTPOINT [-o options]; see dmmfs --help");
 	if (!options->plugin_dir)
 		options->plugin_dir = strdup(getenv("DMMFS_PLUGINDIR") ? getenv("DMMFS_PLUGINDIR") : DMM_PLUGINDIR);
+	char **const paths[] = {&options->statedir, &options->confdir, &options->rundir, &options->plugin_dir, &options->logfile};
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		from_here(paths[i]);
 	int result = resolve_source(parse);
 	if (result >= 0)
 		result = make_absolute(parse, &options->mountpoint, "mount point");

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,4 +101,14 @@ int place_check_nesting(const char *source, const char *target, char *error, siz
 	else if (source_inside)
 		snprintf(error, error_size, "the source %s lies inside the target %s; put one of them elsewhere", source, target);
 	return target_inside || source_inside ? -EINVAL : 0;
+}
+
+int place_check_state(const char *source, const char *statedir, char *error, size_t error_size)
+{
+	CLEAN_FREE char *parent = strdup(statedir); /* the directory itself may be still to be made */
+
+	if (!parent || lies_inside(dirname(parent), source) != 1)
+		return 0; /* a parent that is not there is met when the directory is made */
+	snprintf(error, error_size, "the state directory %s lies inside the source %s; put it elsewhere", statedir, source);
+	return -EINVAL;
 }

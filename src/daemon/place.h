@@ -14,4 +14,7 @@ int place_clear(const char *mountpoint, char *error, size_t error_size);
 /* -EINVAL when one directory lies inside the other or both are the same. */
 int place_check_nesting(const char *source, const char *target, char *error, size_t error_size);
 
+/* -EINVAL when the state would lie inside the source, which is never written (I5). */
+int place_check_state(const char *source, const char *statedir, char *error, size_t error_size);
+
 #endif

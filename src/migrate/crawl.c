@@ -296,12 +296,16 @@ static bool work(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
 
-	if (!migrate->options.background || atomic_load(&migrate->paused) || target_is_full(migrate))
+	if (atomic_load(&migrate->paused) || target_is_full(migrate))
 		return false;
-	bool did = supply_names(crawl);
-	did = supply_data(crawl) || did;
-	if (did)
-		return true;
+	if (migrate->options.background) {
+		bool did = supply_names(crawl);
+		did = supply_data(crawl) || did;
+		if (did)
+			return true;
+	} else if (!no_records(store_dirs_after, migrate->store)) {
+		return false; /* demand alone may bring everything, too, but not yet */
+	}
 	if (lane_idle(migrate->names) && store_backlog(migrate->store) > 0)
 		store_hurry(migrate->store); /* nothing to do until it is known what is next */
 	check_saw_everything(crawl);

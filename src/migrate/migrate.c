@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void migrate_default_options(struct migrate_options *options)
 {
@@ -292,6 +293,20 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 	return 0;
 }
 
+/* The crawl looks for the end of it a few times a second: who asks in between gets the answer of its next look. */
+static void await_last_look(struct migrate *migrate)
+{
+	struct totals totals;
+
+	for (int i = 0; i < 30 && !crawl_saw_everything(migrate) && !atomic_load(&migrate->paused); i++) {
+		store_totals(migrate->store, &totals);
+		if (totals.files_pending > 0 || totals.dirs_found > totals.dirs_migrated)
+			return;
+		crawl_poke(migrate);
+		usleep(100000);
+	}
+}
+
 int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 {
 	struct totals totals;
@@ -301,6 +316,7 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 		snprintf(message, size, "the state cannot be written: %s; make room on its file system", strerror(-result));
 		return result;
 	}
+	await_last_look(migrate);
 	store_totals(migrate->store, &totals);
 	if (totals.files_error + totals.dirs_error > 0) {
 		snprintf(message, size, "%lld directories and %lld files are in error; see dmmfs-admin errors %u",
