@@ -11,7 +11,7 @@ import sys
 # A room may include itself and every room of a lower floor.
 FLOORS = [
     {"base"},
-    {"wire"},  # on base
+    {"wire", "property"},  # on base
     {"monitor", "state", "target", "source"},
     {"migrate", "cutover", "volume"},
     {"fs", "admin", "dmapi"},
