@@ -12,7 +12,7 @@
  *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish: and "holders"
  *
  * Only "op" and "path" are needed. Members that a daemon does not know are refused, not ignored: a newer client must not believe
- * that they were heeded. Names are written as wire/bytes.h says; dmmfs-admin(8) documents the objects.
+ * that they were heeded. Names are written as wire/bytes.h says; dmmfs-admin-json(5) documents the objects.
  *
  * Threads: one accepts, a few serve (a lane); requests for the end take at most two of them, so that one which waits for files to
  * be closed never delays a stat. The port is called from any of them.

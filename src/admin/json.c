@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The structs of migrate/report.h as JSON. The keys are an interface: dmmfs-admin(8) documents them, and none is ever renamed.
+ * The structs of migrate/report.h as JSON. The keys are an interface: dmmfs-admin-json(5) documents them, and none is ever renamed.
  */
 #include "admin/json.h"
 

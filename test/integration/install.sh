@@ -22,6 +22,7 @@ expect '/tmpfiles\.d/dmmfs\.conf$'
 expect '/bash-completion/completions/dmmfs-admin$'
 expect '/man8/dmmfs\.8$'
 expect '/man8/dmmfs-admin\.8$'
+expect '/man5/dmmfs-admin-json\.5$'
 expect '/man3/dmmfs-plugin\.3$'
 if grep -E 'libfuse|fuse3' <<<"$installed"; then
 	echo 'libfuse is linked statically and must not be installed'

@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What every command prints with --json fits its schema (test/schemas), in every state of a migration. A new command needs a schema
+# and a line here; test/lint/schemas.py asks for both.
+. "$(dirname "$0")/lib.sh"
+m=$work/target
+
+# fits SCHEMA WHAT: what lies in json.out.
+fits() { check "$2" "$DMMFS_SOURCEDIR/test/tools/schema.py" "$1" json.out; }
+
+# valid COMMAND ARGUMENTS...: it succeeds and prints what the schema of this name says.
+valid()
+{
+	local status=0
+	timeout 60 "$admin" "$1" --json "${@:2}" >json.out 2>json.err || status=$?
+	[ $status -eq 0 ] || { cat json.out json.err; fail "status $status of: $*"; }
+	fits "$1" "$*"
+}
+
+# valid_lines COMMAND ARGUMENTS...: the same of a command that goes on until it is ended; two seconds, at least one line.
+valid_lines()
+{
+	timeout 2 "$admin" "$1" --json "${@:2}" >json.out 2>json.err || [ $? -eq 124 ] || fail "$*: $(cat json.err)"
+	fits "$1" "$*, a line each time"
+}
+
+# fails STATUS COMMAND ARGUMENTS...: it fails with this status and prints a failure.
+fails()
+{
+	local wanted=$1 status=0
+	shift
+	timeout 60 "$admin" "$1" --json "${@:2}" >json.out 2>json.err || status=$?
+	[ $status -eq "$wanted" ] || { cat json.out json.err; fail "status $status, not $wanted, of: $*"; }
+	fits failure "$* fails with status $status"
+}
+
+say '--- nothing is there'
+valid list
+valid show
+for command in show stat errors finish; do
+	fails 3 $command 1
+done
+fails 3 where /etc/hostname
+
+say '--- a migration runs'
+make_tree source
+mkdir target
+slow 'read error EIO broken'
+echo broken >source/broken
+start_slow one "$work/source" "$m" -o background=off,segsize=64K,errorretries=1
+valid list
+valid show 1
+valid show
+valid stat "$m"
+valid_lines stat -w 1 1
+valid where "$m/deep/er/est/file"
+valid where "$m" "$m/holes" "$m/fifo"
+valid errors 1
+fails 4 finish 1
+refused 'wrong use is told' 2 'whole number' "$admin" stat --json -w x 1
+
+say '--- in use, partly there'
+ls target >/dev/null
+printf x | dd of=target/large bs=1 seek=1000000 conv=notrunc status=none
+cat target/broken >/dev/null 2>&1 || :
+cat "$m"/odd* >/dev/null
+valid stat 1
+valid where "$m/large"
+valid where "$(printf '%s/odd \n\\ \xff\xfe name' "$m")"
+valid errors 1
+check 'there was an error to tell of' grep -q EIO json.out
+if "$admin" where --json "$m/large" "$m/nosuch" >json.out 2>/dev/null; then fail 'where of a name that is not there'; fi
+fits where 'one of several paths is not there'
+
+say '--- halted'
+stop one "$m"
+valid list
+valid show 1
+valid stat 1
+fails 5 where "$m/plain"
+fails 5 errors 1
+fails 5 finish 1
+
+say '--- everything here, a file open'
+slow
+start_slow one "$work/source" "$m"
+await_complete "$m"
+exec 9<target/plain
+fails 4 finish 1
+check 'it says who has it open' grep -q '"holders"' json.out
+exec 9<&-
+valid finish --wait 10 1
+reap one
+
+say '--- finished'
+valid list
+valid show 1
+valid stat 1
+valid stat -w 1 1
+valid where "$m/large" "$m"
+valid errors 1
+valid finish 1
