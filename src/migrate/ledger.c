@@ -33,8 +33,8 @@ static int remember(void *context, const struct error_record *record)
 	struct ledger *ledger = context;
 	struct ledger_entry **at = slot(ledger, record->ino);
 
-	if (record->state == ERROR_WAIVED || record->tries == 0 || *at)
-		return 0; /* losses, and single entries, which have no object to try again */
+	if (record->kind > ERROR_OF_FILE || *at)
+		return 0; /* losses, and single names, which have no object to try again */
 	*at = must_alloc(sizeof(**at));
 	**at = (struct ledger_entry){
 		.ino = record->ino,
@@ -42,7 +42,7 @@ static int remember(void *context, const struct error_record *record)
 		.tries = 0, /* a new start is a new chance */
 		.state = ERROR_RETRYING,
 		.first_ns = record->first_ns,
-		.is_dir = strcmp(record->what, "list") == 0,
+		.is_dir = record->kind == ERROR_OF_DIR,
 	};
 	ledger->count++;
 	return 0;
@@ -96,6 +96,7 @@ static void record_of(const struct failure *failure, struct error_record *record
 {
 	*record = (struct error_record){
 		.ino = failure->ino,
+		.kind = failure->is_dir ? ERROR_OF_DIR : ERROR_OF_FILE,
 		.error = -failure->error,
 		.told = failure->told ? -failure->error : 0,
 		.bytes = failure->bytes,
@@ -168,6 +169,7 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	record_of(failure, &record, path);
 	record.id = store_error_id(ledger->store);
 	record.first_ns = record.last_ns;
+	record.kind = failure->blocks ? ERROR_OF_NAME : ERROR_LOSS;
 	record.state = failure->blocks ? ERROR_WAITING : ERROR_WAIVED;
 	if (failure->blocks)
 		batch_totals_add(batch, &(struct totals){.files_error = 1});

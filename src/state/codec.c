@@ -278,14 +278,15 @@ static char *place_string(char **room, const uint8_t *bytes, size_t len)
 
 size_t error_record_room(const struct error_record *record)
 {
-	return 1 + 8 + 1 + 4 + 4 + 4 + 8 + 8 + 8 + 3 * 2 + string_len(record->what) + string_len(record->path) +
-	       string_len(record->detail);
+	return 1 + 8 + 1 + 1 + 4 + 4 + 4 + 8 + 8 + 8 + 4 * 2 + string_len(record->what) + string_len(record->path) +
+	       string_len(record->detail) + string_len(record->name) + handle_room(&record->handle) + 2 + record->source.len;
 }
 
 size_t error_record_encode(const struct error_record *record, uint8_t *out)
 {
 	uint8_t *at = write_u8(out, TAG_ERROR);
 	at = write_u64(at, record->ino);
+	at = write_u8(at, (uint8_t)record->kind);
 	at = write_u8(at, (uint8_t)record->state);
 	at = write_u32(at, (uint32_t)record->error);
 	at = write_u32(at, (uint32_t)record->told);
@@ -296,6 +297,9 @@ size_t error_record_encode(const struct error_record *record, uint8_t *out)
 	at = write_string(at, record->what);
 	at = write_string(at, record->path);
 	at = write_string(at, record->detail);
+	at = write_string(at, record->name);
+	at = write_handle(at, &record->handle);
+	at = write_source(at, &record->source);
 	return (size_t)(at - out);
 }
 
@@ -303,12 +307,12 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 {
 	struct bytes_reader in = {.at = value, .end = value + len};
 	struct error_record read = {.id = id};
-	const uint8_t *what, *path, *detail;
-	size_t what_len, path_len, detail_len;
+	const uint8_t *what, *path, *detail, *name;
+	size_t what_len, path_len, detail_len, name_len;
 
 	read_tag(&in, TAG_ERROR);
 	read.ino = read_u64(&in);
-	uint8_t state = read_u8(&in);
+	uint8_t kind = read_u8(&in), state = read_u8(&in);
 	read.error = (int32_t)read_u32(&in);
 	read.told = (int32_t)read_u32(&in);
 	read.tries = read_u32(&in);
@@ -318,12 +322,16 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	what = read_string(&in, &what_len);
 	path = read_string(&in, &path_len);
 	detail = read_string(&in, &detail_len);
-	if (!read_complete(&in) || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
+	name = read_string(&in, &name_len);
+	read_handle(&in, &read.handle);
+	read_source(&in, &read.source);
+	if (!read_complete(&in) || kind > ERROR_DRIFT || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
 		return -EBADMSG;
+	read.kind = (enum error_kind)kind;
 	read.state = (enum error_state)state;
 
 	/* One allocation for the record and its strings, as for the others. */
-	struct error_record *copy = malloc(sizeof(*copy) + what_len + path_len + detail_len + 3);
+	struct error_record *copy = malloc(sizeof(*copy) + what_len + path_len + detail_len + name_len + 4 + read.source.len);
 	if (!copy)
 		return -ENOMEM;
 	char *room = (char *)(copy + 1);
@@ -331,6 +339,10 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	copy->what = place_string(&room, what, what_len);
 	copy->path = place_string(&room, path, path_len);
 	copy->detail = place_string(&room, detail, detail_len);
+	copy->name = place_string(&room, name, name_len);
+	copy->source.bytes = (const uint8_t *)room;
+	if (read.source.len)
+		memcpy(room, read.source.bytes, read.source.len);
 	*record = copy;
 	return 0;
 }
@@ -343,7 +355,7 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	M(dirs_migrated) \
 	M(files_found) \
 	M(files_migrated) M(bytes_found) M(bytes_migrated) M(files_pending) M(bytes_pending) M(files_error) M(dirs_error) \
-		M(links_pending)
+		M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) M(errors_fixed) M(drift_found)
 
 #define COUNT_MEMBER(member) +1
 _Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");

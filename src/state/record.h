@@ -74,12 +74,22 @@ enum error_state {
 	ERROR_RETRYING, /* background tries again by itself, with back-off */
 	ERROR_WAITING,  /* tries are used up: the administrator decides */
 	ERROR_WAIVED,   /* the administrator accepts the loss */
+	ERROR_FIXED,    /* it came over after all; never on disk */
+};
+
+enum error_kind {
+	ERROR_OF_DIR,  /* the entries of a directory can not be had */
+	ERROR_OF_FILE, /* the data of a file can not */
+	ERROR_OF_NAME, /* one name of a directory, the rest of which is there, could not be made */
+	ERROR_LOSS,    /* something of an object that the target can not hold: told, and that is all */
+	ERROR_DRIFT,   /* the source changed under us: told, and that is all */
 };
 
 /* An unsettled failure (I7). Entries clear when fixed. Strings belong to whoever fills the struct. */
 struct error_record {
 	uint64_t id;  /* ascending, never reused */
 	uint64_t ino; /* the object, or of a name that could not be made its directory */
+	enum error_kind kind;
 	enum error_state state;
 	int32_t error; /* positive errno */
 	int32_t told;  /* positive errno that an application got for it, 0 when none did */
@@ -89,6 +99,11 @@ struct error_record {
 	char *what;                 /* what was being done: "read", "list", "create", "attributes", ... */
 	char *path;                 /* below the target, as it was then */
 	char *detail;               /* a sentence, may be empty */
+	/* ERROR_OF_NAME: all that is needed to try it again, when nothing else is known of the directory any more. Else empty. */
+	struct handle handle; /* of the directory on the target */
+	struct source_ref source;
+	char *name;
+	uint64_t next_ns; /* wall clock of the next attempt, 0: none by itself. Not on disk */
 };
 
 /* Counters that must survive a restart exactly; they change in the transaction that changes what they count. */
@@ -97,8 +112,12 @@ struct totals {
 	int64_t files_found, files_migrated;  /* everything that is not a directory; hard links count once for each name */
 	int64_t bytes_found, bytes_migrated;  /* of regular files: st_size at the source */
 	int64_t files_pending, bytes_pending; /* file records and the bytes of their absent segments */
-	int64_t files_error, dirs_error;
+	int64_t files_error, dirs_error; /* retrying or waiting; single names count as files */
 	int64_t links_pending;
+	int64_t files_waived, dirs_waived; /* of these: still pending, but the administrator accepts it */
+	int64_t names_waived;              /* the same for single names, which are not pending */
+	int64_t errors_fixed;              /* entries that cleared */
+	int64_t drift_found;               /* files that changed at the source after they were listed */
 };
 
 #endif

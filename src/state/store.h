@@ -23,7 +23,7 @@ struct store;
 struct batch;
 
 /* FORMAT.md: raised when a record changes its form. A store of another version is refused with -EPROTO. */
-#define STORE_FORMAT_VERSION 1
+#define STORE_FORMAT_VERSION 2
 
 struct store_options {
 	const char *dir; /* holds data.mdb, lock.mdb and lock; exists, mode 0700 */

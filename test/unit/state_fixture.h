@@ -134,6 +134,7 @@ static inline struct error_record error_of(uint64_t id)
 	return (struct error_record){
 		.id = id,
 		.ino = 42,
+		.kind = ERROR_OF_NAME,
 		.state = ERROR_WAITING,
 		.error = 5,
 		.told = 110,
@@ -144,6 +145,9 @@ static inline struct error_record error_of(uint64_t id)
 		.what = (char *)(uintptr_t) "read",
 		.path = (char *)(uintptr_t) "a/b",
 		.detail = (char *)(uintptr_t) "the source did not answer",
+		.name = (char *)(uintptr_t) "b",
+		.handle = {.type = 1, .len = 4, .bytes = {1, 2, 3, 4}},
+		.source = {6, (const uint8_t *)"source"},
 	};
 }
 

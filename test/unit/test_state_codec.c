@@ -199,13 +199,19 @@ START_TEST(test_error_strings)
 	ck_assert_str_eq(read->path, "a/b");
 	ck_assert_str_eq(read->detail, "the source did not answer");
 	ck_assert_int_eq(read->told, 110);
+	ck_assert_int_eq(read->kind, ERROR_OF_NAME);
 	ck_assert_int_eq(read->state, ERROR_WAITING);
+	ck_assert_str_eq(read->name, "b");
+	ck_assert(handle_equal(&read->handle, &error.handle));
+	ck_assert_uint_eq(read->source.len, 6);
+	ck_assert_int_eq(memcmp(read->source.bytes, "source", 6), 0);
 	error_record_free(read);
-	bytes[len - 3] = 0; /* a string that ends inside */
+	*(uint8_t *)memmem(bytes, len, "answer", 6) = 0; /* a string that ends inside */
 	ck_assert_int_eq(error_record_decode(3, bytes, len, &read), -EBADMSG);
 	free(bytes);
 
-	error.what = error.path = error.detail = NULL;
+	error.what = error.path = error.detail = error.name = NULL;
+	error.source.len = 0;
 	bytes = malloc(error_record_room(&error));
 	len = error_record_encode(&error, bytes);
 	ck_assert_int_eq(error_record_decode(3, bytes, len, &read), 0);
