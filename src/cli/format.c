@@ -5,8 +5,8 @@
 #include "cli/format.h"
 
 #include "base/size.h"
+#include "base/utf8.h"
 #include "cli/memory.h"
-#include "wire/bytes.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -95,22 +95,8 @@ unsigned format_percent(uint64_t done, uint64_t all)
 char *format_name(const char *bytes)
 {
 	char *name = memory_must(malloc(strlen(bytes) * 4 + 1)), *to = name;
-	while (*bytes) {
-		size_t len = bytes_utf8_sequence(bytes);
-		unsigned char first = (unsigned char)*bytes;
-		/* C1 controls (U+0080 to U+009F) are commands to some terminals. */
-		bool control = first < 0x20 || first == 0x7f || (first == 0xc2 && (unsigned char)bytes[1] < 0xa0);
-		if (len == 0 || control) {
-			to += snprintf(to, 5, "\\x%02x", first);
-			bytes++;
-			if (control && len == 2)
-				to += snprintf(to, 5, "\\x%02x", (unsigned char)*bytes++);
-			continue;
-		}
-		memcpy(to, bytes, len);
-		to += len;
-		bytes += len;
-	}
+	while (*bytes)
+		to += utf8_show(&bytes, to);
 	*to = 0;
 	return name;
 }
@@ -129,7 +115,7 @@ size_t format_width(const char *text)
 {
 	size_t width = 0;
 	while (*text) {
-		size_t len = bytes_utf8_sequence(text);
+		size_t len = utf8_sequence(text);
 		/* -1 for what the locale can not print, the C locale above all: most likely one column. */
 		int columns = len ? wcwidth(decode(text, len)) : 1;
 		width += columns < 0 ? 1 : (size_t)columns;

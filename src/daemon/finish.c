@@ -270,11 +270,11 @@ static void *finish_when_free(void *context)
 
 	pthread_setname_np(pthread_self(), "autofinish");
 	while ((error = daemon_finish(daemon, &request, &result)) == -EBUSY) {
-		log_info("autofinish waits: %s", result.message);
+		log_event(LOG_LEVEL_INFO, "autofinish-waits", "reason=%s", result.message);
 		free(result.holders);
 	}
 	if (error < 0 && error != -EALREADY)
-		log_error("autofinish failed: error=%s %s", errno_name(error), result.message);
+		log_event(LOG_LEVEL_ERROR, "autofinish-failed", "error=%s reason=%s", errno_name(error), result.message);
 	return NULL;
 }
 
@@ -328,6 +328,6 @@ int daemon_clean_up(struct daemon *daemon)
 	}
 	snprintf(finished, sizeof(finished), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
 	const char *const settings[] = {"state", "complete", "finished", finished, NULL};
-	log_info("finished: target=%s is a plain tree", daemon->options->target);
+	log_event(LOG_LEVEL_INFO, "finished", "target=%s", daemon->options->target);
 	return config_set_many(daemon->config, daemon->migid, settings);
 }

@@ -23,6 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* For what is still to be written when all is over. */
+#define LOG_STOP_MS 5000
+
 /* What the parent is told by its child. */
 struct outcome {
 	int status;
@@ -87,7 +90,7 @@ static void *await_signal(void *context)
 	sigaddset(&set, SIGINT);
 	pthread_setname_np(pthread_self(), "signals");
 	while (sigwait(&set, &signal) == 0) {
-		log_info("asked to halt: signal=%s", sigabbrev_np(signal));
+		log_event(LOG_LEVEL_INFO, "asked", "to=halt signal=%s", sigabbrev_np(signal));
 		notify_stopping();
 		if (umount2(daemon->options->mountpoint, 0) < 0 && umount2(daemon->options->mountpoint, MNT_DETACH) < 0)
 			log_error("cannot unmount: mountpoint=%s error=%s", daemon->options->mountpoint, errno_name(errno));
@@ -125,6 +128,8 @@ static int serve(struct options *options, struct start *start, struct outcome *o
 
 	block_signals();
 	umask(0);
+	if (log_start() < 0)
+		log_warning("the log has no thread of its own: a slow disk or syslog may hold requests up");
 	start->daemon = &daemon;
 	outcome->status = EXIT_FAILED;
 	int result = chdir("/") < 0 ? -errno : daemon_open(&daemon, outcome->message, sizeof(outcome->message));
@@ -137,6 +142,7 @@ static int serve(struct options *options, struct start *start, struct outcome *o
 		outcome->status = result < 0 ? EXIT_FAILED : EXIT_OK;
 	}
 	daemon_close(&daemon);
+	log_stop(LOG_STOP_MS);
 	tell_parent(start, outcome);
 	return outcome->status;
 }
@@ -206,9 +212,9 @@ int main(int argc, char **argv)
 	}
 	if (result == 0 && (result = fault_arm_from_environment()) < 0)
 		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
-	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0)
-		snprintf(outcome.message, sizeof(outcome.message), "cannot write the log %s: %s", options.logfile,
-		         strerror(-result));
+	/* A log that cannot be written yet is told of with its first line and tried again: the tree is worth more than the log. */
+	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0 && result != -ENAMETOOLONG)
+		result = 0;
 	if (result < 0) {
 		options_free(&options);
 		return say(&outcome);

@@ -325,6 +325,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	if (result < 0)
 		take_back(daemon);
 	daemon->options->migrate.migid = daemon->migid;
+	log_set_migid(daemon->migid);
 	return result;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "dmmfs-config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -111,10 +112,16 @@ int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *cont
 	}
 	if (daemon->options->autofinish)
 		migrate_on_complete(daemon->migrate, daemon_autofinish, daemon);
-	log_info("migration %u: source=%s target=%s mountpoint=%s %s", daemon->migid, daemon->options->source,
-	         daemon->options->target, daemon->options->mountpoint, daemon->fresh ? "begins" : "goes on");
+	log_event(LOG_LEVEL_INFO, "start", "source=%s target=%s mountpoint=%s statedir=%s how=%s pid=%d version=%s",
+	          daemon->options->source, daemon->options->target, daemon->options->mountpoint, daemon->statedir,
+	          daemon->fresh ? "new" : "again", (int)getpid(), DMM_VERSION);
 	ready(context);
 	fs_wait(daemon->fs);
-	log_info("the mount is gone: mountpoint=%s", daemon->options->mountpoint);
-	return end(daemon, true);
+	log_event(LOG_LEVEL_INFO, "unmounted", "mountpoint=%s", daemon->options->mountpoint);
+	result = end(daemon, true);
+	log_event(LOG_LEVEL_INFO, "stop", "state=%s",
+	          result < 0                        ? "failed"
+	          : daemon->ending == ENDING_FINISH ? "complete"
+	                                            : "halted");
+	return result;
 }

@@ -31,14 +31,16 @@ bool target_is_full(struct migrate *migrate)
 void target_note_full(struct migrate *migrate)
 {
 	if (atomic_exchange(&migrate->target_full_ns, clock_monotonic_ns()) == 0)
-		log_error("the target is full: reads of what has not come over are answered from the source, without storing; "
-		          "the migration goes on by itself when there is room again");
+		log_event(
+			LOG_LEVEL_ERROR, "target-full", "note=%s",
+			"reads of what has not come over are answered from the source, without storing; the migration goes on by "
+			"itself when there is room again");
 }
 
 static void note_room(struct migrate *migrate)
 {
 	if (atomic_load_explicit(&migrate->target_full_ns, memory_order_relaxed) && atomic_exchange(&migrate->target_full_ns, 0))
-		log_info("the target has room again");
+		log_event(LOG_LEVEL_INFO, "target-room", "note=%s", "the migration goes on");
 }
 
 struct capability {

@@ -261,7 +261,7 @@ static void check_saw_everything(struct crawl *crawl)
 		return;
 	births_purge(migrate);
 	atomic_store(&crawl->saw_everything, true);
-	log_info("every directory was seen");
+	log_event(LOG_LEVEL_INFO, "seen", "what=%s", "every directory");
 }
 
 static void check_complete(struct crawl *crawl)
@@ -274,8 +274,8 @@ static void check_complete(struct crawl *crawl)
 		return;
 	crawl->completed = true;
 	store_totals(migrate->store, &totals);
-	log_info("everything has come over: directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
-	         (long long)totals.files_migrated, (long long)totals.bytes_migrated);
+	log_event(LOG_LEVEL_INFO, "complete", "directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
+	          (long long)totals.files_migrated, (long long)totals.bytes_migrated);
 	if (migrate->complete)
 		migrate->complete(migrate->complete_context);
 }

@@ -155,8 +155,11 @@ void ledger_error(struct ledger *ledger, const struct failure *failure)
 	batch_error_put(batch, &record);
 	store_submit(ledger->store, batch, 0, NULL, NULL);
 	pthread_mutex_unlock(&ledger->lock);
-	log_warning("cannot bring an object over: what=%s path=\"%s\" error=%s tries=%u%s%s", record.what, path,
-	            errno_name(failure->error), record.tries, *record.detail ? " " : "", record.detail);
+	/* The first time and the last: what is tried again meanwhile is in the ledger. */
+	log_event(record.tries == 1 || record.state == ERROR_WAITING ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "error",
+	          "id=%llu what=%s path=%s error=%s told=%s tries=%u state=%s detail=%s", (unsigned long long)record.id,
+	          record.what, path, errno_name(failure->error), record.told ? errno_name(record.told) : NULL, record.tries,
+	          record.state == ERROR_WAITING ? "waiting" : "retrying", record.detail);
 }
 
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *with)
@@ -176,8 +179,9 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	batch_error_put(batch, &record);
 	if (!with)
 		store_submit(ledger->store, batch, 0, NULL, NULL);
-	log_warning("something cannot be carried: what=\"%s\" path=\"%s\" error=%s", record.what, path,
-	            errno_name(failure->error));
+	log_event(LOG_LEVEL_WARNING, failure->blocks ? "error" : "loss", "id=%llu what=%s path=%s error=%s state=%s detail=%s",
+	          (unsigned long long)record.id, record.what, path, errno_name(failure->error),
+	          failure->blocks ? "waiting" : "waived", record.detail);
 }
 
 void ledger_clear(struct ledger *ledger, uint64_t ino)
@@ -193,7 +197,8 @@ void ledger_clear(struct ledger *ledger, uint64_t ino)
 		store_submit(ledger->store, batch, 0, NULL, NULL);
 		*at = entry->next;
 		ledger->count--;
-		log_info("an error is cleared: ino=%llu tries=%u", (unsigned long long)ino, entry->tries);
+		log_event(LOG_LEVEL_INFO, "fixed", "id=%llu ino=%llu tries=%u", (unsigned long long)entry->id,
+		          (unsigned long long)ino, entry->tries);
 		free(entry);
 	}
 	pthread_mutex_unlock(&ledger->lock);

@@ -21,6 +21,7 @@ void *must_alloc(size_t size)
 
 	if (!memory) {
 		log_error("out of memory: bytes=%zu", size);
+		log_flush(1000);
 		abort(); /* every record on disk is right: ending here loses nothing (I10) */
 	}
 	return memory;

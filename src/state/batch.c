@@ -20,6 +20,7 @@
 static _Noreturn void out_of_memory(void)
 {
 	log_error("state: out of memory for changes, ending");
+	log_flush(1000);
 	abort();
 }
 

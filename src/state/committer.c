@@ -216,8 +216,8 @@ static int commit_group(struct store *store, struct group *group)
 		enum verdict verdict = attempt(store, group, &error);
 		if (verdict == COMMITTED) {
 			if (since_ns) {
-				log_info("state: committing again after %.1f s dir=%s",
-				         (double)(clock_monotonic_ns() - since_ns) / NS_PER_S, store->dir);
+				log_event(LOG_LEVEL_INFO, "state-again", "after_s=%llu dir=%s",
+				          (unsigned long long)((clock_monotonic_ns() - since_ns) / NS_PER_S), store->dir);
 				atomic_store(&store->trouble, 0);
 			}
 			return 0;
@@ -228,16 +228,16 @@ static int commit_group(struct store *store, struct group *group)
 		if (verdict == AGAIN_LATER) {
 			if (!since_ns) {
 				since_ns = clock_monotonic_ns();
-				log_error("state: cannot commit, trying again until it works error=%s dir=%s batches=%zu",
-				          errno_name(error), store->dir, group->n_batches);
+				log_event(LOG_LEVEL_ERROR, "state-trouble", "error=%s dir=%s note=%s", errno_name(error),
+				          store->dir, "the state cannot be written; tried again until it works");
 			}
 			if (back_off(store, pause_ns)) {
 				pause_ns = pause_ns * 2 > RETRY_MOST_NS ? RETRY_MOST_NS : pause_ns * 2;
 				continue;
 			}
 		}
-		log_error("state: giving up, nothing is recorded any more error=%s dir=%s batches=%zu", errno_name(error),
-		          store->dir, group->n_batches);
+		log_event(LOG_LEVEL_ERROR, "state-lost", "error=%s dir=%s note=%s", errno_name(error), store->dir,
+		          "nothing is recorded any more; a new start goes on from the last commit");
 		return error;
 	}
 }

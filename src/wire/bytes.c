@@ -5,37 +5,17 @@
 #include "wire/bytes.h"
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-size_t bytes_utf8_sequence(const char *text)
-{
-	const unsigned char *byte = (const unsigned char *)text;
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	if (byte[0] == 0)
-		return 0;
-	if (byte[0] < 0x80)
-		return 1;
-	size_t len = byte[0] >= 0xf0 ? 4 : byte[0] >= 0xe0 ? 3 : 2;
-	if (byte[0] < 0xc2 || byte[0] > 0xf4)
-		return 0;
-	uint32_t point = byte[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((byte[i] & 0xc0) != 0x80) /* the NUL at the end too */
-			return 0;
-		point = point << 6 | (byte[i] & 0x3f);
-	}
-	bool surrogate = point >= 0xd800 && point <= 0xdfff;
-	return point < least[len] || point > 0x10ffff || surrogate ? 0 : len;
-}
-
 bool bytes_are_utf8(const char *text)
 {
 	while (*text) {
-		size_t len = bytes_utf8_sequence(text);
+		size_t len = utf8_sequence(text);
 		if (len == 0)
 			return false;
 		text += len;
@@ -49,7 +29,7 @@ char *bytes_escape(const char *text)
 	if (!escaped)
 		return NULL;
 	while (*text) {
-		size_t len = bytes_utf8_sequence(text);
+		size_t len = utf8_sequence(text);
 		if (len == 0) {
 			to += sprintf(to, "\\x%02x", (unsigned char)*text++);
 			continue;

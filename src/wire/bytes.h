@@ -20,8 +20,6 @@ int bytes_get(const json_t *object, const char *key, char **text);
 /* The escaped form itself, newly allocated, or NULL without memory. */
 char *bytes_escape(const char *text);
 
-/* Length of the valid UTF-8 sequence (RFC 3629) at `text`, which ends with a NUL; 0: none begins here. */
-size_t bytes_utf8_sequence(const char *text);
 bool bytes_are_utf8(const char *text);
 
 #endif

@@ -64,7 +64,6 @@ mount -t tmpfs -o ro tmpfs "$work/bound"
 wrong 'a target that is read-only' 32 'Read-only' "$dmmfs" "$s" "$work/bound"
 wrong 'a state directory that cannot be made' 32 'state' "$dmmfs" "$s" "$t" -o "statedir=$work/no/such/place"
 wrong 'a configuration that cannot be made' 32 '/proc' env DMMFS_CONFDIR=/proc/dmmfs "$dmmfs" "$s" "$t"
-wrong 'a log that cannot be written' 1 'log' "$dmmfs" "$s" "$t" -o "logfile=$work/no/such/log"
 
 umount bound
 say '--- sources and targets of others'

@@ -144,7 +144,7 @@ launch()
 	pid[$name]=$!
 }
 
-serves() { grep -qE 'mountpoint=.* (begins|goes on)$' "$1.log"; }
+serves() { grep -qE '(^| )event=start .*mountpoint=' "$1.log"; }
 ended() { ! kill -0 "${pid[$1]}" 2>/dev/null; }
 serves_or_ended() { serves "$1" || ended "$1"; }
 

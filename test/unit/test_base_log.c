@@ -99,18 +99,184 @@ END_TEST
 
 START_TEST(test_rotation)
 {
-	struct timespec second = {1, 50000000};
 	ck_assert_int_eq(log_to_file(path), 0);
 	log_info("one");
 	ck_assert_int_eq(rename(path, moved), 0);
-	nanosleep(&second, NULL);
 	log_info("two");
 	ck_assert_ptr_nonnull(strstr(slurp(moved), "one"));
 	ck_assert_ptr_null(strstr(slurp(moved), "two"));
 	ck_assert_ptr_nonnull(strstr(slurp(path), "two"));
-	ck_assert_int_eq(log_to_file("/proc/nowhere/log"), -ENOENT);
+	ck_assert_int_eq(unlink(path), 0);
 	log_info("three");
 	ck_assert_ptr_nonnull(strstr(slurp(path), "three"));
+	ck_assert_int_eq(truncate(path, 0), 0);
+	log_info("four");
+	ck_assert_uint_lt(strlen(slurp(path)), 60);
+	ck_assert_int_eq(log_to_file(NULL), 0);
+	log_info("five");
+	ck_assert_ptr_null(strstr(slurp(path), "five"));
+}
+END_TEST
+
+/* Standard error as a file, to see what is said there. */
+static const char *said(void)
+{
+	static char name[64];
+	snprintf(name, sizeof(name), "%s/stderr", dir);
+	return name;
+}
+
+static unsigned count_of(const char *text, const char *what)
+{
+	unsigned count = 0;
+	for (const char *at = text; (at = strstr(at, what)); at++)
+		count++;
+	return count;
+}
+
+START_TEST(test_file_that_cannot_be_written)
+{
+	ck_assert_ptr_nonnull(freopen(said(), "a", stderr));
+	ck_assert_int_eq(log_check_file("/proc/nowhere/log"), -ENOENT);
+	ck_assert_int_eq(log_check_file(path), 0);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	ck_assert_int_eq(symlink("/dev/full", path), 0);
+	ck_assert_int_eq(log_to_file(path), 0);
+	log_info("one");
+	log_info("two");
+	ck_assert_uint_eq(count_of(slurp(said()), "event=logfile-trouble"), 1);
+	ck_assert_ptr_nonnull(strstr(slurp(said()), "error=ENOSPC"));
+	ck_assert_ptr_nonnull(strstr(slurp(said()), "two"));
+	unlink(path);
+	ck_assert_int_eq(symlink("nowhere/log", path), 0);
+	log_info("three");
+	ck_assert_uint_eq(count_of(slurp(said()), "event=logfile-trouble"), 1);
+	unlink(path);
+	log_info("four");
+	char *text = slurp(path);
+	ck_assert_ptr_nonnull(strstr(text, "four"));
+	ck_assert_ptr_nonnull(strstr(text, "event=logfile-again"));
+	ck_assert_ptr_nonnull(strstr(text, "lost=4\n")); /* with the line that told of the trouble */
+	unlink(said());
+}
+END_TEST
+
+START_TEST(test_events)
+{
+	const char *volatile none = NULL;
+	char *text;
+	ck_assert_int_eq(log_to_file(path), 0);
+	log_set_migid(7);
+	log_event(LOG_LEVEL_INFO, "one", "a=%s b=%s c=%s d=%s e=%s", "plain/\xc3\xa9", "a b", "", "say \"a\\b\"", none);
+	log_event(LOG_LEVEL_WARNING, "two", "x=%s n=%d u=%u l=%lld m=%llu", "\n\x1b[31m\xff\xc2\x9b\xe2\x80\xae event=three", -1,
+	          2u, -3ll, 18446744073709551615ull);
+	log_event(LOG_LEVEL_INFO, "bare", "%s", "");
+	log_info("sentence");
+	text = slurp(path);
+	ck_assert_ptr_nonnull(
+		strstr(text, " info: migid=7 event=one a=plain/\xc3\xa9 b=\"a b\" c=\"\" d=\"say \\\"a\\\\b\\\"\" e=-\n"));
+	ck_assert_ptr_nonnull(strstr(text,
+	                             " warning: migid=7 event=two x=\"\\x0a\\x1b[31m\\xff\\xc2\\x9b\\xe2\\x80\\xae event=three\" "
+	                             "n=-1 u=2 l=-3 m=18446744073709551615\n"));
+	ck_assert_ptr_nonnull(strstr(text, " info: migid=7 sentence\n"));
+}
+END_TEST
+
+START_TEST(test_event_too_long_is_closed)
+{
+	static char huge[20000];
+	memset(huge, '"', sizeof(huge) - 1);
+	ck_assert_int_eq(log_to_file(path), 0);
+	log_event(LOG_LEVEL_INFO, "long", "path=%s error=%s", huge, "EIO");
+	char *text = slurp(path), *newline = strchr(text, '\n');
+	ck_assert_ptr_nonnull(newline);
+	ck_assert_uint_gt(newline - text, 4000);
+	ck_assert_ptr_nonnull(strstr(text, "\\\"\" error=EIO\n"));
+}
+END_TEST
+
+struct reading {
+	unsigned lines;
+	uint64_t first, last;
+	char newest[64];
+};
+
+static int read_line(void *context, const struct log_line *line)
+{
+	struct reading *reading = context;
+	reading->first = reading->first ? reading->first : line->id;
+	ck_assert_uint_gt(line->id, reading->last);
+	reading->last = line->id;
+	reading->lines++;
+	snprintf(reading->newest, sizeof(reading->newest), "%s", line->text);
+	return reading->lines == 100000 ? 1 : 0;
+}
+
+START_TEST(test_ring)
+{
+	struct reading all = {0}, some = {0}, none = {0}, large = {0};
+	static char huge[4000];
+	log_info("the first");
+	log_debug("not kept");
+	for (int i = 0; i < 9999; i++)
+		log_info("line %d", i);
+	ck_assert_int_eq(log_read(0, read_line, &all), 0);
+	ck_assert_uint_gt(all.lines, 2000);
+	ck_assert_uint_le(all.lines, 4096);
+	ck_assert_uint_eq(all.last, 10000);
+	ck_assert_uint_eq(log_newest(), 10000);
+	ck_assert_str_eq(all.newest, "line 9998");
+	ck_assert_int_eq(log_read(9997, read_line, &some), 0);
+	ck_assert_uint_eq(some.lines, 3);
+	ck_assert_int_eq(log_read(10000, read_line, &none), 0);
+	ck_assert_uint_eq(none.lines, 0);
+	memset(huge, 'x', sizeof(huge) - 1);
+	for (int i = 0; i < 3000; i++)
+		log_info("%s", huge);
+	ck_assert_int_eq(log_read(0, read_line, &large), 0);
+	ck_assert_uint_lt(large.lines, 300); /* a megabyte */
+}
+END_TEST
+
+/* Nobody reads the pipe that standard error is: whoever logs goes on, and what was lost is told when somebody does. */
+START_TEST(test_nobody_waits)
+{
+	static char text[1 << 20];
+	int ends[2];
+	size_t len = 0;
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_ge(dup2(ends[1], STDERR_FILENO), 0);
+	close(ends[1]);
+	ck_assert_int_eq(log_start(), 0);
+	for (int i = 0; i < 50000; i++)
+		log_info("line %d", i);
+	log_flush(10); /* comes back although nothing goes on */
+	while (!strstr(text, "line 49999\n")) {
+		ssize_t n = read(ends[0], text + len, sizeof(text) - 1 - len);
+		ck_assert_int_gt(n, 0);
+		len += (size_t)n;
+		text[len] = 0;
+	}
+	ck_assert_ptr_nonnull(strstr(text, "event=log-lost lines="));
+	log_info("the last");
+	log_stop(10000);
+	ck_assert_int_gt(read(ends[0], text, sizeof(text)), 0);
+	ck_assert_ptr_nonnull(strstr(text, "the last\n"));
+	log_info("without the thread");
+	ck_assert_int_gt(read(ends[0], text, sizeof(text)), 0);
+	ck_assert_ptr_nonnull(strstr(text, "without the thread\n"));
+}
+END_TEST
+
+START_TEST(test_stop_leaves_what_is_stuck)
+{
+	int ends[2];
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_ge(dup2(ends[1], STDERR_FILENO), 0);
+	ck_assert_int_eq(log_start(), 0);
+	for (int i = 0; i < 50000; i++)
+		log_info("line %d", i);
+	log_stop(100);
 }
 END_TEST
 
@@ -214,6 +380,12 @@ int main(void)
 	tcase_add_test(tests, test_levels_and_form);
 	tcase_add_test(tests, test_long_line_is_one_line);
 	tcase_add_test(tests, test_rotation);
+	tcase_add_test(tests, test_file_that_cannot_be_written);
+	tcase_add_test(tests, test_events);
+	tcase_add_test(tests, test_event_too_long_is_closed);
+	tcase_add_test(tests, test_ring);
+	tcase_add_test(tests, test_nobody_waits);
+	tcase_add_test(tests, test_stop_leaves_what_is_stuck);
 	tcase_add_test(tests, test_lines_of_threads_do_not_mix);
 	tcase_add_test(tests, test_fault_table);
 	tcase_add_test(tests, test_fault_bad_settings);
