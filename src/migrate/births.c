@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "target/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,10 +176,9 @@ static int link_name(int dirfd, int fd, const struct link_record *link, const ch
 {
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct stat st;
-		if (linkat(fd, "", dirfd, name, AT_EMPTY_PATH) == 0)
-			return 0;
-		if (errno != EEXIST)
-			return -errno;
+		int result = target_link(fd, dirfd, name); /* the file may be immutable by now */
+		if (result != -EEXIST)
+			return result;
 		if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == link->ino)
 			return 0;
 		if (unlinkat(dirfd, name, 0) < 0)
@@ -267,8 +267,9 @@ static void remove_staging(struct migrate *migrate, const struct link_record *li
 	staging_name(&attr, name);
 	LOCKED(&migrate->flights_lock);
 	flight_unstaged(flight);
-	if (unlinkat(migrate->target->links_fd, name, 0) < 0 && errno != ENOENT)
-		log_error("a staging name cannot be removed: name=%s error=%s", name, errno_name(errno));
+	int result = target_unlink(migrate->target->links_fd, name, 0); /* the file may be immutable by now */
+	if (result < 0)
+		log_error("a staging name cannot be removed: name=%s error=%s", name, errno_name(result));
 }
 
 void births_purge(struct migrate *migrate)

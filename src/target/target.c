@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "target/walk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -161,10 +162,9 @@ int target_occupied(const struct target *target)
 /* Removes a tree below a directory. It is ours and flat by construction, so plain recursion does. */
 static int remove_tree(int parent, const char *name)
 {
-	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return -errno;
+	int result = target_unlink(parent, name, 0); /* a file may be immutable by now */
+	if (result != -EISDIR && result != -EPERM)
+		return result;
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -174,7 +174,7 @@ static int remove_tree(int parent, const char *name)
 		close(fd);
 		return failure;
 	}
-	int result = 0;
+	result = 0;
 	for (struct dirent *entry; result == 0 && (entry = readdir(dir));) {
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
 			result = remove_tree(dirfd(dir), entry->d_name);

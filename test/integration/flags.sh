@@ -8,12 +8,14 @@ mkdir -p source/{frozen,later,growing} target plain
 echo one >source/frozen/file
 echo two >source/later/file
 for name in immutable append normal thaw; do head -c 300000 /dev/urandom >source/$name; done
+echo twice >source/frozen/twice && ln source/frozen/twice source/again
 cp -a source/. plain/
-freeze() { chattr +i "$1/immutable" "$1/thaw" "$1/frozen"; chattr +a "$1/append" "$1/growing"; }
+freeze() { chattr +i "$1/immutable" "$1/thaw" "$1/again" "$1/frozen"; chattr +a "$1/append" "$1/growing"; }
 freeze source
 freeze plain
 start one "$work/source" "$work/target" -o background=off,segsize=64K,whole=0
 
+cat target/again >/dev/null # it is immutable before its other name has come over
 flags() { (cd "$1" && lsattr -d immutable append normal thaw frozen later growing | sed 's/[^ia]//g' | tr '\n' ' '); }
 equal 'flags of what is absent' "$(flags plain)" "$(flags target)"
 # each WHAT COMMAND with TREE: says the same in both trees.
