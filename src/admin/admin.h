@@ -9,10 +9,13 @@
  *   {"op":"where","path":P}                       -> {"ok":true,"where":{...}}
  *   {"op":"errors","after":ID,"max":N}            -> {"ok":true,"errors":[{...},...],"more":BOOL}
  *   {"op":"finish","lazy":BOOL,"wait_s":SECONDS}  -> {"ok":true,"finish":{}}
- *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish: and "holders"
+ *   {"op":"halt","lazy":BOOL,"wait_s":SECONDS}    -> {"ok":true,"halt":{}}
+ *   {"op":"pause"}, {"op":"resume"}               -> {"ok":true,"pause":{}}, {"ok":true,"resume":{}}
+ *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish, halt: and "holders"
  *
- * Only "op" and "path" are needed. Members that a daemon does not know are refused, not ignored: a newer client must not believe
- * that they were heeded. Names are written as wire/bytes.h says; dmmfs-admin-json(5) documents the objects.
+ * Only "op" and "path" are needed. Each request may say in "uuid" which migration it means; another one's is refused (ESTALE).
+ * Members that a daemon does not know are refused, not ignored: a newer client must not believe that they were heeded. Names are
+ * written as wire/bytes.h says; dmmfs-admin-json(5) documents the objects.
  *
  * Threads: one accepts, a few serve (a lane); requests for the end take at most two of them, so that one which waits for files to
  * be closed never delays a stat. The port is called from any of them.

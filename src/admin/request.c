@@ -46,7 +46,7 @@ static json_t *refuse_unknown_members(const json_t *request, const char *const *
 	const char *op = json_string_value(json_object_get(request, "op"));
 	for (void *at = json_object_iter((json_t *)request); at; at = json_object_iter_next((json_t *)request, at)) {
 		const char *key = json_object_iter_key(at);
-		bool found = strcmp(key, "op") == 0 || strcmp(key, "escaped") == 0;
+		bool found = strcmp(key, "op") == 0 || strcmp(key, "uuid") == 0 || strcmp(key, "escaped") == 0;
 		for (size_t i = 0; known[i] && !found; i++)
 			found = strcmp(key, known[i]) == 0;
 		if (!found)
@@ -146,7 +146,7 @@ static json_t *answer_errors(const struct migration_port *port, uint32_t migid, 
 	return reply;
 }
 
-static json_t *refuse_finish(uint32_t migid, int error, const struct finish_result *result)
+static json_t *refuse_to_leave(uint32_t migid, const char *op, int error, const struct finish_result *result)
 {
 	const char *message = result->message;
 	if (!*message && error == -EBUSY)
@@ -156,7 +156,7 @@ static json_t *refuse_finish(uint32_t migid, int error, const struct finish_resu
 			"not everything has come over: dmmfs-admin stat and dmmfs-admin errors tell what is pending or in error";
 	else if (!*message)
 		message = strerror(-error);
-	json_t *reply = request_refuse(error, "migration %u can not finish: %s", migid, message);
+	json_t *reply = request_refuse(error, "migration %u can not %s: %s", migid, op, message);
 	if (error != -EBUSY)
 		return reply;
 	json_t *list = json_array();
@@ -166,21 +166,35 @@ static json_t *refuse_finish(uint32_t migid, int error, const struct finish_resu
 	return reply;
 }
 
-static json_t *answer_finish(const struct migration_port *port, uint32_t migid, const json_t *request)
+/* finish and halt: the mount is to go. */
+static json_t *answer_leave(const struct migration_port *port, uint32_t migid, const json_t *request)
 {
+	const char *op = json_string_value(json_object_get(request, "op"));
 	const json_t *lazy = json_object_get(request, "lazy");
 	uint64_t wait_s = 0;
 	if ((lazy && !json_is_boolean(lazy)) || !get_count(request, "wait_s", WAIT_MAX_S, &wait_s))
-		return request_refuse(EINVAL, "'finish' takes true or false as \"lazy\" and seconds, at most %u, as \"wait_s\"",
+		return request_refuse(EINVAL, "'%s' takes true or false as \"lazy\" and seconds, at most %u, as \"wait_s\"", op,
 		                      WAIT_MAX_S);
 	struct finish_request wanted = {.lazy = json_is_true(lazy), .wait_s = (unsigned)wait_s};
 	CLEAN_FREE struct finish_result *result = calloc(1, sizeof(*result));
 	if (!result)
 		return request_refuse(ENOMEM, "the daemon is out of memory; try again");
-	int error = port->finish(port->context, &wanted, result);
-	json_t *reply = error ? refuse_finish(migid, error, result) : reply_with("finish", json_object());
+	int (*leave)(void *, const struct finish_request *, struct finish_result *) =
+		strcmp(op, "halt") == 0 ? port->halt : port->finish;
+	int error = leave(port->context, &wanted, result);
+	json_t *reply = error ? refuse_to_leave(migid, op, error, result) : reply_with(op, json_object());
 	free(result->holders);
 	return reply;
+}
+
+static json_t *answer_pause(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+	int error = port->pause(port->context, strcmp(op, "pause") == 0);
+	if (error < 0)
+		return request_refuse(error, "migration %u can not %s, the configuration database can not be written: %s", migid,
+		                      op, strerror(-error));
+	return reply_with(op, json_object());
 }
 
 static const struct operation {
@@ -192,7 +206,10 @@ static const struct operation {
 	{"stat", answer_stat, false, {NULL}},
 	{"where", answer_where, false, {"path", NULL}},
 	{"errors", answer_errors, false, {"after", "max", NULL}},
-	{"finish", answer_finish, true, {"lazy", "wait_s", NULL}},
+	{"finish", answer_leave, true, {"lazy", "wait_s", NULL}},
+	{"halt", answer_leave, true, {"lazy", "wait_s", NULL}},
+	{"pause", answer_pause, false, {NULL}},
+	{"resume", answer_pause, false, {NULL}},
 };
 
 static const struct operation *find_operation(const json_t *request)
@@ -210,6 +227,13 @@ bool request_is_long(const json_t *request)
 	return operation && operation->is_long;
 }
 
+/* Whoever means another migration, that a lost or another configuration gave the same number, must not be obeyed here. */
+static bool is_for_another(const struct migration_port *port, const json_t *request)
+{
+	const char *uuid = json_string_value(json_object_get(request, "uuid"));
+	return uuid && port->uuid && strcmp(uuid, port->uuid) != 0;
+}
+
 json_t *request_answer(const struct migration_port *port, uint32_t migid, const json_t *request)
 {
 	const char *op = json_string_value(json_object_get(request, "op"));
@@ -218,6 +242,11 @@ json_t *request_answer(const struct migration_port *port, uint32_t migid, const 
 	const struct operation *operation = find_operation(request);
 	if (!operation)
 		return request_refuse(ENOTSUP, "this daemon does not know the request '%.100s'", op);
+	if (is_for_another(port, request))
+		return request_refuse(ESTALE,
+		                      "this daemon serves another migration %u than the one that is meant (its uuid is %s): the "
+		                      "configuration database is not the one that it was started with; name that with --confdir",
+		                      migid, port->uuid);
 	json_t *refusal = refuse_unknown_members(request, operation->members);
 	return refusal ? refusal : operation->answer(port, migid, request);
 }

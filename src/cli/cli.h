@@ -29,6 +29,7 @@ struct cli {
 	bool json;
 	int status;       /* what to return when cli_option() ended the command */
 	json_t *failures; /* NULL, or an array that takes the objects of cli_fail() instead of standard output */
+	json_t *uuids;    /* of the migrations that were read last, by migid: what their daemons are asked for */
 };
 
 struct command {

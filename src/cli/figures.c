@@ -27,11 +27,22 @@ static int errno_of_name(const char *name)
 	return EIO;
 }
 
+/* So that a daemon which serves another migration under this number does not take the request for itself. */
+static void name_uuid(const struct cli *cli, uint32_t migid, json_t *request)
+{
+	char digits[16];
+	snprintf(digits, sizeof(digits), "%u", migid);
+	json_t *uuid = json_object_get(cli->uuids, digits);
+	if (uuid)
+		json_object_set(request, "uuid", uuid);
+}
+
 int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned timeout_s, json_t **reply)
 {
 	char path[PATH_MAX];
 	*reply = NULL;
 	memory_must(request);
+	name_uuid(cli, migid, request);
 	int error = socket_path(cli->rundir ? cli->rundir : socket_default_rundir(), migid, path, sizeof(path));
 	if (!error)
 		error = socket_ask(path, request, clock_monotonic_ns() + timeout_s * NS_PER_S, reply);
@@ -71,11 +82,15 @@ int daemon_fail(struct cli *cli, uint32_t migid, int error, json_t *reply)
 		json_decref(reply);
 		return code;
 	}
+	if (error == -ECONNREFUSED)
+		return cli_fail(cli, CLI_SILENT, error,
+		                "the daemon of migration %u has died and left its socket: 'dmmfs-admin start %u' goes on where it "
+		                "was",
+		                migid, migid);
 	if (daemon_is_absent(error))
 		return cli_fail(cli, CLI_SILENT, error,
-		                "no daemon runs for migration %u: mount it again, it goes on where it was ('dmmfs-admin show %u' "
-		                "tells what)",
-		                migid, migid);
+		                "no daemon runs for migration %u: 'dmmfs-admin start %u' starts it, it goes on where it was", migid,
+		                migid);
 	if (error == -ETIMEDOUT)
 		return cli_fail(cli, CLI_SILENT, error,
 		                "the daemon of migration %u does not answer: see its log, or try again later", migid);

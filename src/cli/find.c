@@ -77,7 +77,17 @@ static struct migration *append(struct migrations *migrations, uint32_t migid)
 	return &migrations->list[count - 1];
 }
 
-static int load_all(struct config *config, struct migrations *migrations)
+/* For daemon_ask(), which is told of a migration by its number alone. */
+static void keep_uuid(struct cli *cli, const struct migration *migration)
+{
+	char digits[16];
+	if (!cli->uuids)
+		cli->uuids = memory_must(json_object());
+	snprintf(digits, sizeof(digits), "%u", migration->migid);
+	json_object_set(cli->uuids, digits, json_object_get(migration->properties, "uuid"));
+}
+
+static int load_all(struct cli *cli, struct config *config, struct migrations *migrations)
 {
 	uint32_t migids[MIGIDS_AT_ONCE], after = 0;
 	for (;;) {
@@ -91,6 +101,8 @@ static int load_all(struct config *config, struct migrations *migrations)
 				return error;
 			if (!migration->created && !*migration->source) /* deleted just now */
 				migration_clear(&migrations->list[--migrations->count]);
+			else
+				keep_uuid(cli, migration);
 		}
 		after = migids[count - 1];
 	}
@@ -110,7 +122,7 @@ int migrations_load(struct cli *cli, struct migrations *migrations)
 		return CLI_OK;
 	if (error)
 		return cli_fail(cli, CLI_FAILED, error, "%s", *why ? why : strerror(-error));
-	error = load_all(config, migrations);
+	error = load_all(cli, config, migrations);
 	config_close(config);
 	if (error) {
 		migrations_free(migrations);

@@ -39,7 +39,7 @@ struct daemon {
 
 	pthread_mutex_t lock; /* below */
 	pthread_cond_t changed;
-	bool finishing; /* one finish at a time */
+	bool finishing; /* one finish or halt at a time */
 	enum ending ending;
 	bool ended; /* all that finish asks for is done */
 	int end_result;
@@ -58,6 +58,10 @@ int daemon_remove_ours(struct daemon *daemon);
 /* finish.c */
 int daemon_finish(void *context, const struct finish_request *request, struct finish_result *result);
 void daemon_autofinish(void *context);
+
+/* leave.c: unmounts, and everything stays as it is on disk; pause: the background stops, also after the next start. */
+int daemon_halt(void *context, const struct finish_request *request, struct finish_result *result);
+int daemon_pause(void *context, bool paused);
 
 /* port.c: answers to admin/. */
 void daemon_port(struct daemon *daemon, struct migration_port *port);

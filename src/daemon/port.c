@@ -112,5 +112,8 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.where = where_port,
 		.finish = daemon_finish,
 		.errors = errors_port,
+		.uuid = daemon->uuid,
+		.halt = daemon_halt,
+		.pause = daemon_pause,
 	};
 }

@@ -31,9 +31,28 @@ static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 	return fs_start(&fs, &daemon->monitor, &daemon->target, &daemon->fs, error, error_size);
 }
 
+static bool is_paused(struct daemon *daemon)
+{
+	CLEAN_FREE char *paused = NULL;
+
+	return config_get(daemon->config, daemon->migid, "paused", &paused) >= 0;
+}
+
+/* Before the first thing is done to the target: who finds a migration "running" that has no daemon knows that it died. */
+static void note_start(struct daemon *daemon)
+{
+	const char *const settings[] = {"state", "running", "mountpoint", daemon->options->mountpoint, NULL};
+
+	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
+		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
+}
+
 static int start(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
+
+	note_start(daemon);
+	daemon->options->migrate.paused = is_paused(daemon);
 	int result = migrate_start(&options->migrate, daemon->store, &daemon->target, daemon->source, &daemon->migrate);
 
 	if (result < 0) {
@@ -51,9 +70,6 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 		fs_unmount(daemon->fs, 0);
 		return result;
 	}
-	const char *const settings[] = {"state", "running", "mountpoint", options->mountpoint, NULL};
-	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
-		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
 	return 0;
 }
 
@@ -89,6 +105,8 @@ static int end(struct daemon *daemon, bool served)
 	pthread_mutex_unlock(&daemon->lock);
 	if (served)
 		keep_result(daemon, ending);
+	else
+		config_set(daemon->config, daemon->migid, "state", "halted");
 	if (daemon->fs)
 		fs_free(daemon->fs);
 	daemon->fs = NULL;

@@ -40,7 +40,11 @@ static int start_lanes(struct migrate *migrate)
 	struct lane_options data = {.name = "data", .max = options->maxdfproc, .reserve = options->resdfproc};
 	int result = lane_start(&names, &migrate->names);
 
-	return result < 0 ? result : lane_start(&data, &migrate->data);
+	if (result >= 0)
+		result = lane_start(&data, &migrate->data);
+	if (result >= 0 && options->paused)
+		migrate_pause(migrate, true);
+	return result;
 }
 
 int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target, struct source *source,

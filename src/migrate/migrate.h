@@ -39,6 +39,7 @@ struct migrate_options {
 	unsigned error_retries;             /* background attempts before an error waits for the administrator */
 	enum collision collision;
 	bool background; /* false: on demand only */
+	bool paused;     /* as after migrate_pause(), from the beginning */
 };
 
 struct migrate;

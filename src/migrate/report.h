@@ -81,6 +81,11 @@ struct migration_port {
 	 * gone (or detached) and the daemon goes on to take its state away. */
 	int (*finish)(void *context, const struct finish_request *request, struct finish_result *result);
 	int (*errors)(void *context, int (*each)(void *each_context, const struct error_record *record), void *each_context);
+	const char *uuid; /* of the migration: a request that names another one is not for us; lives as long as the port */
+	/* Unmounts, and leaves everything on disk as it is. The same answers as finish. */
+	int (*halt)(void *context, const struct finish_request *request, struct finish_result *result);
+	/* The background stops or goes on, and so it stays over restarts; applications go on anyway. */
+	int (*pause)(void *context, bool paused);
 };
 
 #endif

@@ -26,8 +26,8 @@ int config_open(const char *dir, int create, struct config **config, char *error
 void config_close(struct config *config);
 
 /* Settings of a migration are named strings. Those that the program itself keeps: source, target, mountpoint, statedir, uuid,
- * state (running, halted, complete, failed: as of the last change), created, finished (seconds since the epoch), result (JSON
- * of the final figures). All others are properties as the administrator set them. */
+ * state (running, halted, complete, failed, finishing, deleting: as of the last change), created, finished (seconds since the
+ * epoch), result (JSON of the final figures), paused ("on", or not there), deleting (how far a deletion has come: daemon/delete.c). All others are properties as the administrator set them. */
 #define CONFIG_NAME_MAX 255 /* bytes; a longer or empty name is -EINVAL */
 int config_create(struct config *config,
                   uint32_t *migid);                       /* a new migid: 1, 2, 3, ..., never one that was used; sets "created" */

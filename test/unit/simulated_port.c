@@ -110,6 +110,25 @@ static int simulated_finish(void *context, const struct finish_request *request,
 	return simulated->finish_result;
 }
 
+static int simulated_halt(void *context, const struct finish_request *request, struct finish_result *result)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+	simulated->halts++;
+	simulated->asked = *request;
+	if (simulated->finish_result == -EBUSY)
+		fill_busy(result);
+	return simulated->finish_result;
+}
+
+static int simulated_pause(void *context, bool paused)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+	simulated->stat.state = paused ? MIGRATION_PAUSED : MIGRATION_RUNNING;
+	return simulated->stat_error;
+}
+
 void simulated_release(struct simulated *simulated)
 {
 	LOCKED(&simulated->lock);
@@ -131,7 +150,10 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	                                          .stat = simulated_stat,
 	                                          .where = simulated_where,
 	                                          .finish = simulated_finish,
-	                                          .errors = simulated_errors};
+	                                          .errors = simulated_errors,
+	                                          .uuid = SIMULATED_UUID,
+	                                          .halt = simulated_halt,
+	                                          .pause = simulated_pause};
 	struct migration_stat *stat = &simulated->stat;
 	*stat = (struct migration_stat){.migid = migid, .state = MIGRATION_RUNNING, .eta_s = 7815, .uptime_s = 754};
 	snprintf(stat->source, sizeof(stat->source), "/old/home");

@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 
+#define SIMULATED_UUID "00000000-1111-4222-8333-444444444444"
+
 struct simulated {
 	pthread_mutex_t lock; /* guards what follows, once requests may come */
 	pthread_cond_t changed;
@@ -21,7 +23,7 @@ struct simulated {
 	unsigned n_errors; /* entries of the error ledger */
 	int finish_result; /* what finish gives */
 	bool finish_waits; /* until simulated_release() */
-	unsigned finishes, finishes_waiting;
+	unsigned finishes, finishes_waiting, halts;
 	bool released;
 	struct finish_request asked; /* the last one */
 };

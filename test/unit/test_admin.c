@@ -192,6 +192,49 @@ START_TEST(test_errors_in_pages)
 }
 END_TEST
 
+START_TEST(test_halt)
+{
+	json_t *reply = ask(json_pack("{s:s, s:b, s:i}", "op", "halt", "lazy", 1, "wait_s", 60));
+	ck_assert(json_is_object(json_object_get(reply, "halt")));
+	ck_assert(simulated.asked.lazy);
+	ck_assert_uint_eq(simulated.asked.wait_s, 60);
+	ck_assert_uint_eq(simulated.halts, 1);
+	ck_assert_uint_eq(simulated.finishes, 0);
+	json_decref(reply);
+	simulated.finish_result = -EBUSY;
+	reply = ask(json_pack("{s:s}", "op", "halt"));
+	ck_assert_uint_eq(json_array_size(json_object_get(reply, "holders")), 2);
+	json_decref(reply);
+	expect_refusal(json_pack("{s:s}", "op", "halt"), "EBUSY", "can not halt");
+	expect_refusal(json_pack("{s:s, s:i}", "op", "halt", "wait_s", -1), "EINVAL", "'halt' takes");
+}
+END_TEST
+
+START_TEST(test_pause)
+{
+	json_decref(ask(json_pack("{s:s}", "op", "pause")));
+	ck_assert_int_eq(simulated.stat.state, MIGRATION_PAUSED);
+	json_t *reply = ask(json_pack("{s:s}", "op", "resume"));
+	ck_assert(json_is_object(json_object_get(reply, "resume")));
+	json_decref(reply);
+	ck_assert_int_eq(simulated.stat.state, MIGRATION_RUNNING);
+	simulated.stat_error = -ENOSPC;
+	expect_refusal(json_pack("{s:s}", "op", "pause"), "ENOSPC", "database");
+	expect_refusal(json_pack("{s:s, s:b}", "op", "pause", "lazy", 1), "EINVAL", "lazy");
+}
+END_TEST
+
+START_TEST(test_another_migration)
+{
+	json_t *reply = ask(json_pack("{s:s, s:s}", "op", "stat", "uuid", SIMULATED_UUID));
+	ck_assert(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+	expect_refusal(json_pack("{s:s, s:s}", "op", "stat", "uuid", "another"), "ESTALE", SIMULATED_UUID);
+	expect_refusal(json_pack("{s:s, s:s}", "op", "finish", "uuid", "another"), "ESTALE", "--confdir");
+	ck_assert_uint_eq(simulated.finishes, 0);
+}
+END_TEST
+
 START_TEST(test_finish)
 {
 	json_t *reply = ask(json_pack("{s:s, s:b, s:i}", "op", "finish", "lazy", 1, "wait_s", 60));
@@ -461,6 +504,9 @@ int main(void)
 	tcase_add_test(tests, test_stat_extremes);
 	tcase_add_test(tests, test_where);
 	tcase_add_test(tests, test_errors_in_pages);
+	tcase_add_test(tests, test_halt);
+	tcase_add_test(tests, test_pause);
+	tcase_add_test(tests, test_another_migration);
 	tcase_add_test(tests, test_finish);
 	tcase_add_test(tests, test_refusals);
 	tcase_add_test(tests, test_garbage);
