@@ -15,4 +15,8 @@ FAULT_POINT(RESIZE_BEFORE, "resize-before", "the record is ready for a size chan
 FAULT_POINT(RESIZE_DONE, "resize-done", "the size of a file is changed, its new limit is not recorded")
 FAULT_POINT(FINISH_BEGIN, "finish-begin", "nothing is pending any more, nothing of ours was removed")
 FAULT_POINT(FINISH_UNMOUNTED, "finish-unmounted", "the mount is gone, the state is still there")
+FAULT_POINT(DELETE_BEGIN, "delete-begin", "that a migration is deleted is recorded, nothing of it was removed")
+FAULT_POINT(DELETE_NAME, "delete-name", "one more name on the target of a migration that is deleted was removed")
+FAULT_POINT(DELETE_TREE, "delete-tree", "the target of a migration that is deleted is as it is to be, the state is still there")
+FAULT_POINT(DELETE_CLEARED, "delete-cleared", "the state of a migration that is deleted is removed, its entry still stands")
 FAULT_POINT(FINISH_CLEANED, "finish-cleaned", "the state is removed, the configuration does not say complete yet")

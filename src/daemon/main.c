@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "daemon/delete.h"
 #include "daemon/notify.h"
 
 #include <errno.h>
@@ -198,6 +199,8 @@ static int serve_here(struct options *options)
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "--delete") == 0)
+		return delete_main(argc, argv);
 	struct options options;
 	struct outcome outcome = {.status = EXIT_USAGE};
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));

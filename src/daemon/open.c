@@ -196,6 +196,16 @@ static int plant(struct daemon *daemon, char *error, size_t error_size)
 	return result;
 }
 
+/* Parts of it are gone: whoever used the rest would miss them. */
+static int refuse_deleted(struct daemon *daemon, char *error, size_t error_size)
+{
+	snprintf(error, error_size,
+	         "the migration from %s to %s is being deleted, and that was cut off: 'dmmfs-admin delete' completes it",
+	         daemon->options->source, daemon->options->target);
+	daemon->fresh = false;
+	return -EINPROGRESS;
+}
+
 /* Whose state this is: that of the target, and of the source that was named; a new one becomes ours. */
 static int identify(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -228,6 +238,8 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 		return -EINVAL;
 	}
 	snprintf(daemon->uuid, sizeof(daemon->uuid), "%s", uuid);
+	if (store_meta_get(daemon->store, "deleting", source, sizeof(source)) != -ENOENT)
+		return refuse_deleted(daemon, error, error_size); /* the configuration was lost since */
 	return 0;
 }
 
@@ -242,6 +254,8 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 	default_statedir(daemon);
 	if (state && strcmp(state, "finishing") == 0)
 		return daemon_clean_up(daemon) < 0 ? -EIO : DAEMON_COMPLETE;
+	if (state && strcmp(state, "deleting") == 0)
+		return refuse_deleted(daemon, error, error_size);
 	if (state && strcmp(state, "complete") == 0 && !daemon->marked)
 		return DAEMON_COMPLETE;
 	daemon->fresh = !state_exists(daemon);
