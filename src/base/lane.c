@@ -11,6 +11,7 @@
 #include "base/lane.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct lane {
 	uv_cond_t changed;
 	struct queue queues[LANE_CLASSES];
 	size_t running[LANE_CLASSES];
+	unsigned limit; /* threads for background jobs */
 	bool paused, stopping;
 	struct lane_thread threads[];
 };
@@ -65,7 +67,7 @@ static void queue_remove(struct queue *queue, struct lane_job *job)
 	queue->count--;
 }
 
-/* A stop drains all queues, paused or not. */
+/* A stop drains all queues, paused and limited or not. */
 static bool may_take(const struct lane *lane, enum lane_class class)
 {
 	if (lane->queues[class].count == 0)
@@ -73,6 +75,8 @@ static bool may_take(const struct lane *lane, enum lane_class class)
 	if (class == LANE_DEMAND)
 		return true;
 	if (lane->paused && !lane->stopping)
+		return false;
+	if (class == LANE_BACKGROUND && lane->running[class] >= lane->limit && !lane->stopping)
 		return false;
 	return lane->running[LANE_READAHEAD] + lane->running[LANE_BACKGROUND] < lane->options.max - lane->options.reserve;
 }
@@ -140,6 +144,7 @@ static int lane_init(const struct lane_options *options, struct lane **lane)
 	if (!made)
 		return -ENOMEM;
 	made->options = *options;
+	made->limit = UINT_MAX;
 	snprintf(made->name, sizeof(made->name), "%s", options->name ? options->name : "lane");
 	made->options.name = made->name;
 	int error = uv_mutex_init(&made->lock);
@@ -231,9 +236,20 @@ void lane_pause(struct lane *lane, bool paused)
 	uv_mutex_unlock(&lane->lock);
 }
 
+void lane_limit(struct lane *lane, unsigned background)
+{
+	uv_mutex_lock(&lane->lock);
+	bool raised = background > lane->limit;
+	lane->limit = background;
+	if (raised)
+		uv_cond_broadcast(&lane->changed);
+	uv_mutex_unlock(&lane->lock);
+}
+
 void lane_load(struct lane *lane, struct lane_load *load)
 {
 	uv_mutex_lock(&lane->lock);
+	load->limit = lane->limit;
 	for (int i = 0; i < LANE_CLASSES; i++) {
 		load->queued[i] = lane->queues[i].count;
 		load->running[i] = lane->running[i];

@@ -51,8 +51,13 @@ bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class
 /* Pause: background and read-ahead jobs stay queued, demand goes on. */
 void lane_pause(struct lane *lane, bool paused);
 
+/* Background jobs alone run on at most so many threads from now on; those that run already finish. 0: they stay queued. There is
+ * no such limit at the start. */
+void lane_limit(struct lane *lane, unsigned background);
+
 struct lane_load {
 	size_t queued[LANE_CLASSES], running[LANE_CLASSES];
+	unsigned limit; /* of lane_limit() */
 };
 void lane_load(struct lane *lane, struct lane_load *load);
 

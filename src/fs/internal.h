@@ -49,7 +49,8 @@ struct call {
 	struct lane_job job;
 	atomic_int parking; /* see park.c */
 	bool on_heap;
-	int error; /* it was woken with */
+	int error;           /* it was woken with */
+	uint64_t started_ns; /* clock_monotonic_ns(); 0: nobody wants to know how long it takes */
 
 	/* An answer that waits for a record: sent by this function when it is durable. */
 	void (*answer)(struct call *call);

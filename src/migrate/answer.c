@@ -277,10 +277,18 @@ static bool resident(void *context, struct subject *subject, uint64_t off, uint6
 	return here;
 }
 
+static void served(void *context, uint64_t took_ns)
+{
+	struct migrate *migrate = context;
+
+	load_note(&migrate->load, LOAD_SERVED, took_ns / NS_PER_US);
+}
+
 const struct monitor_ops migrate_monitor = {
 	.begin = begin,
 	.end = end,
 	.cancel = cancel,
 	.attr = attr,
 	.resident = resident,
+	.served = served,
 };

@@ -24,6 +24,7 @@ struct fetch {
 	uint64_t segment;
 	uint64_t off, len; /* the bytes that are waited for */
 	bool demand;
+	bool background; /* neither demand nor read-ahead */
 };
 
 /* --- failures --- */
@@ -225,11 +226,13 @@ static int bring_segment(struct fetch *fetch, struct source_file *file, char *bu
 	if (holes) {
 		LOCKED(&object->rights);
 		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
+		if (fetch->background)
+			govern_give_back(object->migrate, len);
 		return 0;
 	}
 	int result = move_segment(fetch, file, buf, len, urgent);
 	if (result >= 0)
-		progress_moved(object->migrate, len, fetch->demand);
+		progress_moved(object->migrate, len, !fetch->background);
 	return result;
 }
 
@@ -378,20 +381,51 @@ void fetch_request(struct object *object, uint64_t off, uint64_t len, enum lane_
 
 /* --- background --- */
 
-/* Under lock: the next segment nobody works on. */
-static bool claim_next(struct object *object, uint64_t *segment)
+/* Under lock: from this segment on the next one nobody works on. */
+static bool find_next(const struct object *object, uint64_t *segment)
 {
-	LOCKED(&object->lock);
 	if (object->dropped || object->finishing || object->absent == 0)
 		return false;
 	for (uint64_t s = *segment; s < object->n_segments; s++) {
 		if (segment_resident(object, s) || segment_get(object->claimed, s))
 			continue;
-		segment_set(object->claimed, s, true);
 		*segment = s;
 		return true;
 	}
 	return false;
+}
+
+static uint64_t next_bytes(struct object *object, uint64_t *segment)
+{
+	LOCKED(&object->lock);
+	return find_next(object, segment) ? segment_bytes(object, *segment) : 0;
+}
+
+static bool claim_next(struct object *object, uint64_t *segment)
+{
+	LOCKED(&object->lock);
+	if (!find_next(object, segment))
+		return false;
+	segment_set(object->claimed, *segment, true);
+	return true;
+}
+
+/* Whether it may be fetched is asked before it is claimed: demand for a claimed segment waits for who claimed it. */
+enum turn { TURN_GO, TURN_NOT_NOW, TURN_NOTHING_LEFT };
+
+static enum turn take_turn(struct object *object, uint64_t *segment)
+{
+	struct migrate *migrate = object->migrate;
+	uint64_t bytes = next_bytes(object, segment);
+
+	if (bytes == 0)
+		return TURN_NOTHING_LEFT;
+	if (!govern_take(migrate, bytes))
+		return TURN_NOT_NOW;
+	if (claim_next(object, segment))
+		return TURN_GO;
+	govern_give_back(migrate, bytes);
+	return TURN_NOTHING_LEFT;
 }
 
 static void unclaim(struct object *object, uint64_t segment)
@@ -409,22 +443,31 @@ static bool demand_presses(struct migrate *migrate)
 	return load.queued[LANE_DEMAND] > 0;
 }
 
+static bool ought_to_stop(struct migrate *migrate)
+{
+	return atomic_load(&migrate->stopping) || atomic_load(&migrate->paused) || demand_presses(migrate) ||
+	       govern_exceeded(migrate, GOVERNED_DATA);
+}
+
 bool fetch_all(struct object *object)
 {
 	struct migrate *migrate = object->migrate;
 	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
-	struct fetch fetch = {.object = object};
+	struct fetch fetch = {.object = object, .background = true};
+	enum turn turn;
 
 	file_catch_up(object);
-	while (claim_next(object, &fetch.segment)) {
+	while ((turn = take_turn(object, &fetch.segment)) == TURN_GO) {
+		uint64_t began_ns = clock_monotonic_ns();
 		int result = fetch_segment(&fetch, buf, false);
 		unclaim(object, fetch.segment);
 		settle(object, fetch.segment, result);
+		govern_worked(migrate, GOVERNED_DATA, clock_monotonic_ns() - began_ns);
 		if (result < 0)
 			return true;
-		if (atomic_load(&migrate->stopping) || atomic_load(&migrate->paused) || demand_presses(migrate))
+		if (ought_to_stop(migrate))
 			return false;
 		fetch.segment++;
 	}
-	return true;
+	return turn == TURN_NOTHING_LEFT;
 }

@@ -5,7 +5,9 @@
 #ifndef DMM_MIGRATE_INTERNAL_H
 #define DMM_MIGRATE_INTERNAL_H
 
+#include "migrate/govern.h"
 #include "migrate/ledger.h"
+#include "migrate/load.h"
 #include "migrate/object.h"
 #include "migrate/progress.h"
 
@@ -24,6 +26,8 @@ struct migrate {
 	struct table table;
 	struct ledger ledger;
 	struct progress progress;
+	struct load load;
+	struct govern *govern;
 	struct crawl *crawl;
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */

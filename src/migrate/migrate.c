@@ -61,11 +61,14 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	pthread_mutex_init(&migrate->flights_lock, NULL);
 	table_init(&migrate->table);
 	progress_init(&migrate->progress);
+	load_init(&migrate->load);
 	store_totals(store, &totals);
 	atomic_store(&migrate->links_pending, totals.links_pending > 0);
 	int result = ledger_open(&migrate->ledger, store, target->root_fd, options->error_retries);
 	if (result >= 0)
 		result = start_lanes(migrate);
+	if (result >= 0)
+		result = govern_start(migrate);
 	if (result >= 0)
 		result = crawl_start(migrate);
 	*started = migrate;
@@ -101,6 +104,7 @@ void migrate_stop(struct migrate *migrate)
 	atomic_store(&migrate->stopping, true);
 	source_cancel_all(migrate->source);
 	crawl_stop(migrate);
+	govern_stop(migrate);
 	lane_pause(migrate->names, false);
 	lane_pause(migrate->data, false);
 	lane_stop(migrate->names);
@@ -112,6 +116,7 @@ void migrate_stop(struct migrate *migrate)
 void migrate_free(struct migrate *migrate)
 {
 	ledger_close(&migrate->ledger);
+	govern_free(migrate);
 	free(migrate->crawl);
 	free(migrate);
 }
@@ -225,6 +230,7 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	stat->source_bytes = counters.bytes_read;
 	stat->source_retries = counters.retries;
 	progress_stat(migrate, stat);
+	govern_stat(migrate, &stat->background);
 }
 
 static void add_range(struct where_report *report, uint64_t off, uint64_t len, enum where_kind kind)

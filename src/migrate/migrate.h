@@ -12,6 +12,7 @@
  *   change     what an application changes in a file that is not all here (I2)
  *   answer     events -> the above
  *   crawl      the background: which directory, which file next
+ *   govern     how much the background may take: schedule, limit (bucket), how long applications wait (load)
  *   ledger     every failure has an owner (I7)
  *   progress   counters, rates, latencies; stat and where
  *
@@ -23,11 +24,19 @@
 
 #include "migrate/report.h"
 #include "monitor/monitor.h"
+#include "property/schedule.h"
 #include "source/source.h"
 #include "state/store.h"
 #include "target/target.h"
 
 enum collision { COLLISION_ERROR, COLLISION_OVERWRITE, COLLISION_RENAME };
+
+/* What the background may take; each can be changed while it runs. */
+struct govern_settings {
+	struct schedule schedule;
+	uint64_t bandwidth;  /* bytes a second of the source; RATE_NONE: no limit */
+	uint64_t latency_us; /* what applications may wait before the background yields; LATENCY_OFF: it does not */
+};
 
 struct migrate_options {
 	uint32_t migid;
@@ -40,6 +49,7 @@ struct migrate_options {
 	enum collision collision;
 	bool background; /* false: on demand only */
 	bool paused;     /* as after migrate_pause(), from the beginning */
+	struct govern_settings govern;
 };
 
 struct migrate;
@@ -60,6 +70,11 @@ extern const struct monitor_ops migrate_monitor;
 int migrate_plant_root(struct store *store, const struct target *target, struct source *source);
 
 void migrate_pause(struct migrate *migrate, bool paused);
+
+/* In force when they return. */
+void migrate_set_schedule(struct migrate *migrate, const struct schedule *schedule);
+void migrate_set_bandwidth(struct migrate *migrate, uint64_t bytes_per_s);
+void migrate_set_latency(struct migrate *migrate, uint64_t target_us);
 
 /* Fills in what the migration knows; the daemon adds names and paths. */
 void migrate_stat(struct migrate *migrate, struct migration_stat *stat);

@@ -7,7 +7,7 @@
  * its children. A crash before that leaves the record, and the population is done again over what the first attempt left.
  *
  * In the background small files come with their data in the same pass, so that they never get a record at all. As soon as
- * somebody waits for the directory, only names are made.
+ * somebody waits for the directory, or the governor grants no more bytes, only names are made.
  */
 #include "migrate/make.h"
 
@@ -35,7 +35,8 @@ static bool wants_fill(const struct making *making, const struct dmm_attr *attr)
 	const struct migrate *migrate = making->migrate;
 
 	return making->fill && attr->size <= migrate->options.fill_with_dir && making->filled < FILL_BUDGET &&
-	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate);
+	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate) &&
+	       !govern_exceeded(making->migrate, GOVERNED_NAMES) && govern_take(making->migrate, attr->size);
 }
 
 static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
@@ -511,6 +512,7 @@ static void populate_run(struct lane_job *job)
 	making.births = births_new(migrate);
 	making.flights = must_alloc(sizeof(*making.flights));
 	making.buffer = buffer_alloc(MAKE_BUFFER_SIZE);
+	uint64_t began_ns = clock_monotonic_ns();
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
 	for (size_t i = 0; i < making.n_children; i++) {
@@ -524,6 +526,8 @@ static void populate_run(struct lane_job *job)
 		free(making.flights);
 		give_up(dir, result);
 	}
+	if (making.fill)
+		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
 	free(making.children);
 	free(making.buffer);
 	xattr_set_free(&making.xattrs);

@@ -16,7 +16,7 @@ void progress_init(struct progress *progress)
 	progress->start_ns = clock_monotonic_ns();
 }
 
-static unsigned bucket_of(uint64_t us)
+unsigned latency_bucket(uint64_t us)
 {
 	double index = us ? log2((double)us) * 4 : 0;
 
@@ -44,7 +44,8 @@ void progress_woken(struct migrate *migrate, struct waiter *waiter)
 		return;
 	uint64_t us = (clock_monotonic_ns() - waiter->parked_ns) / NS_PER_US;
 	atomic_fetch_sub_explicit(&progress->demand_waiting, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&progress->latency[bucket_of(us)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&progress->latency[latency_bucket(us)], 1, memory_order_relaxed);
+	load_note(&migrate->load, LOAD_DEMAND, us);
 }
 
 void progress_moved(struct migrate *migrate, uint64_t bytes, bool demand)
@@ -75,18 +76,27 @@ void progress_tick(struct migrate *migrate)
 	progress->samples[at].files = atomic_load(&progress->files);
 }
 
-static uint64_t percentile_us(struct progress *progress, unsigned pct)
+uint64_t latency_percentile(const uint64_t counts[LATENCY_BUCKETS], unsigned pct)
 {
-	uint64_t counts[LATENCY_BUCKETS], total = 0, seen = 0;
+	uint64_t total = 0, seen = 0;
 
 	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
-		total += counts[i] = atomic_load_explicit(&progress->latency[i], memory_order_relaxed);
+		total += counts[i];
 	for (unsigned i = 0; total && i < LATENCY_BUCKETS; i++) {
 		seen += counts[i];
 		if (seen * 100 >= total * pct)
 			return (uint64_t)exp2((i + 0.5) / 4);
 	}
 	return 0;
+}
+
+static uint64_t percentile_us(struct progress *progress, unsigned pct)
+{
+	uint64_t counts[LATENCY_BUCKETS];
+
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+		counts[i] = atomic_load_explicit(&progress->latency[i], memory_order_relaxed);
+	return latency_percentile(counts, pct);
 }
 
 static void rates(struct progress *progress, struct migration_stat *stat)

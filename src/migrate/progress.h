@@ -16,6 +16,10 @@
 /* Rates over the last seconds. */
 #define RATE_SECONDS 10
 
+/* The bucket of a latency, and the latency (us) below which so many percent of the samples in `counts` lie: 0 without any. */
+unsigned latency_bucket(uint64_t us);
+uint64_t latency_percentile(const uint64_t counts[LATENCY_BUCKETS], unsigned pct);
+
 struct migrate;
 struct migration_stat;
 

@@ -6,12 +6,31 @@
 #ifndef DMM_MIGRATE_REPORT_H
 #define DMM_MIGRATE_REPORT_H
 
+#include "property/schedule.h"
 #include "state/record.h"
 
 #include <stddef.h>
 #include <sys/types.h>
 
 enum migration_state { MIGRATION_RUNNING, MIGRATION_PAUSED, MIGRATION_HALTED, MIGRATION_COMPLETE, MIGRATION_FAILED };
+
+/* Why the background has less than its share. */
+enum yields_to { YIELDS_TO_NOBODY, YIELDS_TO_DEMAND, YIELDS_TO_OPERATIONS, YIELDS_RECOVERING };
+
+/* What the background may take, and why. */
+struct background_stat {
+	unsigned rule; /* of the schedule, in force, from 1; 0: none */
+	char rule_text[SCHEDULE_RULE_TEXT];
+	time_t rule_until;                         /* 0: not within eight days */
+	uint64_t limit_bytes_per_s;                /* 0: none */
+	unsigned names_workers, names_workers_max; /* that may run, that there are */
+	unsigned data_workers, data_workers_max;
+	uint64_t latency_target_us; /* 0: it does not yield */
+	uint64_t demand_p90_us,
+		served_p90_us; /* of the last second, of requests that waited for the source, of all others; 0: none */
+	unsigned share_pct;    /* of its workers that is left to it */
+	enum yields_to yields_to;
+};
 
 struct migration_stat {
 	uint32_t migid;
@@ -33,6 +52,7 @@ struct migration_stat {
 	int target_full;   /* reads are answered from the source without storing */
 	bool passthrough;  /* kernel passthrough is in use */
 	uint64_t segsize;
+	struct background_stat background;
 };
 
 enum where_kind { WHERE_SOURCE, WHERE_RESIDENT, WHERE_CHANGED, WHERE_HOLE };

@@ -96,3 +96,10 @@ bool monitor_resident(const struct monitor *monitor, struct subject *subject, ui
 		resident = monitor->slots[i].ops->resident(monitor->slots[i].context, subject, off, run);
 	return resident;
 }
+
+void monitor_served(const struct monitor *monitor, uint64_t took_ns)
+{
+	for (unsigned i = 0; i < monitor->count; i++)
+		if (monitor->slots[i].ops->served)
+			monitor->slots[i].ops->served(monitor->slots[i].context, took_ns);
+}

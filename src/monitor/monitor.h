@@ -99,6 +99,9 @@ struct monitor_ops {
 	void (*attr)(void *context, struct subject *subject, struct attr_overlay *overlay);
 	/* Is [off, off+len) here? Sets *run to the length of the run from off on that has the same answer. For SEEK_DATA. */
 	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
+	/* A door answered an operation that waited for no monitor, so long after it was asked. Doors tell it of some of them only.
+	 * Never waits for anything. May be NULL. */
+	void (*served)(void *context, uint64_t took_ns);
 };
 
 /* The registered monitors. Filled before the first event is raised, constant afterwards. */
@@ -121,6 +124,7 @@ int monitor_end(const struct monitor *monitor, struct subject *subject, const st
 bool monitor_cancel(struct subject *subject, struct waiter *waiter);
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay);
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run);
+void monitor_served(const struct monitor *monitor, uint64_t took_ns);
 
 static inline bool subject_quiet(struct subject *subject)
 {

@@ -192,6 +192,40 @@ START_TEST(test_pause)
 }
 END_TEST
 
+/* A limit holds background alone, is raised and lowered while jobs run, and does not outlive the lane. */
+START_TEST(test_limit)
+{
+	struct gate held = gate_new(), ahead = gate_new();
+	struct gated_job jobs[12], readahead[2];
+	struct lane_load load;
+	struct lane *lane = start(6, 1);
+	lane_limit(lane, 2);
+	for (int i = 0; i < 8; i++)
+		submit(lane, &jobs[i], &held, i, true, LANE_BACKGROUND);
+	ck_assert(wait_for(&held, &held.arrived, 2));
+	for (int i = 0; i < 2; i++)
+		submit(lane, &readahead[i], &ahead, i, false, LANE_READAHEAD);
+	ck_assert(wait_for(&ahead, &ahead.left, 2));
+	lane_load(lane, &load);
+	ck_assert_uint_eq(load.limit, 2);
+	ck_assert_uint_eq(load.running[LANE_BACKGROUND], 2);
+	ck_assert_int_eq(held.arrived, 2);
+	lane_limit(lane, 4);
+	ck_assert(wait_for(&held, &held.arrived, 4));
+	lane_limit(lane, 0);
+	gate_open(&held);
+	ck_assert(wait_for(&held, &held.left, 4));
+	for (int i = 8; i < 12; i++)
+		submit(lane, &jobs[i], &held, i, false, LANE_BACKGROUND);
+	usleep(20000);
+	lane_load(lane, &load);
+	ck_assert_uint_eq(load.queued[LANE_BACKGROUND], 8);
+	ck_assert_uint_eq(load.running[LANE_BACKGROUND], 0);
+	lane_stop(lane);
+	ck_assert_int_eq(held.left, 12);
+}
+END_TEST
+
 START_TEST(test_stop_drains_a_paused_lane)
 {
 	struct gate gate = gate_new();
@@ -341,6 +375,7 @@ int main(void)
 	tcase_add_test(tests, test_demand_takes_all);
 	tcase_add_test(tests, test_order_and_promotion);
 	tcase_add_test(tests, test_pause);
+	tcase_add_test(tests, test_limit);
 	tcase_add_test(tests, test_stop_drains_a_paused_lane);
 	tcase_add_test(tests, test_stop_refuses_background);
 	tcase_add_test(tests, test_thread_hooks_and_names);
