@@ -91,6 +91,40 @@ static int set_health(json_t *object, const struct migration_stat *stat)
 	       json_object_set_new(object, "segsize", json_of_count(stat->segsize));
 }
 
+static json_t *json_of_some(uint64_t count)
+{
+	return count ? json_of_count(count) : json_null();
+}
+
+static json_t *json_of_yields(enum yields_to yields_to)
+{
+	static const char *const names[] = {
+		[YIELDS_TO_DEMAND] = "demand", [YIELDS_TO_OPERATIONS] = "operations", [YIELDS_RECOVERING] = "recovering"};
+	return yields_to == YIELDS_TO_NOBODY ? json_null() : json_string(names[yields_to]);
+}
+
+static json_t *json_of_background(const struct background_stat *stat)
+{
+	json_t *object = json_object();
+	if (json_object_set_new(object, "rule", json_of_some(stat->rule)) |
+	    json_object_set_new(object, "rule_text", stat->rule ? json_string(stat->rule_text) : json_null()) |
+	    json_object_set_new(object, "rule_until", json_of_some(stat->rule_until > 0 ? (uint64_t)stat->rule_until : 0)) |
+	    json_object_set_new(object, "limit_bytes_per_s", json_of_some(stat->limit_bytes_per_s)) |
+	    json_object_set_new(object, "names_workers", json_of_count(stat->names_workers)) |
+	    json_object_set_new(object, "names_workers_max", json_of_count(stat->names_workers_max)) |
+	    json_object_set_new(object, "data_workers", json_of_count(stat->data_workers)) |
+	    json_object_set_new(object, "data_workers_max", json_of_count(stat->data_workers_max)) |
+	    json_object_set_new(object, "latency_target_us", json_of_some(stat->latency_target_us)) |
+	    json_object_set_new(object, "demand_p90_us", json_of_some(stat->demand_p90_us)) |
+	    json_object_set_new(object, "served_p90_us", json_of_some(stat->served_p90_us)) |
+	    json_object_set_new(object, "share_pct", json_of_count(stat->share_pct)) |
+	    json_object_set_new(object, "yields_to", json_of_yields(stat->yields_to))) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
 json_t *admin_stat_json(const struct migration_stat *stat)
 {
 	json_t *object = json_object();
@@ -98,7 +132,8 @@ json_t *admin_stat_json(const struct migration_stat *stat)
 	    json_object_set_new(object, "state", json_string(state_name(stat->state))) |
 	    bytes_set(object, "source", stat->source) | bytes_set(object, "target", stat->target) |
 	    bytes_set(object, "mountpoint", stat->mountpoint) | bytes_set(object, "statedir", stat->statedir) |
-	    set_totals(object, &stat->totals) | set_speed(object, stat) | set_traffic(object, stat) | set_health(object, stat)) {
+	    set_totals(object, &stat->totals) | set_speed(object, stat) | set_traffic(object, stat) | set_health(object, stat) |
+	    json_object_set_new(object, "background", json_of_background(&stat->background))) {
 		json_decref(object);
 		return NULL;
 	}

@@ -3,6 +3,7 @@
  * dmmfs-admin show: everything that is known about migrations: their settings and their figures.
  */
 #include "base/size.h"
+#include "cli/background.h"
 #include "cli/figures.h"
 #include "cli/format.h"
 #include "cli/memory.h"
@@ -65,6 +66,7 @@ static void print_figures(const json_t *object)
 	print_value("remaining", summary_remaining_long(object, text));
 	print_value("errors", format_count(summary_errors(object), text));
 	print_value("demand", summary_demand(object, text, sizeof(text)));
+	background_print(object, "  background   ");
 }
 
 static void print_properties(const json_t *properties)

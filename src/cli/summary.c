@@ -4,6 +4,7 @@
  */
 #include "cli/summary.h"
 
+#include "cli/background.h"
 #include "cli/format.h"
 #include "cli/memory.h"
 #include "cli/print.h"
@@ -109,8 +110,10 @@ struct line {
 static void add_part(struct line *line, const char *part)
 {
 	size_t len = strlen(line->text), gap = len ? 2 : 0, end = len + gap + strlen(part);
-	if (end <= line->width && end < sizeof(line->text))
-		snprintf(line->text + len, sizeof(line->text) - len, "%*s%s", (int)gap, "", part);
+	if (end > line->width || end >= sizeof(line->text))
+		return;
+	memset(line->text + len, ' ', gap);
+	strcpy(line->text + len + gap, part);
 }
 
 static void add_amounts(struct line *line, const json_t *figures)
@@ -141,6 +144,15 @@ static void add_demand(struct line *line, const json_t *figures)
 	snprintf(text, sizeof(text), "%s waiting", format_count(now_waiting, waiting));
 	if (now_waiting)
 		add_part(line, text);
+}
+
+static void add_background(struct line *line, const json_t *figures)
+{
+	char text[FORMAT_BYTES];
+	if (*background_limit_short(figures, text))
+		add_part(line, text);
+	if (*background_yield_short(figures))
+		add_part(line, background_yield_short(figures));
 }
 
 /* In a line without heads a word alone does not say of what it speaks. */
@@ -185,6 +197,7 @@ char *summary_below_bar(const json_t *figures, size_t width)
 	struct line line = {.width = width};
 	add_remaining(&line, figures);
 	add_errors(&line, figures);
+	add_background(&line, figures);
 	add_demand(&line, figures);
 	return memory_must(strdup(line.text));
 }
@@ -200,6 +213,7 @@ char *summary_line(const json_t *figures)
 	add_amounts(&line, figures);
 	add_remaining(&line, figures);
 	add_errors(&line, figures);
+	add_background(&line, figures);
 	add_demand(&line, figures);
 	return memory_must(strdup(line.text));
 }

@@ -176,4 +176,16 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	stat->demand_p50_us = 1200;
 	stat->demand_p99_us = 33000;
 	stat->segsize = 1 << 20;
+	stat->background = (struct background_stat){.rule = 1,
+	                                            .rule_text = "mon-fri 08:00-18:00 limit=20MB/s workers=2",
+	                                            .rule_until = 4102444800, /* 1 January 2100 */
+	                                            .limit_bytes_per_s = 20 << 20,
+	                                            .names_workers = 1,
+	                                            .names_workers_max = 6,
+	                                            .data_workers = 1,
+	                                            .data_workers_max = 12,
+	                                            .latency_target_us = 20000,
+	                                            .demand_p90_us = 45000,
+	                                            .share_pct = 25,
+	                                            .yields_to = YIELDS_TO_DEMAND};
 }

@@ -2,6 +2,7 @@
  *
  * What dmmfs-admin makes of numbers, names and figures, and which migration a path means.
  */
+#include "cli/background.h"
 #include "cli/figures.h"
 #include "cli/find.h"
 #include "cli/format.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[64], buf[FORMAT_BYTES];
@@ -340,6 +342,34 @@ START_TEST(test_bar)
 }
 END_TEST
 
+START_TEST(test_background)
+{
+	json_t *object = figures("running", 0, 1, 3);
+	char text[FORMAT_BYTES];
+	time_t soon = time(NULL) + 3600;
+	ck_assert_str_eq(background_limit_short(object, text), "");
+	ck_assert_str_eq(background_yield_short(object), "");
+	json_t *background =
+		json_pack("{s:i, s:i, s:s}", "data_workers", 3, "limit_bytes_per_s", 20 << 20, "yields_to", "demand");
+	json_object_set_new(object, "background", background);
+	ck_assert_str_eq(background_limit_short(object, text), "limit 20 MiB/s");
+	ck_assert_str_eq(background_yield_short(object), "yields to applications");
+	json_object_set_new(background, "rule_until", json_integer(soon));
+	struct tm *tm = localtime(&soon);
+	char wanted[128];
+	snprintf(wanted, sizeof(wanted), "limit 20 MiB/s until %02d:%02d", tm->tm_hour, tm->tm_min);
+	ck_assert_str_eq(background_limit_short(object, text), wanted);
+	json_object_set_new(background, "data_workers", json_integer(0));
+	json_object_set_new(background, "rule_until", json_null());
+	json_object_set_new(background, "yields_to", json_string("recovering"));
+	ck_assert_str_eq(background_limit_short(object, text), "background stopped");
+	expect_line(summary_below_bar(object, 99), "about 2 h 10 min  background stopped");
+	json_object_set_new(object, "state", json_string("paused")); /* that says more */
+	ck_assert_str_eq(background_limit_short(object, text), "");
+	json_decref(object);
+}
+END_TEST
+
 START_TEST(test_kept_figures)
 {
 	static const char *const required[] = {"migid",           "state",         "source",           "target",
@@ -392,6 +422,7 @@ int main(void)
 	tcase_add_test(tests, test_holding);
 	tcase_add_test(tests, test_summary);
 	tcase_add_test(tests, test_bar);
+	tcase_add_test(tests, test_background);
 	tcase_add_test(tests, test_kept_figures);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);

@@ -152,8 +152,13 @@ class Figures(CliTest):
         self.assertRegex(text, r"\nData +3 TiB +1 TiB +2 TiB\n")
         self.assertIn("33 % of what has been found", text)
         self.assertIn("1,234 requests, 3 waiting, p50 1.2 ms, p99 33 ms", text)
+        background = ["rule 1, until 2100-01-01 00:00:00: mon-fri 08:00-18:00 limit=20MB/s workers=2",
+                      "at most 20 MiB/s, 1 of 6 workers for directories, 1 of 12 for files",
+                      "yields, down to 25 %: waits for the source took 45 ms (p90) in the last second, more than 20 ms"]
+        self.assertIn("\nBackground   " + "\n             ".join(background) + "\n", text)
         self.assertIn("dmmfs-admin errors 1", text)
         text = self.admin("show", "1")
+        self.assertIn("\n  background   " + "\n               ".join(background) + "\n", text)
         self.assertIn("  segsize      1M\n", text)
         self.assertIn("  bandwidth    \\xff\n", text)
         self.assertNotIn("\x1b", text + self.admin("list"))
@@ -329,7 +334,7 @@ class Watching(CliTest):
         self.assertEqual(first, b"\r" + second.removesuffix(b"\n"))
         bar, below = second.decode().replace("\x1b[K", "").split("\n")[:2]
         self.assertRegex(bar, r"^running   33 % \[#+\.+\]  1 of 3 TiB  120 MiB/s$")
-        self.assertEqual(below, "at least 2 h 10 min, still looking  2 errors  demand p50 1.2 ms p99 33 ms")
+        self.assertEqual(below, "at least 2 h 10 min, still looking  2 errors  limit 20 MiB/s until Fri 00:00")
         self.assertTrue(text.endswith(b"\n"))
 
     def test_colour(self):
