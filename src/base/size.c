@@ -93,6 +93,18 @@ int size_parse(const char *text, uint64_t *bytes)
 	return 0;
 }
 
+const char *size_print(uint64_t bytes, char *buf, size_t buf_size)
+{
+	static const char *const letters[] = {"", "K", "M", "G", "T", "P"};
+	size_t unit = 0;
+	while (bytes && bytes % 1024 == 0 && unit + 1 < sizeof(letters) / sizeof(letters[0])) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(buf, buf_size, "%llu%s", (unsigned long long)bytes, letters[unit]);
+	return buf;
+}
+
 /* "1 MiB" is exact, "1.0 MiB" is rounded. */
 const char *size_format(uint64_t bytes, char *buf, size_t buf_size)
 {

@@ -38,7 +38,8 @@
 struct deletion {
 	struct daemon daemon;
 	struct options options;
-	char *uuid, *state, *deleting; /* settings; NULL: not set */
+	char *source, *target, *mountpoint; /* what `options` points to */
+	char *uuid, *state, *deleting;      /* settings; NULL: not set */
 	bool remove, force;
 	uint64_t died_ns;
 	json_t *report, *changed;
@@ -79,21 +80,19 @@ static int read_settings(struct deletion *deletion)
 	const struct {
 		const char *name;
 		char **value;
-	} settings[] = {{"source", &deletion->options.source},
-	                {"target", &deletion->options.target},
-	                {"mountpoint", &deletion->options.mountpoint},
-	                {"statedir", &daemon->statedir},
-	                {"uuid", &deletion->uuid},
-	                {"state", &deletion->state},
-	                {"deleting", &deletion->deleting},
-	                {"created", &created}};
+	} settings[] = {{"source", &deletion->source},     {"target", &deletion->target}, {"mountpoint", &deletion->mountpoint},
+	                {"statedir", &daemon->statedir},   {"uuid", &deletion->uuid},     {"state", &deletion->state},
+	                {"deleting", &deletion->deleting}, {"created", &created}};
 
 	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
 		int result = config_get(daemon->config, daemon->migid, settings[i].name, settings[i].value);
 		if (result < 0 && result != -ENOENT)
 			return refuse(deletion, result, "the configuration database cannot be read: %s", strerror(-result));
 	}
-	bool exists = created || deletion->options.target;
+	deletion->options.source = deletion->source;
+	deletion->options.target = deletion->target;
+	deletion->options.mountpoint = deletion->mountpoint;
+	bool exists = created || deletion->target;
 	free(created);
 	if (!exists)
 		return refuse(deletion, -ENOENT, "there is no migration %u: 'dmmfs-admin list' shows those there are",
@@ -457,9 +456,9 @@ static int print_report(struct deletion *deletion, int result)
 static void close_all(struct deletion *deletion)
 {
 	daemon_close(&deletion->daemon);
-	free(deletion->options.source);
-	free(deletion->options.target);
-	free(deletion->options.mountpoint);
+	free(deletion->source);
+	free(deletion->target);
+	free(deletion->mountpoint);
 	free(deletion->uuid);
 	free(deletion->state);
 	free(deletion->deleting);

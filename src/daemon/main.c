@@ -213,6 +213,10 @@ int main(int argc, char **argv)
 		result = -EPERM;
 		snprintf(outcome.message, sizeof(outcome.message), "only root can migrate a file tree");
 	}
+	if (result == 0 && (result = options_load(&options, outcome.message, sizeof(outcome.message))) < 0)
+		outcome.status = EXIT_FAILED;
+	if (result == 0)
+		result = options_settle(&options, outcome.message, sizeof(outcome.message));
 	if (result == 0 && (result = fault_arm_from_environment()) < 0)
 		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
 	/* A log that cannot be written yet is told of with its first line and tried again: the tree is worth more than the log. */

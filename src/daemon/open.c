@@ -41,14 +41,14 @@ static void make_uuid(char uuid[UUID_SIZE])
 static void find_in_config(struct daemon *daemon, char **state)
 {
 	const struct options *options = daemon->options;
+	char *created = NULL;
 
 	*state = NULL;
-	daemon->known = config_find(daemon->config, options->source, options->target, &daemon->migid) >= 0;
-	if (!daemon->known)
-		return;
-	config_get(daemon->config, daemon->migid, "state", state);
-	if (!options->statedir)
-		config_get(daemon->config, daemon->migid, "statedir", &daemon->statedir);
+	daemon->migid = options->migid;
+	daemon->known = daemon->migid && config_get(daemon->config, daemon->migid, "created", &created) >= 0;
+	free(created);
+	if (daemon->known)
+		config_get(daemon->config, daemon->migid, "state", state);
 }
 
 /* Another daemon may serve under a number that a lost configuration database no longer knows: its socket tells. */
@@ -80,18 +80,16 @@ static int create_entry(struct daemon *daemon)
 static int write_config(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
-	char created[32];
+	int result = daemon->known ? 0 : create_entry(daemon);
+	const char *const settings[] = {"source",     options->source,     "target",   options->target,
+	                                "mountpoint", options->mountpoint, "statedir", daemon->statedir,
+	                                "uuid",       daemon->uuid,        NULL};
 
-	if (daemon->known)
-		return config_set(daemon->config, daemon->migid, "uuid", daemon->uuid);
-	int result = create_entry(daemon);
-
-	snprintf(created, sizeof(created), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
-	const char *const settings[] = {
-		"source",   options->source,  "target", options->target, "mountpoint", options->mountpoint,
-		"statedir", daemon->statedir, "uuid",   daemon->uuid,    "state",      "halted",
-		"created",  created,          NULL};
-	return result < 0 ? result : config_set_many(daemon->config, daemon->migid, settings);
+	if (result >= 0)
+		result = config_set_many(daemon->config, daemon->migid, settings);
+	if (result >= 0 && !daemon->known)
+		result = config_set(daemon->config, daemon->migid, "state", "halted");
+	return result < 0 ? result : options_record(options, daemon->config, daemon->migid);
 }
 
 static int refuse_occupied(struct daemon *daemon, char *error, size_t error_size)

@@ -1,36 +1,61 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The command line: dmmfs SOURCE MOUNTPOINT [-o options] [-f] [-d], as mount(8), fstab and systemd give it.
+ * What the daemon is asked to do: by the command line, as mount(8), fstab and systemd give it, and by the configuration database.
+ *
+ *   dmmfs SOURCE MOUNTPOINT [-o options] [-f] [-d]
+ *   dmmfs --migid N [-o options] [-f] [-d]
+ *
+ * The values of properties (property/property.h) that the database has are the base; those given on the command line win, and are
+ * recorded there as if they had been set. Every property has its text here; most have a field, too.
  */
 #ifndef DMM_DAEMON_OPTIONS_H
 #define DMM_DAEMON_OPTIONS_H
 
 #include "migrate/migrate.h"
+#include "state/settings.h"
 
 #include <stdbool.h>
 
-#define SETTINGS_MAX 64
+enum value_origin { VALUE_DEFAULT, VALUE_SET, VALUE_MOUNT };
 
 struct options {
-	char *source;                                                                 /* as written; a path is made absolute */
-	char *mountpoint;                                                             /* absolute */
-	char *target;                                                                 /* absolute */
-	char *statedir, *confdir, *rundir, *logfile, *protocol, *plugin_dir, *fsname; /* NULL: the default */
-	bool source_is_path;
-	bool foreground, debug;
-	bool autofinish, no_passthrough, allow_other;
+	uint32_t migid; /* 0: not known, or not there yet */
+	bool by_migid;  /* the command line names it */
+	bool foreground, debug, allow_other, source_is_path;
+	char *confdir, *rundir; /* NULL: the default */
+	struct settings values; /* what is in force: NULL where it is the default */
+	enum value_origin origin[PROPERTY_MAX];
+	bool plugin_given[SETTINGS_PLUGIN_MAX];
+	unsigned long flags_kept, flags_set; /* what the command line does to mount flags (MS_*) that were there before */
+
+	/* Set by options_settle(). Texts are those of `values`, or NULL where that says so. */
+	const char *source; /* as written; a path is made absolute */
+	const char *mountpoint, *target;
+	const char *statedir, *logfile, *protocol, *fsname; /* NULL: the default */
+	const char *plugin_dir;
+	bool autofinish, passthrough;
 	unsigned long mount_flags; /* MS_* */
 	unsigned threads, tries, timeout_ms;
 	struct migrate_options migrate;
-	struct dmm_setting settings[SETTINGS_MAX]; /* for the source plugin */
+	struct dmm_setting settings[SETTINGS_PLUGIN_MAX]; /* for the source plugin */
 	size_t n_settings;
 };
 
 /* Exit statuses, as mount(8) has them. */
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_FAILED = 32 };
 
-/* 0: go on; 1: nothing more to do (help, version); negative: a sentence is in `error`. */
+/* The three steps of a start. Each: 0: go on; negative: a sentence is in `error`. The first, 1: nothing more to do (help, version). */
 int options_parse(int argc, char **argv, struct options *options, char *error, size_t error_size);
+/* Adds what the database has. It is not open in this process, neither before nor after. */
+int options_load(struct options *options, char *error, size_t error_size);
+/* Checks the whole and fills the fields. */
+int options_settle(struct options *options, char *error, size_t error_size);
 void options_free(struct options *options);
+
+/* Keeps what the command line gave in the database, in one transaction. */
+int options_record(const struct options *options, struct config *config, uint32_t migid);
+
+/* The text that is in force for a property, its default included; NULL: there is none. */
+const char *options_value(const struct options *options, const char *name);
 
 #endif

@@ -25,7 +25,7 @@ static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 		.mount_flags = options->mount_flags,
 		.threads = options->threads,
 		.allow_other = options->allow_other,
-		.no_passthrough = options->no_passthrough,
+		.no_passthrough = !options->passthrough,
 		.debug = options->debug,
 	};
 	return fs_start(&fs, &daemon->monitor, &daemon->target, &daemon->fs, error, error_size);

@@ -341,8 +341,21 @@ int config_delete(struct config *config, uint32_t migid)
 	return commit_or_abort(txn, db_delete_all(txn, config->dbi, migid));
 }
 
-/* All or nothing. A NULL value removes. */
-static int set_pairs(struct config *config, uint32_t migid, const char *const *names_and_values, size_t n_pairs)
+/* Is the setting as the caller read it? */
+static int db_expect(MDB_txn *txn, MDB_dbi dbi, uint32_t migid, const struct config_pair *pair)
+{
+	MDB_val stored;
+	int code = db_get(txn, dbi, migid, pair->name, &stored);
+	if (code && code != MDB_NOTFOUND)
+		return code;
+	if (code == MDB_NOTFOUND || !pair->value)
+		return (code == MDB_NOTFOUND || !stored.mv_size) == !pair->value ? 0 : EAGAIN;
+	size_t len = strlen(pair->value);
+	return stored.mv_size == len && memcmp(stored.mv_data, pair->value, len) == 0 ? 0 : EAGAIN;
+}
+
+int config_update(struct config *config, uint32_t migid, const struct config_pair *pairs, size_t n_pairs,
+                  const struct config_pair *expected, size_t n_expected)
 {
 	MDB_txn *txn;
 	if (migid == 0)
@@ -351,14 +364,16 @@ static int set_pairs(struct config *config, uint32_t migid, const char *const *n
 	if (code)
 		return engine_errno(code);
 	code = db_exists(txn, config->dbi, migid);
+	for (size_t i = 0; !code && i < n_expected; i++)
+		code = db_expect(txn, config->dbi, migid, &expected[i]);
 	for (size_t i = 0; !code && i < n_pairs; i++)
-		code = db_put(txn, config->dbi, migid, names_and_values[2 * i], names_and_values[2 * i + 1]);
+		code = db_put(txn, config->dbi, migid, pairs[i].name, pairs[i].value);
 	return commit_or_abort(txn, code);
 }
 
 int config_set(struct config *config, uint32_t migid, const char *name, const char *value)
 {
-	return set_pairs(config, migid, (const char *const[]){name, value}, 1);
+	return config_update(config, migid, &(struct config_pair){name, value}, 1, NULL, 0);
 }
 
 int config_set_many(struct config *config, uint32_t migid, const char *const *names_and_values)
@@ -367,7 +382,12 @@ int config_set_many(struct config *config, uint32_t migid, const char *const *na
 	for (; names_and_values[2 * n_pairs]; n_pairs++)
 		if (!names_and_values[2 * n_pairs + 1])
 			return -EINVAL; /* a name without a value */
-	return set_pairs(config, migid, names_and_values, n_pairs);
+	CLEAN_FREE struct config_pair *pairs = calloc(n_pairs + 1, sizeof(*pairs));
+	if (!pairs)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_pairs; i++)
+		pairs[i] = (struct config_pair){names_and_values[2 * i], names_and_values[2 * i + 1]};
+	return config_update(config, migid, pairs, n_pairs, NULL, 0);
 }
 
 /* --- reading --- */

@@ -36,6 +36,13 @@ int config_delete(struct config *config, uint32_t migid); /* -ENOENT */
 int config_set(struct config *config, uint32_t migid, const char *name, const char *value);
 /* Sets all or nothing; names and values in turn, ended by NULL. */
 int config_set_many(struct config *config, uint32_t migid, const char *const *names_and_values);
+/* Sets all or nothing, if what the caller has read is still so: -EAGAIN when a setting in `expected` (NULL: not set) has another
+ * value now. A NULL value removes. */
+struct config_pair {
+	const char *name, *value;
+};
+int config_update(struct config *config, uint32_t migid, const struct config_pair *pairs, size_t n_pairs,
+                  const struct config_pair *expected, size_t n_expected);
 /* Newly allocated value, to be freed; -ENOENT. */
 int config_get(struct config *config, uint32_t migid, const char *name, char **value);
 /* Calls `each` for every setting of a migration, by name; a non-zero return ends the walk and is returned. `each` may call anything,

@@ -106,7 +106,7 @@ refused 'stat of a halted one tells so' 5 '' "$admin" where "$m/plain"
 "$admin" stat --json 1 >out || :
 check 'its last figures' has out $keys
 refused 'finish needs the daemon' 5 '' "$admin" finish 1
-start one "$work/source" "$m"
+start one "$work/source" "$m" -o background=on
 await_complete "$m"
 timeout 10 "$admin" stat -w 1 "$m" >out; check 'stat -w ends when it is complete' grep -q complete out
 "$admin" finish --json "$m" >out; check 'finish --json' python3 -m json.tool out

@@ -72,6 +72,6 @@ stop one "$t"
 refused 'the target of an unfinished migration as source' 32 'finish that one first' "$dmmfs" "$t" "$work/other/inner"
 [ ! -e other/inner/.dmmfs ] || fail 'a trace is left'
 refused 'a target of another source' 32 "belongs to a migration from $s" "$dmmfs" "$work/other" "$t"
-start one "$s" "$t"
+start one "$s" "$t" -o background=on
 finish one "$t"
 check 'after all this it works' same source target

@@ -29,7 +29,7 @@ wait_for 10 test ! -e run/1.sock
 
 say '--- the configuration is lost'
 rm -r conf
-start one "$s" "$work/lost" -o "statedir=$work/away"
+start one "$s" "$work/lost" -o "statedir=$work/away,background=on"
 equal 'it is found again from the target' changed "$(cat lost/plain)"
 finish one "$work/lost"
 check 'and ends well' same -t . -t plain -x plain source lost
@@ -51,7 +51,7 @@ done
 truncate -s 0 damaged/.dmmfs/state/data.mdb
 refused 'empty' 32 'state|damaged' "$dmmfs" "$s" "$work/damaged"
 cp good damaged/.dmmfs/state/data.mdb
-start one "$s" "$work/damaged"
+start one "$s" "$work/damaged" -o background=on
 equal 'with its backup it goes on' changed "$(cat damaged/plain)"
 finish one "$work/damaged"
 

@@ -33,7 +33,7 @@ for n in range(0, 50000, 50):
     os.unlink(f'{many}/new-{n}')
 END
 stop one "$work/target"
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 for i in $(seq 99000 99999); do echo "source/many/entry-0$i"; done | xargs rm
 check 'the trees are equal' same -t many source target

@@ -15,7 +15,7 @@ if printf '6.9\n%s\n' "$(uname -r)" | sort -VC; then
 fi
 stop one "$work/target"
 
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 check 'what remains is the source' same source target
 check 'the source is as it was' same source before

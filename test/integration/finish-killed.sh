@@ -30,7 +30,7 @@ no_trace auto
 mkdir slow
 start slow "$work/source" "$work/slow" -o autofinish=on,background=off
 stop slow "$work/slow"
-start slow "$work/source" "$work/slow" -o autofinish=on || :
+start slow "$work/source" "$work/slow" -o background=on || :
 reap slow
 check 'autofinish after a restart: the tree is the source' same source slow
 no_trace slow

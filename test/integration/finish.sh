@@ -17,7 +17,7 @@ check 'the same as JSON' grep -q '"EINPROGRESS"' finish.out
 check 'the migration goes on' cmp source/data target/data
 stop one "$m"
 
-start one "$work/source" "$m"
+start one "$work/source" "$m" -o background=on
 await_complete "$m"
 sleep 300 <target/plain &
 holder=$!

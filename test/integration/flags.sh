@@ -52,7 +52,7 @@ each 'a file is let loose' 'chattr -i $TREE/thaw && echo >>$TREE/thaw && sha256s
 each 'a file is made immutable' 'chattr +i $TREE/normal; echo >>$TREE/normal; sha256sum <$TREE/normal'
 equal 'flags' "$(flags plain)" "$(flags target)"
 stop one target
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 equal 'flags after finish' "$(flags plain)" "$(flags target)"
 check 'the trees are equal' "$DMMFS_BUILDDIR/test/model/model" compare plain target

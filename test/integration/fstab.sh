@@ -38,7 +38,7 @@ equal 'the same migration goes on' 1 "$(migid)"
 umount target
 wait_for 10 test ! -e run/1.sock
 
-check 'suid, dev, exec as of fstab defaults' mount -t fuse.dmmfs "$work/source" "$work/target"
+check 'suid, dev, exec as of fstab defaults' mount -t fuse.dmmfs "$work/source" "$work/target" -o background=on
 options=$(findmnt -rno OPTIONS "$work/target")
 case ,$options, in *,nosuid,* | *,nodev,* | *,noexec,*) fail "without options: $options" ;; esac
 check 'a device node works' dd if=target/null of=/dev/null count=1 status=none

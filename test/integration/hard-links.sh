@@ -35,7 +35,7 @@ change target
 check 'what was written through one name is read through the one not seen before' cmp plain/c/4 target/c/4
 stop one "$work/target"
 
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 check 'the trees are equal, links and all' same -t a/moved -t a -t b -t c -t . plain target
 no_trace target

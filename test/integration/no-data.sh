@@ -41,6 +41,6 @@ both one_byte
 equal 'which needs one segment' 65536 "$(awk '$1 == "read" { bytes += $3 } END { print bytes }' requests)"
 check 'the trees are equal' "$DMMFS_BUILDDIR/test/model/model" compare plain target
 stop one target
-start_slow one "$work/source" "$work/target" -o segsize=64K
+start_slow one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 check 'the trees are equal after finish' "$DMMFS_BUILDDIR/test/model/model" compare plain target

@@ -48,7 +48,7 @@ check 'the name is free elsewhere' mkdir target/bytes/.dmmfs
 rmdir target/bytes/.dmmfs
 [ "$(stat -c %b target/sparse)" -lt 100000 ] || fail 'the sparse file was filled'
 stop one target
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 finish one "$work/target"
 check 'all of it after finish' python3 look.py target
 [ "$(stat -c %b target/sparse)" -lt 100000 ] || fail 'the sparse file was filled'

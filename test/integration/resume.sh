@@ -28,7 +28,7 @@ check 'SIGTERM unmounts' sh -c "! findmnt -rn -M '$work/target'"
 
 say '--- kill -9, three times'
 for round in 1 2 3; do
-	start one "$work/source" "$work/target"
+	start one "$work/source" "$work/target" -o background=on
 	mkdir "target/new$round" "plain/new$round"
 	gone=$(cd plain/1/usr/include && find . -mindepth 1 -maxdepth 1 -type d | sort | sed -n "${round}p")
 	rm -r "target/1/usr/include/$gone" "plain/1/usr/include/$gone"

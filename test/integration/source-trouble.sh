@@ -19,7 +19,7 @@ check 'others are read' cmp plain/dir/file3 target/dir/file3
 refused 'what is gone is an error, not zeros' 2 'Input/output error|Stale' cmp plain/dir/file1 target/dir/file1
 refused 'so is a file that was removed' 1 'error|Stale' cat target/dir/file2
 stop one "$m"
-start one "$work/outer/source" "$m" -o segsize=64K
+start one "$work/outer/source" "$m" -o background=on
 wait_for 60 figure_is "$m" files_pending 2
 "$admin" errors "$m" >errors.out
 check 'the errors name both files' sh -c 'grep -q dir/file1 errors.out && grep -q dir/file2 errors.out'

@@ -13,7 +13,7 @@ equal 'tar says nothing' '' "$(tar -cf one.tar -C target . 2>&1)"
 equal 'nothing differs from the archive' '' "$(tar -df one.tar -C target 2>&1)"
 equal 'nothing differs from the source' '' "$(tar -df one.tar -C source 2>&1)"
 stop one "$work/target"
-start one "$work/source" "$work/target"
+start one "$work/source" "$work/target" -o background=on
 check 'tar says nothing while the rest moves' tar -cf two.tar -C target .
 equal 'nothing differs from the archive' '' "$(tar -df one.tar -C target 2>&1)"
 finish one "$work/target"

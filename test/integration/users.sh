@@ -40,7 +40,7 @@ as 2001 sh -c "echo >>$m/id"
 equal 'which it did' 755 "$(stat -c %a "$m/id")"
 stop one "$m"
 
-start one "$work/source" "$m" -o nosuid,nodev
+start one "$work/source" "$m" -o nosuid,nodev,background=on
 refused 'nodev' 1 'Permission denied' as 2001 dd if=/dev/zero of="$m/null" count=1 status=none
 cp -p /usr/bin/id "$m/id2" && chown 2009:2009 "$m/id2" && chmod 4755 "$m/id2"
 equal 'nosuid' 2001 "$(as 2001 "$m/id2" -u)"

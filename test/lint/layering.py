@@ -20,7 +20,7 @@ FLOORS = [
 
 # Apart from the house: these talk to the daemon over wire/, and may use what is named here.
 APART = {
-    "cli": ("base/", "wire/", "state/config.h"),
+    "cli": ("base/", "wire/", "property/", "state/config.h", "state/settings.h"),
     "libdm": ("base/", "wire/"),
 }
 

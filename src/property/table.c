@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The table of properties. A property is added here together with what it does: with a field of struct options that
+ * daemon/options.c binds it to, or with a row of daemon/apply.c, or both.
+ */
+#include "property/property.h"
+
+#include "property/mount_flags.h"
+
+#include <string.h>
+
+#define PLACES "Places"
+#define MOVING "Moving"
+#define WORKERS "Workers"
+#define MOUNT "The mount"
+
+#define WORKERS_MAX 1024
+#define FILES_MAX 1000000000
+
+/* In the order of enum collision. */
+static const char *const collisions[] = {"error", "overwrite", "rename", NULL};
+
+static const struct property table[] = {
+	{
+		.name = "source",
+		.group = PLACES,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_AT_CREATE,
+		.argument = "SOURCE",
+		.without = "must be given",
+		.positional = true,
+		.help = "The tree that is to move: a directory, or a URL that a source plugin knows. It is only ever read.",
+	},
+	{
+		.name = "target",
+		.group = PLACES,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_AT_CREATE,
+		.argument = "DIR",
+		.without = "the directory under the mount point",
+		.help = "Where the tree is to be. Its file system must have file handles (ext4, xfs, btrfs, tmpfs do).",
+	},
+	{
+		.name = "mountpoint",
+		.group = PLACES,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_HALTED,
+		.argument = "DIR",
+		.without = "the target",
+		.positional = true,
+		.help = "Where applications use the tree.",
+	},
+	{
+		.name = "statedir",
+		.group = PLACES,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_HALTED,
+		.argument = "DIR",
+		.without = ".dmmfs/state in the target, which the mount does not show",
+		.help = "Where the state of the migration is kept. To name another place does not move it there.",
+	},
+	{
+		.name = "protocol",
+		.group = PLACES,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_AT_CREATE,
+		.argument = "NAME",
+		.allowed = "the name of a source plugin: posix, nfs, cifs, or another that is installed",
+		.without = "what the form of the source tells",
+		.help = "The source plugin: posix, nfs, cifs, or another that is installed.",
+	},
+	{
+		.name = "plugindir",
+		.group = PLACES,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_HALTED,
+		.argument = "DIR",
+		.without = "DMMFS_PLUGINDIR, or where they were installed",
+		.help = "Where source plugins are looked for.",
+	},
+	{
+		.name = "logfile",
+		.group = PLACES,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_LIVE,
+		.argument = "FILE",
+		.without = "the system log alone; in the foreground, standard error",
+		.help = "Where to log as well. The file may be rotated.",
+	},
+	{
+		.name = "collision",
+		.group = MOVING,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_HALTED,
+		.choices = collisions,
+		.standard = "error",
+		.help = "What to do with a target that is not empty: error refuses; overwrite replaces what has the name of an "
+                        "object "
+			"of the source, while a directory that is not empty and has the name of a file moves aside instead; "
+                        "rename "
+			"moves everything aside that has the name of an object of the source, to NAME.collision-N. Directories "
+                        "of "
+			"the same name become one directory, and what the source does not have stays in any case.",
+	},
+	{
+		.name = "segsize",
+		.group = MOVING,
+		.type = PROPERTY_SIZE,
+		.when = PROPERTY_LIVE,
+		.standard = "1M",
+		.min = 4096,
+		.max = 64 << 20,
+		.multiple = 4096,
+		.help = "How much of a file is fetched at a time. A change is for the files of directories that come over from "
+                        "then "
+			"on; a file keeps the size with which it was found.",
+	},
+	{
+		.name = "whole",
+		.group = MOVING,
+		.type = PROPERTY_SIZE,
+		.when = PROPERTY_LIVE,
+		.standard = "1M",
+		.help = "Files up to this size are fetched whole when they are opened.",
+	},
+	{
+		.name = "background",
+		.group = MOVING,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_LIVE,
+		.standard = "on",
+		.help = "Whether what nobody asks for comes over as well.",
+	},
+	{
+		.name = "autofinish",
+		.group = MOVING,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_LIVE,
+		.standard = "off",
+		.help = "Finish by itself when everything has come over, as dmmfs-admin finish does, as soon as no file on the "
+                        "mount "
+			"is open.",
+	},
+	{
+		.name = "highwater",
+		.group = MOVING,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "100000",
+		.min = 1,
+		.max = FILES_MAX,
+		.help = "With so many files under way the background looks for no others, so that the state of the migration "
+                        "stays "
+			"small.",
+	},
+	{
+		.name = "lowwater",
+		.group = MOVING,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "50000",
+		.max = FILES_MAX,
+		.help = "When no more than so many of these are left it goes on.",
+	},
+	{
+		.name = "errorretries",
+		.group = MOVING,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "5",
+		.max = 1024,
+		.help = "How often the background tries again what failed, at growing intervals, before an error waits for the "
+			"administrator.",
+	},
+	{
+		.name = "tries",
+		.group = MOVING,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_HALTED,
+		.standard = "3",
+		.min = 1,
+		.max = 1024,
+		.help = "How often a request to the source is tried before it has failed.",
+	},
+	{
+		.name = "maxnsproc",
+		.group = WORKERS,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "8",
+		.min = 1,
+		.max = WORKERS_MAX,
+		.help = "Workers for directories.",
+	},
+	{
+		.name = "resnsproc",
+		.group = WORKERS,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "2",
+		.max = WORKERS_MAX - 1,
+		.help = "How many of these only serve applications that wait.",
+	},
+	{
+		.name = "maxdfproc",
+		.group = WORKERS,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "16",
+		.min = 1,
+		.max = WORKERS_MAX,
+		.help = "Workers for the data of files.",
+	},
+	{
+		.name = "resdfproc",
+		.group = WORKERS,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "4",
+		.max = WORKERS_MAX - 1,
+		.help = "How many of these only serve applications that wait.",
+	},
+	{
+		.name = "threads",
+		.group = WORKERS,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_HALTED,
+		.standard = "4",
+		.min = 1,
+		.max = WORKERS_MAX,
+		.help = "Threads that receive requests of the kernel.",
+	},
+	{
+		.name = "passthrough",
+		.group = MOUNT,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_HALTED,
+		.standard = "on",
+		.help = "Whether the kernel reads and writes files that have come over by itself. It does so from Linux 6.9 on, "
+                        "and "
+			"where it can not this is in the log.",
+	},
+	{
+		.name = "fsname",
+		.group = MOUNT,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_HALTED,
+		.argument = "NAME",
+		.without = "the source",
+		.help = "What the table of mounts shows as the device.",
+	},
+	{
+		.name = "mountflags",
+		.group = MOUNT,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_HALTED,
+		.argument = "FLAG[,FLAG...]",
+		.without = "none",
+		.allowed = "flags of mount(8), with commas between",
+		.check = mount_flags_check,
+		.positional = true,
+		.help = "Flags of mount(8), such as nosuid,nodev,noexec, for a start that is not by mount(8). A mount command "
+                        "and a "
+			"line in fstab give all flags anew.",
+	},
+};
+
+#define N_PROPERTIES (sizeof(table) / sizeof(table[0]))
+_Static_assert(N_PROPERTIES <= PROPERTY_MAX, "PROPERTY_MAX is too small");
+
+const struct property *property_find(const char *name)
+{
+	for (size_t i = 0; i < N_PROPERTIES; i++)
+		if (strcmp(name, table[i].name) == 0)
+			return &table[i];
+	return NULL;
+}
+
+const struct property *property_at(size_t index)
+{
+	return index < N_PROPERTIES ? &table[index] : NULL;
+}
+
+size_t property_index(const struct property *property)
+{
+	return (size_t)(property - table);
+}
