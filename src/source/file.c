@@ -185,14 +185,17 @@ static int64_t run(struct source_file *file, struct call *call)
 int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 {
 	struct call call = CALL(dir->source, DMM_REQ_LIST);
+	struct gather gather = {0};
 	int64_t ret;
 
-	call.entry = entry;
-	call.context = context;
+	call.entry = gather_add;
+	call.context = &gather;
 	ret = run(dir, &call);
 	if (ret > 0 && !dir->pinned)
 		pin(dir);
-	return (int)ret;
+	int refused = ret > 0 ? gather_deliver(&gather, entry, context) : 0;
+	gather_free(&gather);
+	return refused < 0 ? refused : (int)ret;
 }
 
 /* A short read is followed by another one: only nothing is the end of the file. Who asks for what is there pays nothing. */

@@ -135,6 +135,18 @@ int check_xattr(const char *name, const void *value, size_t len);
 int check_extent(const struct call *call, const struct dmm_extent *extent, struct dmm_extent *clipped);
 int64_t check_result(const struct call *call);
 
+/* --- gather.c: entries on their way from a plugin to a sink ------------------------------------------------------------------------- */
+
+struct gather {
+	char *bytes;
+	size_t used, size;
+};
+
+int gather_add(void *gather, const struct dmm_entry *entry); /* a source_entry_fn */
+/* To the sink, until it returns an error, which is returned. */
+int gather_deliver(const struct gather *gather, source_entry_fn entry, void *context);
+void gather_free(struct gather *gather);
+
 /* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
 
 int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, void *context);

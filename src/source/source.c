@@ -172,13 +172,24 @@ void source_cancel_all(struct source *source)
 
 /* --- calls by handle ------------------------------------------------------------------------------------------------------------ */
 
+/* One object, to the sink. */
+static int run_object(struct call *call, source_entry_fn entry, void *context)
+{
+	struct gather gather = {0};
+
+	call->entry = gather_add;
+	call->context = &gather;
+	int ret = (int)call_run(call);
+	int refused = ret >= 0 ? gather_deliver(&gather, entry, context) : 0;
+	gather_free(&gather);
+	return refused < 0 ? refused : ret;
+}
+
 int source_root(struct source *source, source_entry_fn entry, void *context)
 {
 	struct call call = CALL(source, DMM_REQ_ROOT);
 
-	call.entry = entry;
-	call.context = context;
-	return (int)call_run(&call);
+	return run_object(&call, entry, context);
 }
 
 int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
@@ -186,9 +197,7 @@ int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn 
 	struct call call = CALL(source, DMM_REQ_ATTR);
 
 	call.request.handle = handle;
-	call.entry = entry;
-	call.context = context;
-	return (int)call_run(&call);
+	return run_object(&call, entry, context);
 }
 
 int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size)

@@ -7,7 +7,9 @@
  * reports (names of one component, sizes, lengths: a source is hostile until checked). An entry that fails its check reaches
  * the sink with entry->error set (EBADMSG, ENAMETOOLONG) and a name made printable, so that it can be reported.
  *
- * Threads: all calls from any worker thread; a struct source_file from one thread at a time unless said otherwise.
+ * Threads: all calls from any worker thread; a struct source_file from one thread at a time unless said otherwise. Sinks of entries
+ * run in the calling thread when the plugin is done, and may ask the source for more; those of xattrs and extents may run in a
+ * thread of the plugin and must not.
  * Errors: negative errno as the source gave it, after the retries. -ECANCELED after source_cancel_all().
  */
 #ifndef DMM_SOURCE_SOURCE_H

@@ -5,6 +5,7 @@
  */
 #include "posix_tree.h"
 
+#include <dlfcn.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -392,44 +393,92 @@ END_TEST
 
 /* --- what changes meanwhile --------------------------------------------------------------------------------------------------------- */
 
-static int remove_others(void *context, const struct dmm_entry *entry)
+/* The plugin itself, without the host, which would hand entries on only when the plugin is done with all of them. */
+struct bare_list {
+	struct dmm_request request;
+	unsigned count, gone;
+};
+
+static int remove_others(struct dmm_request *request, const struct dmm_entry *entry)
 {
+	struct bare_list *list = (struct bare_list *)request;
 	char name[16];
-	struct listing *listing = context;
-	keep_entry(listing, entry);
-	for (int i = 0; i < 50 && listing->count == 1; i++) {
+
+	for (int i = 0; i < 50 && list->count == 0; i++) {
 		sprintf(name, "f%d", i);
 		if (strcmp(name, entry->name) != 0)
 			must(unlink(at_tree(name)));
 	}
+	if (list->count++ == 0)
+		ck_assert_int_eq(entry->error, 0);
+	else
+		ck_assert_int_eq(entry->error, ENOENT);
+	ck_assert_int_eq(entry->name[0], 'f');
+	list->gone += entry->error == ENOENT && entry->handle.len == 0;
+	return 0;
+}
+
+static void nothing_more(struct dmm_request *request)
+{
+	(void)request;
+}
+
+static void bare_submit(const struct dmm_plugin *plugin, struct dmm_conn *conn, struct dmm_request *request)
+{
+	request->struct_size = sizeof(*request);
+	request->complete = nothing_more;
+	plugin->submit(conn, request);
+}
+
+static int keep_handle(struct dmm_request *request, const struct dmm_entry *entry)
+{
+	struct dmm_bytes *handle = request->host;
+
+	*handle = (struct dmm_bytes){memcpy(malloc(entry->handle.len), entry->handle.data, entry->handle.len), entry->handle.len};
 	return 0;
 }
 
 /* The listing is in the plugin's buffer already when the files go. */
 START_TEST(test_entries_that_vanish)
 {
-	struct listing listing = {0}, root = {0};
-	char name[16];
+	char path[4096], name[16], error[256] = "";
+	const struct dmm_plugin *(*entry)(void);
+	struct dmm_instance *instance;
+	struct dmm_conn *conn;
+	struct dmm_bytes root;
 
 	enter_stage(_i);
 	for (int i = 0; i < 50; i++) {
 		sprintf(name, "f%d", i);
 		make_file(name, "", 0);
 	}
-	struct source *source = open_tree_source();
-	ck_assert_int_eq(source_root(source, keep_entry, &root), 0);
-	struct source_file *dir = open_found(source, &root.entries[0]);
-	ck_assert_int_eq(source_list(dir, remove_others, &listing), 50);
-	ck_assert_int_eq(listing.entries[0].error, 0);
-	for (size_t i = 1; i < 50; i++) {
-		ck_assert_int_eq(listing.entries[i].error, ENOENT);
-		ck_assert_int_eq(listing.entries[i].name[0], 'f');
-		ck_assert_uint_eq(listing.entries[i].handle_len, 0);
-	}
-	source_file_close(dir);
-	forget(&listing);
-	forget(&root);
-	source_close(source);
+	snprintf(path, sizeof(path), "%s/posix.so", getenv("DMMFS_PLUGINDIR"));
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	ck_assert_ptr_nonnull(library);
+	*(void **)&entry = dlsym(library, DMM_PLUGIN_ENTRY_NAME);
+	const struct dmm_plugin *plugin = entry();
+	struct dmm_config config = {
+		.struct_size = sizeof(config), .source = at_tree(""), .error = error, .error_size = sizeof(error)};
+	must(plugin->open(&config, &instance));
+	must(plugin->connect(instance, &conn));
+
+	struct dmm_request ask = {.kind = DMM_REQ_ROOT, .entry = keep_handle, .host = &root};
+	bare_submit(plugin, conn, &ask);
+	ask.kind = DMM_REQ_OPEN;
+	ask.handle = root;
+	bare_submit(plugin, conn, &ask);
+	ck_assert_int_eq(ask.result, 0);
+	struct bare_list list = {.request = {.kind = DMM_REQ_LIST, .file = ask.file, .entry = remove_others}};
+	bare_submit(plugin, conn, &list.request);
+	ck_assert_int_eq(list.request.result, 50);
+	ck_assert_uint_eq(list.gone, 49);
+
+	ask.kind = DMM_REQ_CLOSE;
+	bare_submit(plugin, conn, &ask);
+	plugin->disconnect(conn);
+	plugin->close(instance);
+	dlclose(library);
+	free((void *)root.data);
 }
 END_TEST
 
