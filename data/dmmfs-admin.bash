@@ -10,14 +10,18 @@ _dmmfs_admin()
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		list | show | stat | where | finish | errors) command=${COMP_WORDS[i]} ;;
+		list | show | stat | where | finish | errors | db) command=${COMP_WORDS[i]} ;;
 		esac
 	done
 	COMPREPLY=()
 
 	case $before in
 	-w | --watch | --wait) return ;; # a number of seconds
-	--confdir | --rundir)
+	--database)
+		mapfile -t COMPREPLY < <(compgen -W 'meta identity dirs files segments links links-ino errors' -- "$word")
+		return
+		;;
+	--confdir | --rundir | --state)
 		compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
 		;;
@@ -28,13 +32,23 @@ _dmmfs_admin()
 		'') options+=' --version' ;;
 		stat) options+=' --watch -w' ;;
 		finish) options+=' --lazy --wait' ;;
+		db) options+=' --database --state' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
 		return
 	fi
 	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish errors' -- "$word") ;;
+	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish errors db' -- "$word") ;;
 	show | stat | finish | errors) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	db)
+		if [[ $before == db ]]; then
+			mapfile -t COMPREPLY < <(compgen -W 'check dump export' -- "$word")
+		elif [[ $before == check || $before == dump || $before == export ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word")
+		else
+			compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word")
+		fi
+		;;
 	where) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	esac
 }
