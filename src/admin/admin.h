@@ -8,6 +8,7 @@
  *   {"op":"stat"}                                 -> {"ok":true,"stat":{...}}
  *   {"op":"where","path":P}                       -> {"ok":true,"where":{...}}
  *   {"op":"errors","after":ID,"max":N}            -> {"ok":true,"errors":[{...},...],"more":BOOL}
+ *   {"op":"log","after":ID,"last":N}               -> {"ok":true,"log":[{...},...],"run":TIME}
  *   {"op":"finish","lazy":BOOL,"wait_s":SECONDS}  -> {"ok":true,"finish":{}}
  *   {"op":"halt","lazy":BOOL,"wait_s":SECONDS}    -> {"ok":true,"halt":{}}
  *   {"op":"pause"}, {"op":"resume"}               -> {"ok":true,"pause":{}}, {"ok":true,"resume":{}}

@@ -256,3 +256,27 @@ json_t *json_of_holder(const struct holder *holder)
 	}
 	return object;
 }
+
+static int add_line(void *list, const struct log_line *line)
+{
+	json_t *entry = json_pack("{s:I, s:I, s:s}", "id", (json_int_t)line->id, "time_ms",
+	                          (json_int_t)(line->wall_ns / NS_PER_MS), "level", log_level_name(line->level));
+	if (entry && bytes_set(entry, "text", line->text)) {
+		json_decref(entry);
+		entry = NULL;
+	}
+	return json_array_append_new(list, entry);
+}
+
+json_t *json_of_log(uint64_t after, uint64_t last)
+{
+	json_t *list = json_array();
+	uint64_t newest = log_newest();
+	if (newest > last && newest - last > after)
+		after = newest - last;
+	if (list && log_read(after, add_line, list)) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}

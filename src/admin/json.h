@@ -13,6 +13,9 @@ json_t *json_of_where(const char *path, const struct where_report *report);
 json_t *json_of_error(const struct error_record *record);
 json_t *json_of_holder(const struct holder *holder);
 
+/* The lines of the program's log that are in memory: those with an id above `after`, and of these the last ones. */
+json_t *json_of_log(uint64_t after, uint64_t last);
+
 /* Not negative and not above what a JSON integer holds here. */
 json_t *json_of_count(uint64_t count);
 

@@ -146,6 +146,19 @@ static json_t *answer_errors(const struct migration_port *port, uint32_t migid, 
 	return reply;
 }
 
+/* The ring of the log holds no more than a reply does. */
+static json_t *answer_log(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	uint64_t after = 0, last = INT64_MAX;
+	(void)port;
+	(void)migid;
+	if (!get_count(request, "after", INT64_MAX, &after) || !get_count(request, "last", INT64_MAX, &last))
+		return request_refuse(EINVAL, "'log' takes numbers: \"after\" an id, \"last\" how many lines");
+	json_t *reply = reply_with("log", json_of_log(after, last));
+	json_object_set_new(reply, "run", json_of_count(log_started_ns()));
+	return reply;
+}
+
 static json_t *refuse_to_leave(uint32_t migid, const char *op, int error, const struct finish_result *result)
 {
 	const char *message = result->message;
@@ -206,6 +219,7 @@ static const struct operation {
 	{"stat", answer_stat, false, {NULL}},
 	{"where", answer_where, false, {"path", NULL}},
 	{"errors", answer_errors, false, {"after", "max", NULL}},
+	{"log", answer_log, false, {"after", "last", NULL}},
 	{"finish", answer_leave, true, {"lazy", "wait_s", NULL}},
 	{"halt", answer_leave, true, {"lazy", "wait_s", NULL}},
 	{"pause", answer_pause, false, {NULL}},
@@ -234,6 +248,30 @@ static bool is_for_another(const struct migration_port *port, const json_t *requ
 	return uuid && port->uuid && strcmp(uuid, port->uuid) != 0;
 }
 
+/* Who only looks is not worth a line. */
+static bool changes_something(const char *op)
+{
+	static const char *const ops[] = {"finish", "halt",  "pause", "resume", "set",
+	                                  "first",  "fetch", "retry", "waive",  "verify"};
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (strcmp(ops[i], op) == 0)
+			return true;
+	return false;
+}
+
+static json_t *answer_and_log(const struct operation *operation, const struct migration_port *port, uint32_t migid,
+                              const json_t *request)
+{
+	bool logged = changes_something(operation->name);
+	if (logged)
+		log_event(LOG_LEVEL_INFO, "asked", "to=%s", operation->name);
+	json_t *reply = operation->answer(port, migid, request);
+	if (logged && !json_is_true(json_object_get(reply, "ok")))
+		log_event(LOG_LEVEL_INFO, "refused", "to=%s error=%s", operation->name,
+		          json_string_value(json_object_get(reply, "error")));
+	return reply;
+}
+
 json_t *request_answer(const struct migration_port *port, uint32_t migid, const json_t *request)
 {
 	const char *op = json_string_value(json_object_get(request, "op"));
@@ -248,5 +286,5 @@ json_t *request_answer(const struct migration_port *port, uint32_t migid, const 
 		                      "configuration database is not the one that it was started with; name that with --confdir",
 		                      migid, port->uuid);
 	json_t *refusal = refuse_unknown_members(request, operation->members);
-	return refusal ? refusal : operation->answer(port, migid, request);
+	return refusal ? refusal : answer_and_log(operation, port, migid, request);
 }

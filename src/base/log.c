@@ -41,6 +41,7 @@ static struct {
 	size_t bytes;
 	uint64_t written; /* id of the newest line that has been handed on */
 	uint64_t lost;    /* lines that were overwritten before that, and not told of yet */
+	uint64_t started_ns; /* wall clock */
 	bool threaded, stopping;
 	pthread_t thread;
 } logger = {.level = LOG_LEVEL_INFO,
@@ -139,6 +140,12 @@ uint64_t log_newest(void)
 	return logger.next - 1;
 }
 
+uint64_t log_started_ns(void)
+{
+	LOCKED(&logger.lock);
+	return logger.started_ns;
+}
+
 /* --- handing on ----------------------------------------------------------------------------------------------------------- */
 
 /* What happens to the file is said like everything else; the file itself does not get it while it cannot be written. */
@@ -200,6 +207,7 @@ int log_start(void)
 	LOCKED(&logger.lock);
 	logger.written = logger.next - 1;
 	logger.stopping = false;
+	logger.started_ns = clock_wall_ns();
 	int error = pthread_create(&logger.thread, NULL, write_main, NULL);
 	logger.threaded = error == 0;
 	return -error;

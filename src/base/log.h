@@ -74,6 +74,9 @@ int log_read(uint64_t after, int (*each)(void *context, const struct log_line *l
 /* The id of the newest line; 0: none yet. */
 uint64_t log_newest(void);
 
+/* When log_start() was called: tells one run of a program from the next, whose ids begin anew. */
+uint64_t log_started_ns(void);
+
 const char *log_level_name(enum log_level level);
 
 /* "ENOSPC" for ENOSPC or -ENOSPC; never NULL. */

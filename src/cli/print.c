@@ -59,6 +59,13 @@ const char *print_trouble_color(void)
 	return wants_color() ? "\033[31m" : "";
 }
 
+const char *print_level_color(const char *level)
+{
+	if (!wants_color())
+		return "";
+	return strcmp(level, "error") == 0 ? "\033[1;31m" : strcmp(level, "warning") == 0 ? "\033[33m" : "";
+}
+
 uint64_t member_count(const json_t *object, const char *key)
 {
 	json_int_t value = json_integer_value(json_object_get(object, key));

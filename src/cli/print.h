@@ -18,6 +18,7 @@ bool print_on_terminal(void);
 /* The escape sequence for the state of a migration; "" unless colours are wanted (a terminal, and NO_COLOR is not set). */
 const char *print_state_color(const char *state);
 const char *print_trouble_color(void);
+const char *print_level_color(const char *level); /* of a line of the log */
 
 /* Members; 0, "" or false when they are not there or of another type. */
 uint64_t member_count(const json_t *object, const char *key);

@@ -155,11 +155,12 @@ void ledger_error(struct ledger *ledger, const struct failure *failure)
 	batch_error_put(batch, &record);
 	store_submit(ledger->store, batch, 0, NULL, NULL);
 	pthread_mutex_unlock(&ledger->lock);
-	/* The first time and the last: what is tried again meanwhile is in the ledger. */
-	log_event(record.tries == 1 || record.state == ERROR_WAITING ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "error",
+	/* The first time, and when it is given up: what is tried besides is in the ledger. */
+	bool given_up = record.state == ERROR_WAITING && record.tries == ledger->retries + 1;
+	log_event(record.tries == 1 || given_up ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "error",
 	          "id=%llu what=%s path=%s error=%s told=%s tries=%u state=%s detail=%s", (unsigned long long)record.id,
 	          record.what, path, errno_name(failure->error), record.told ? errno_name(record.told) : NULL, record.tries,
-	          record.state == ERROR_WAITING ? "waiting" : "retrying", record.detail);
+	          record.state == ERROR_WAITING ? "waiting" : "retrying", *record.detail ? record.detail : NULL);
 }
 
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *with)
@@ -181,7 +182,7 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 		store_submit(ledger->store, batch, 0, NULL, NULL);
 	log_event(LOG_LEVEL_WARNING, failure->blocks ? "error" : "loss", "id=%llu what=%s path=%s error=%s state=%s detail=%s",
 	          (unsigned long long)record.id, record.what, path, errno_name(failure->error),
-	          failure->blocks ? "waiting" : "waived", record.detail);
+	          failure->blocks ? "waiting" : "waived", *record.detail ? record.detail : NULL);
 }
 
 void ledger_clear(struct ledger *ledger, uint64_t ino)

@@ -22,11 +22,11 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'list show stat where finish errors db'
+offers 'dmmfs-admin ' 'list show stat where finish errors log'
 offers 'dmmfs-admin s' 'show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
-offers 'dmmfs-admin --confdir /usr l' 'list'
+offers 'dmmfs-admin --confdir /usr li' 'list'
 offers 'dmmfs-admin stat ' 'a1b2 c3d4'
 offers 'dmmfs-admin errors a' 'a1b2'
 offers 'dmmfs-admin finish --lazy c' 'c3d4'
@@ -34,9 +34,7 @@ offers 'dmmfs-admin stat -' '--json --confdir --rundir --help --watch -w'
 offers 'dmmfs-admin stat -w ' ''
 offers 'dmmfs-admin finish --l' '--lazy'
 offers 'dmmfs-admin finish --w' '--wait'
+offers 'dmmfs-admin log -' '--json --confdir --rundir --help --follow -f --lines -n'
 offers 'dmmfs-admin list --j' '--json'
 offers 'dmmfs-admin where /us' '/usr'
-offers 'dmmfs-admin db ' 'check dump export'
-offers 'dmmfs-admin db check a' 'a1b2'
-offers 'dmmfs-admin db dump --database l' 'links links-ino'
 exit $failed
