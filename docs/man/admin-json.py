@@ -31,7 +31,8 @@ def type_of(schema):
     if "$ref" in schema:
         part = schema["$ref"].rsplit("/", 1)[1]
         names = {"count": "number", "migid": "number", "time": "time", "time_or_null": "time or null", "error": "error",
-                 "error_or_null": "error or null", "escaped": "array"}
+                 "error_or_null": "error or null", "escaped": "array", "moment": "object with sec and nsec",
+                 "handle": "object with type and bytes"}
         return names[part]
     if "enum" in schema:
         return ", ".join(f"\\(lq{roff(str(one))}\\(rq" for one in schema["enum"] if one is not None) + (

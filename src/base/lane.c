@@ -249,6 +249,7 @@ void lane_limit(struct lane *lane, unsigned background)
 void lane_load(struct lane *lane, struct lane_load *load)
 {
 	uv_mutex_lock(&lane->lock);
+	load->most = lane->options.max - lane->options.reserve;
 	load->limit = lane->limit;
 	for (int i = 0; i < LANE_CLASSES; i++) {
 		load->queued[i] = lane->queues[i].count;

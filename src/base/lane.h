@@ -57,6 +57,7 @@ void lane_limit(struct lane *lane, unsigned background);
 
 struct lane_load {
 	size_t queued[LANE_CLASSES], running[LANE_CLASSES];
+	unsigned most;  /* threads that background and read-ahead may have */
 	unsigned limit; /* of lane_limit() */
 };
 void lane_load(struct lane *lane, struct lane_load *load);

@@ -19,9 +19,11 @@ enum exit_code {
 	CLI_OK = 0,
 	CLI_FAILED = 1,
 	CLI_USAGE = 2,
-	CLI_UNKNOWN = 3, /* no such migration */
-	CLI_REFUSED = 4, /* something is pending, in error or busy */
-	CLI_SILENT = 5,  /* the daemon does not run or does not answer */
+	CLI_UNKNOWN = 3,    /* no such migration */
+	CLI_REFUSED = 4,    /* something is pending, in error or busy */
+	CLI_SILENT = 5,     /* the daemon does not run or does not answer */
+	CLI_FINDINGS = 6,   /* what was looked at is not as it should be */
+	CLI_IMPOSSIBLE = 7, /* it can not be looked at, or not be done at all */
 };
 
 struct cli {
@@ -40,7 +42,8 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-extern const struct command command_list, command_show, command_stat, command_where, command_finish, command_errors, command_log;
+extern const struct command command_list, command_show, command_stat, command_where, command_finish, command_errors, command_db,
+	command_log;
 
 /* Options that every command takes; at the end of its table and of its letters. */
 enum { OPTION_JSON = 0x1000, OPTION_CONFDIR, OPTION_RUNDIR };

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {&command_list,   &command_show,   &command_stat, &command_where,
-                                                 &command_finish, &command_errors, &command_log};
+                                                 &command_finish, &command_errors, &command_db,   &command_log};
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void print_usage(FILE *to)

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/delete.h"
+#include "daemon/look.h"
 #include "daemon/notify.h"
 
 #include <errno.h>
@@ -201,6 +202,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--delete") == 0)
 		return delete_main(argc, argv);
+	if (argc > 1 && strcmp(argv[1], "--inspect") == 0)
+		return inspect_main(argc - 1, argv + 1);
 	struct options options;
 	struct outcome outcome = {.status = EXIT_USAGE};
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));

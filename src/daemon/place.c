@@ -57,8 +57,7 @@ int place_clear(const char *mountpoint, char *error, size_t error_size)
 	return 0;
 }
 
-/* Does the way up from `inner` pass through `outer`? Compared by identity, so links and bind mounts do not deceive. */
-static int lies_inside(const char *inner, const char *outer)
+int place_lies_inside(const char *inner, const char *outer)
 {
 	struct stat wanted, now, above;
 	CLEAN_FD int fd = open(inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -86,8 +85,8 @@ static int lies_inside(const char *inner, const char *outer)
 
 int place_check_nesting(const char *source, const char *target, char *error, size_t error_size)
 {
-	int target_inside = lies_inside(target, source);
-	int source_inside = target_inside < 0 ? target_inside : lies_inside(source, target);
+	int target_inside = place_lies_inside(target, source);
+	int source_inside = target_inside < 0 ? target_inside : place_lies_inside(source, target);
 
 	if (target_inside < 0 || source_inside < 0) {
 		int failure = target_inside < 0 ? target_inside : source_inside;
@@ -107,7 +106,7 @@ int place_check_state(const char *source, const char *statedir, char *error, siz
 {
 	CLEAN_FREE char *parent = strdup(statedir); /* the directory itself may be still to be made */
 
-	if (!parent || lies_inside(dirname(parent), source) != 1)
+	if (!parent || place_lies_inside(dirname(parent), source) != 1)
 		return 0; /* a parent that is not there is met when the directory is made */
 	snprintf(error, error_size, "the state directory %s lies inside the source %s; put it elsewhere", statedir, source);
 	return -EINVAL;

@@ -11,6 +11,10 @@
  * is refused with -EBUSY. */
 int place_clear(const char *mountpoint, char *error, size_t error_size);
 
+/* Does the way up from `inner` pass through `outer`? Compared by identity, so links and bind mounts do not deceive. 1, 0, or negative
+ * errno when one of them cannot be looked at. */
+int place_lies_inside(const char *inner, const char *outer);
+
 /* -EINVAL when one directory lies inside the other or both are the same. */
 int place_check_nesting(const char *source, const char *target, char *error, size_t error_size);
 

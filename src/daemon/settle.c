@@ -7,6 +7,7 @@
  */
 #include "daemon/settle.h"
 
+#include "daemon/govern.h"
 #include "dmmfs-config.h"
 #include "property/mount_flags.h"
 
@@ -367,6 +368,7 @@ int options_settle(struct options *options, char *error, size_t error_size)
 	settle_flags(options);
 	for (size_t i = 0; i < sizeof(bindings) / sizeof(*bindings); i++)
 		fill(options, &bindings[i]);
+	govern_settle(options, &options->migrate.govern);
 	if (!options->plugin_dir)
 		options->plugin_dir = getenv("DMMFS_PLUGINDIR") ? getenv("DMMFS_PLUGINDIR") : DMM_PLUGINDIR;
 	options->source_is_path = is_path(options, options->source);

@@ -25,7 +25,7 @@
 
 struct governed_lane {
 	struct lane *lane;
-	unsigned max;     /* threads that background may have at most */
+	unsigned max;     /* threads that background may have at most, as the lane says */
 	unsigned allowed; /* of these, by rule and load */
 	double fraction;  /* of its time that the only worker works: 1, or less than that */
 	unsigned set;     /* what the lane was told */
@@ -91,6 +91,10 @@ static void renew_terms(struct govern *govern, bool edited)
 
 static void share_out(struct govern *govern, struct governed_lane *governed)
 {
+	struct lane_load load;
+
+	lane_load(governed->lane, &load);
+	governed->max = load.most;
 	unsigned most = govern->terms.workers < governed->max ? govern->terms.workers : governed->max;
 	double wanted = most * govern->migrate->load.share;
 
@@ -170,27 +174,21 @@ static void *run(void *context)
 	return NULL;
 }
 
-static void init_lane(struct governed_lane *governed, struct lane *lane, unsigned max, unsigned reserve)
-{
-	*governed = (struct governed_lane){.lane = lane, .max = max - reserve, .set = UINT_MAX};
-}
-
 int govern_start(struct migrate *migrate)
 {
-	const struct migrate_options *options = &migrate->options;
 	struct govern *govern = must_alloc(sizeof(*govern));
 	pthread_condattr_t attr;
 
 	govern->migrate = migrate;
-	govern->settings = options->govern;
+	govern->settings = migrate->options.govern;
 	govern->terms.rule = -1;
 	pthread_mutex_init(&govern->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&govern->poked, &attr);
 	pthread_condattr_destroy(&attr);
-	init_lane(&govern->lanes[GOVERNED_NAMES], migrate->names, options->maxnsproc, options->resnsproc);
-	init_lane(&govern->lanes[GOVERNED_DATA], migrate->data, options->maxdfproc, options->resdfproc);
+	govern->lanes[GOVERNED_NAMES] = (struct governed_lane){.lane = migrate->names, .set = UINT_MAX};
+	govern->lanes[GOVERNED_DATA] = (struct governed_lane){.lane = migrate->data, .set = UINT_MAX};
 	migrate->govern = govern;
 	renew_terms(govern, false);
 	apply(govern, clock_monotonic_ns()); /* before the first job */
@@ -223,41 +221,15 @@ void govern_free(struct migrate *migrate)
 	free(govern);
 }
 
-/* --- settings --- */
-
-/* Under lock. */
-static void settings_changed(struct govern *govern)
+void migrate_set_govern(struct migrate *migrate, const struct govern_settings *settings)
 {
+	struct govern *govern = migrate->govern;
+	LOCKED(&govern->lock);
+
+	govern->settings = *settings;
 	renew_terms(govern, true);
 	apply(govern, clock_monotonic_ns());
 	pthread_cond_signal(&govern->poked);
-}
-
-void migrate_set_schedule(struct migrate *migrate, const struct schedule *schedule)
-{
-	struct govern *govern = migrate->govern;
-	LOCKED(&govern->lock);
-
-	govern->settings.schedule = *schedule;
-	settings_changed(govern);
-}
-
-void migrate_set_bandwidth(struct migrate *migrate, uint64_t bytes_per_s)
-{
-	struct govern *govern = migrate->govern;
-	LOCKED(&govern->lock);
-
-	govern->settings.bandwidth = bytes_per_s;
-	settings_changed(govern);
-}
-
-void migrate_set_latency(struct migrate *migrate, uint64_t target_us)
-{
-	struct govern *govern = migrate->govern;
-	LOCKED(&govern->lock);
-
-	govern->settings.latency_us = target_us;
-	settings_changed(govern);
 }
 
 /* --- the background's questions --- */

@@ -71,10 +71,8 @@ int migrate_plant_root(struct store *store, const struct target *target, struct 
 
 void migrate_pause(struct migrate *migrate, bool paused);
 
-/* In force when they return. */
-void migrate_set_schedule(struct migrate *migrate, const struct schedule *schedule);
-void migrate_set_bandwidth(struct migrate *migrate, uint64_t bytes_per_s);
-void migrate_set_latency(struct migrate *migrate, uint64_t target_us);
+/* In force when it returns. */
+void migrate_set_govern(struct migrate *migrate, const struct govern_settings *settings);
 
 /* Fills in what the migration knows; the daemon adds names and paths. */
 void migrate_stat(struct migrate *migrate, struct migration_stat *stat);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "property/measure.h"
 
+#include "base/clock.h"
+#include "base/duration.h"
 #include "base/size.h"
 
 #include <errno.h>
@@ -54,43 +56,28 @@ const char *rate_format(uint64_t bytes_per_s, char *buf, size_t size)
 	return buf;
 }
 
-static const struct {
-	const char *name;
-	uint64_t us;
-} times[] = {{"s", 1000000}, {"ms", 1000}, {"us", 1}};
-
 int latency_parse(const char *text, uint64_t *us)
 {
-	uint64_t value = 0;
-	const char *at = text;
+	uint64_t ns;
 
 	if (strcasecmp(text, "off") == 0) {
 		*us = LATENCY_OFF;
 		return 0;
 	}
-	for (; *at >= '0' && *at <= '9'; at++)
-		if (value <= LATENCY_MAX_US) /* beyond it is out of range, whatever follows */
-			value = value * 10 + (uint64_t)(*at - '0');
-	for (size_t i = 0; at != text && i < sizeof(times) / sizeof(*times); i++) {
-		if (strcasecmp(at, times[i].name))
-			continue;
-		if (value * times[i].us < LATENCY_MIN_US || value * times[i].us > LATENCY_MAX_US)
-			return -ERANGE;
-		*us = value * times[i].us;
-		return 0;
-	}
-	return -EINVAL;
+	int result = duration_parse(text, &ns);
+	if (result < 0)
+		return result;
+	if (ns / NS_PER_US < LATENCY_MIN_US || ns / NS_PER_US > LATENCY_MAX_US)
+		return -ERANGE;
+	*us = ns / NS_PER_US;
+	return 0;
 }
 
 const char *latency_format(uint64_t us, char *buf, size_t size)
 {
-	size_t unit = 0;
-
-	while (us % times[unit].us)
-		unit++;
 	if (us == LATENCY_OFF)
 		snprintf(buf, size, "off");
 	else
-		snprintf(buf, size, "%llu%s", (unsigned long long)(us / times[unit].us), times[unit].name);
+		duration_print(us * NS_PER_US, buf, size);
 	return buf;
 }

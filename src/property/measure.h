@@ -2,8 +2,8 @@
  *
  * Rates and latencies as administrators write them.
  *
- * A rate is a size and "/s", which may be left out: "20MB/s", "1.5G". A latency is a whole number with its unit: "500us", "20ms",
- * "1s". "none" is no limit, "off" no target. What the format functions write means exactly the same when it is parsed.
+ * A rate is a size and "/s", which may be left out: "20MB/s", "1.5G". A latency is a duration, down to the microsecond: "20ms".
+ * "none" is no limit, "off" no target. What the format functions write means exactly the same when it is parsed.
  */
 #ifndef DMM_PROPERTY_MEASURE_H
 #define DMM_PROPERTY_MEASURE_H

@@ -50,6 +50,9 @@ struct schedule {
  * on success only. */
 int schedule_parse(const char *text, struct schedule *schedule, char *error, size_t error_size);
 
+/* The same for the table of properties: what follows "must be". */
+int schedule_check(const char *value, char *error, size_t error_size);
+
 /* The one form that all texts of the same meaning have; parsed again it gives the same schedule. Return `buf`. */
 const char *schedule_format(const struct schedule *schedule, char *buf, size_t size);
 const char *schedule_rule_format(const struct schedule_rule *rule, char *buf, size_t size);

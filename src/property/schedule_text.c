@@ -52,10 +52,10 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct parse *pars
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
 	if (parse->word)
-		snprintf(parse->error, parse->error_size, "rule %u of the schedule, word %u, \"%s\": %s, " EXAMPLE,
-		         parse->rule_number, parse->word_number, printable(parse->word, shown), why);
+		snprintf(parse->error, parse->error_size, "rule %u, word %u, \"%s\": %s, " EXAMPLE, parse->rule_number,
+		         parse->word_number, printable(parse->word, shown), why);
 	else
-		snprintf(parse->error, parse->error_size, "rule %u of the schedule: %s, " EXAMPLE, parse->rule_number, why);
+		snprintf(parse->error, parse->error_size, "rule %u: %s, " EXAMPLE, parse->rule_number, why);
 	return -EINVAL;
 }
 
@@ -279,6 +279,20 @@ int schedule_parse(const char *text, struct schedule *schedule, char *error, siz
 	free(copy);
 	free(made);
 	return result < 0 ? result : 0;
+}
+
+int schedule_check(const char *value, char *error, size_t error_size)
+{
+	char why[512];
+	struct schedule *schedule = malloc(sizeof(*schedule));
+
+	if (!schedule)
+		abort();
+	int result = schedule_parse(value, schedule, why, sizeof(why));
+	free(schedule);
+	if (result < 0)
+		snprintf(error, error_size, "a schedule; %s", why);
+	return result;
 }
 
 /* --- to text --- */

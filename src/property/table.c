@@ -5,7 +5,9 @@
  */
 #include "property/property.h"
 
+#include "property/measure.h"
 #include "property/mount_flags.h"
+#include "property/schedule.h"
 
 #include <string.h>
 
@@ -130,6 +132,36 @@ static const struct property table[] = {
 		.when = PROPERTY_LIVE,
 		.standard = "on",
 		.help = "Whether what nobody asks for comes over as well.",
+	},
+	{
+		.name = "bandwidth",
+		.group = MOVING,
+		.type = PROPERTY_RATE,
+		.when = PROPERTY_LIVE,
+		.standard = "none",
+		.help = "What the background may read of the source in a second. See SCHEDULES AND LOAD.",
+	},
+	{
+		.name = "schedule",
+		.group = MOVING,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_LIVE,
+		.argument = "RULE[;RULE...]",
+		.standard = "none",
+		.check = schedule_check,
+		.allowed = "a schedule, for example \"mon-fri 08:00-18:00 limit=20MB/s workers=1; * limit=none workers=max\"",
+		.help = "What the background may take at which hours of the week. See SCHEDULES AND LOAD.",
+	},
+	{
+		.name = "latency",
+		.group = MOVING,
+		.type = PROPERTY_DURATION,
+		.when = PROPERTY_LIVE,
+		.standard = "off",
+		.also = "off",
+		.min = LATENCY_MIN_US * 1000ull,
+		.max = LATENCY_MAX_US * 1000ull,
+		.help = "The background yields when applications wait longer than this. See SCHEDULES AND LOAD.",
 	},
 	{
 		.name = "autofinish",

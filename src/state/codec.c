@@ -389,6 +389,19 @@ void totals_add(struct totals *totals, const struct totals *delta)
 	TOTALS_MEMBERS(ADD_MEMBER)
 }
 
+bool totals_member(const struct totals *totals, size_t n, const char **name, int64_t *value)
+{
+	size_t at = 0;
+#define GIVE_MEMBER(member) \
+	if (at++ == n) { \
+		*name = #member; \
+		*value = totals->member; \
+		return true; \
+	}
+	TOTALS_MEMBERS(GIVE_MEMBER)
+	return false;
+}
+
 /* --- segments --- */
 
 int segments_decode(const uint8_t *value, size_t len, uint8_t bitmap[SEGMENT_CHUNK_BYTES])

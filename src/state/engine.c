@@ -91,7 +91,7 @@ static int check_length(MDB_env *env)
 	return code;
 }
 
-static int open_once(int dir_fd, const struct engine_options *options, size_t map_bytes, MDB_env **env)
+static int open_once(int dir_fd, const struct engine_options *options, size_t map_bytes, unsigned flags, MDB_env **env)
 {
 	/* Through the descriptor and not by the path: an access point may be mounted over the path meanwhile. */
 	char path[64];
@@ -109,8 +109,8 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 	/* Default sync flags: with MDB_NOSYNC a power cut leaves an environment that cannot be walked. NOTLS: a read transaction
 	 * belongs to who has it and not to a thread. */
 	if (!code)
-		code = mdb_env_open(opened, path, MDB_NOTLS, 0600);
-	if (!code)
+		code = mdb_env_open(opened, path, MDB_NOTLS | flags, 0600);
+	if (!code && !(flags & MDB_RDONLY))
 		code = check_length(opened);
 	if (code) {
 		mdb_env_close(opened);
@@ -120,18 +120,53 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 	int data_fd, dead;
 	if (mdb_env_get_fd(opened, &data_fd) == 0)
 		fcntl(data_fd, F_SETFD, FD_CLOEXEC);
-	mdb_reader_check(opened, &dead);
+	if (!(flags & MDB_RDONLY))
+		mdb_reader_check(opened, &dead);
 	*env = opened;
 	return 0;
 }
 
-int engine_open(int dir_fd, const struct engine_options *options, MDB_env **env)
+static int open_with(int dir_fd, const struct engine_options *options, unsigned flags, MDB_env **env)
 {
-	int code = open_once(dir_fd, options, options->map_bytes, env);
+	int code = open_once(dir_fd, options, options->map_bytes, flags, env);
 	for (size_t i = 0; i < N_MAP_SIZES && (code == ENOMEM || code == EINVAL || code == EFBIG || code == EOVERFLOW); i++)
 		if (map_sizes[i] < options->map_bytes)
-			code = open_once(dir_fd, options, map_sizes[i], env);
+			code = open_once(dir_fd, options, map_sizes[i], flags, env);
 	return code;
+}
+
+int engine_open(int dir_fd, const struct engine_options *options, MDB_env **env)
+{
+	return open_with(dir_fd, options, 0, env);
+}
+
+bool engine_has_readers(int dir_fd)
+{
+	return faccessat(dir_fd, LOCK_NAME, F_OK, 0) == 0;
+}
+
+int engine_open_to_read(int dir_fd, const struct engine_options *options, MDB_env **env)
+{
+	return open_with(dir_fd, options, MDB_RDONLY | (engine_has_readers(dir_fd) ? 0 : MDB_NOLOCK), env);
+}
+
+int engine_missing_bytes(MDB_env *env, uint64_t *bytes)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct stat st;
+	int fd, code = mdb_env_get_fd(env, &fd);
+	if (!code)
+		code = mdb_env_info(env, &info);
+	if (!code)
+		code = mdb_env_stat(env, &stat);
+	if (code)
+		return code;
+	if (fstat(fd, &st))
+		return errno;
+	uint64_t wanted = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize, slack = (uint64_t)SHORT_PAGES_MAX * stat.ms_psize;
+	*bytes = wanted > slack && (uint64_t)st.st_size < wanted - slack ? wanted - (uint64_t)st.st_size : 0;
+	return 0;
 }
 
 int engine_exists(int dir_fd)

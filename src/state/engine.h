@@ -10,7 +10,9 @@
 #define DMM_STATE_ENGINE_H
 
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* LMDB's code as 0 or a negative errno. */
 int engine_errno(int code);
@@ -24,6 +26,12 @@ struct engine_options {
 /* The environment in a directory that is named by its descriptor, so that it is found again when something is mounted over its
  * path. Entries of readers that died are cleared. */
 int engine_open(int dir_fd, const struct engine_options *options, MDB_env **env);
+
+/* The same to read only: nothing is created, made longer or cleared. Without a table of readers in the directory none is used. */
+int engine_open_to_read(int dir_fd, const struct engine_options *options, MDB_env **env);
+bool engine_has_readers(int dir_fd);
+/* How many bytes the file is shorter than an environment of its size may be. What is missing is a SIGBUS when it is read. */
+int engine_missing_bytes(MDB_env *env, uint64_t *bytes);
 
 /* Makes an environment in a directory that has none; `fill` writes its first contents. It appears whole or not at all: it is
  * made aside and renamed. The caller holds a lock against others who would do the same. */

@@ -21,9 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Address space is free; a map that is never outgrown needs no readers to be stopped. */
-#define MAP_BYTES ((size_t)1 << 40)
-
 /* Our own slots, and as many again for whoever looks at the environment from outside. */
 #define READERS (2 * READ_SLOTS)
 
@@ -35,6 +32,11 @@ static const char *const database_names[DATABASES] = {
 	[DB_META] = "meta",         [DB_IDENTITY] = "identity", [DB_DIRS] = "dirs",           [DB_FILES] = "files",
 	[DB_SEGMENTS] = "segments", [DB_LINKS] = "links",       [DB_LINKS_INO] = "links-ino", [DB_ERRORS] = "errors",
 };
+
+const char *database_name(enum database database)
+{
+	return database_names[database];
+}
 
 /* --- the environment --- */
 
@@ -57,7 +59,7 @@ static int fill_new_environment(MDB_env *env, MDB_txn *txn)
 	return code;
 }
 
-static struct engine_options engine_options(size_t map_bytes)
+struct engine_options store_engine_options(size_t map_bytes)
 {
 	return (struct engine_options){.map_bytes = map_bytes, .databases = DATABASES, .readers = READERS};
 }
@@ -77,7 +79,7 @@ static int open_databases(struct store *store, MDB_txn *txn)
 
 static int open_environment(struct store *store, size_t map_bytes)
 {
-	struct engine_options options = engine_options(map_bytes);
+	struct engine_options options = store_engine_options(map_bytes);
 	MDB_env *env;
 	MDB_txn *txn;
 	int code = engine_open(store->dir_fd, &options, &env);
@@ -221,7 +223,7 @@ static int take_lock(struct store *store, char *error, size_t error_size)
 
 static int open_or_create(struct store *store, size_t map_bytes, char *error, size_t error_size)
 {
-	struct engine_options options = engine_options(map_bytes);
+	struct engine_options options = store_engine_options(map_bytes);
 	int code, exists = engine_exists(store->dir_fd);
 
 	if (exists < 0) {
@@ -319,7 +321,7 @@ int store_open_sized(const struct store_options *options, size_t map_bytes, stru
 
 int store_open(const struct store_options *options, struct store **store, char *error, size_t error_size)
 {
-	return store_open_sized(options, MAP_BYTES, store, error, error_size);
+	return store_open_sized(options, STORE_MAP_BYTES, store, error, error_size);
 }
 
 void store_close(struct store *store)

@@ -7,6 +7,7 @@
  *   committer.c  the one thread that commits
  *   apply.c      the changes of a batch in a transaction; meta.c: what the store remembers of itself
  *   read.c       reading
+ *   inspect.c    looking from outside: check.c the rules, describe.c entries as JSON
  *   codec.c      records to bytes and back; engine.c: LMDB
  *
  * Locks, in this order; both are never held while a callback runs:
@@ -147,6 +148,11 @@ struct store {
 };
 
 /* store.c */
+const char *database_name(enum database database);
+/* How the environment is to be opened, by whoever does. Address space is free; a map that is never outgrown needs no readers to be
+ * stopped. */
+#define STORE_MAP_BYTES ((size_t)1 << 40)
+struct engine_options store_engine_options(size_t map_bytes);
 int store_open_sized(const struct store_options *options, size_t map_bytes, struct store **store, char *error, size_t error_size);
 /* Closes the environment and opens it anew, with a map of map_bytes. No write transaction is open. LMDB's code. */
 int store_replace_environment(struct store *store, size_t map_bytes);

@@ -4,6 +4,7 @@
 # and a line here; test/lint/schemas.py asks for both.
 . "$(dirname "$0")/lib.sh"
 m=$work/target
+export DMMFS_DAEMON=$dmmfs
 
 # fits SCHEMA WHAT: what lies in json.out.
 fits() { check "$2" "$DMMFS_SOURCEDIR/test/tools/schema.py" "$1" json.out; }
@@ -74,8 +75,20 @@ check 'there was an error to tell of' grep -q EIO json.out
 if "$admin" where --json "$m/large" "$m/nosuch" >json.out 2>/dev/null; then fail 'where of a name that is not there'; fi
 fits where 'one of several paths is not there'
 
+valid db check 1
+valid db check
+valid db dump 1
+valid db dump
+
 say '--- halted'
 stop one "$m"
+valid db check 1
+valid db export 1 saved
+fails 4 db export 1 saved
+fails 7 db check --state "$work/source"
+head -c 4096 saved/data.mdb >saved/half && mv saved/half saved/data.mdb && truncate -s 8192 saved/data.mdb
+timeout 60 "$admin" db check --json --state saved >json.out 2>/dev/null && fail 'half a database is clean'
+fits "$(grep -q '"findings"' json.out && echo db || echo failure)" 'the check of half a database'
 valid list
 valid show 1
 valid stat 1

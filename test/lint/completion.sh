@@ -22,7 +22,7 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'list show stat where finish errors log'
+offers 'dmmfs-admin ' 'list show stat where finish errors db log'
 offers 'dmmfs-admin s' 'show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
@@ -37,4 +37,7 @@ offers 'dmmfs-admin finish --w' '--wait'
 offers 'dmmfs-admin log -' '--json --confdir --rundir --help --follow -f --lines -n'
 offers 'dmmfs-admin list --j' '--json'
 offers 'dmmfs-admin where /us' '/usr'
+offers 'dmmfs-admin db ' 'check dump export'
+offers 'dmmfs-admin db check a' 'a1b2'
+offers 'dmmfs-admin db dump --database l' 'links links-ino'
 exit $failed

@@ -99,7 +99,7 @@ class NothingThere(CliTest):
         self.assertIn("finish", self.admin("--help"))
         self.admin(status=2)
         self.assertIn("usage", self.err)
-        for command in "list", "show", "stat", "where", "finish", "errors":
+        for command in "list", "show", "stat", "where", "finish", "errors", "db":
             text = self.admin(command, "--help")
             self.assertRegex(text, rf"^usage: dmmfs-admin {command}")
             for line in text.splitlines():
@@ -108,7 +108,7 @@ class NothingThere(CliTest):
             self.admin(command, "--nonsense", status=2)
             self.assertIn(f"dmmfs-admin {command} --help", self.err)
         for bad in (["nonsense"], ["--nonsense"], ["list", "1"], ["stat"], ["stat", "1", "2"], ["where"], ["finish"], ["errors"],
-                    ["stat", "-w", "0", "1"], ["stat", "-w", "x", "1"], ["stat", "-w", "1.5", "1"], ["stat", "-w"],
+                    ["db"], ["db", "nonsense"], ["db", "export", "1"], ["stat", "-w", "0", "1"], ["stat", "-w", "x", "1"], ["stat", "-w", "1.5", "1"], ["stat", "-w"],
                     ["finish", "--wait", "-1", "1"], ["finish", "--wait", "99999999999999999999", "1"]):
             self.admin(*bad, status=2)
             self.assertTrue(self.err.startswith("dmmfs-admin: "), self.err)

@@ -318,11 +318,11 @@ static void end(void)
 
 static void set_schedule(const char *text)
 {
-	struct schedule schedule;
+	struct govern_settings settings = options.govern;
 	char error[512];
 
-	ck_assert_int_eq(schedule_parse(text, &schedule, error, sizeof(error)), 0);
-	migrate_set_schedule(migrate, &schedule);
+	ck_assert_int_eq(schedule_parse(text, &settings.schedule, error, sizeof(error)), 0);
+	migrate_set_govern(migrate, &settings);
 }
 
 static struct migration_stat figures(void)
@@ -418,7 +418,8 @@ START_TEST(a_limit_holds_and_can_be_changed)
 	double rate = (double)(stat.background_bytes - before) / ((double)(clock_monotonic_ns() - before_ns) / (double)NS_PER_S);
 	ck_assert_msg(rate < 1.3 * 64 * SEGSIZE && rate > 0.6 * 64 * SEGSIZE, "%f segments a second", rate / SEGSIZE);
 	ck_assert_uint_eq(stat.background.limit_bytes_per_s, 64 * SEGSIZE);
-	migrate_set_bandwidth(migrate, RATE_NONE);
+	options.govern.bandwidth = RATE_NONE;
+	migrate_set_govern(migrate, &options.govern);
 	await_complete();
 	ck_assert_uint_eq(figures().background_bytes, 4096 * SEGSIZE);
 	end();

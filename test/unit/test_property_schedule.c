@@ -121,12 +121,12 @@ END_TEST
 START_TEST(test_refusals)
 {
 	expect_refused("mon-fri", "sets nothing");
-	expect_refused("mon-fri; * limit=1M", "rule 1 of the schedule: it sets nothing");
-	expect_refused("* limit=1M; mon workers=0", "rule 2 of the schedule: the rule before it holds always");
-	expect_refused("mo limit=1M", "rule 1 of the schedule, word 1, \"mo\": days are written");
+	expect_refused("mon-fri; * limit=1M", "rule 1: it sets nothing");
+	expect_refused("* limit=1M; mon workers=0", "rule 2: the rule before it holds always");
+	expect_refused("mo limit=1M", "rule 1, word 1, \"mo\": days are written");
 	expect_refused("mon- limit=1M", "days are written");
 	expect_refused("mon, tue limit=1M", "word 1, \"mon,\"");
-	expect_refused("mon limit=1M; tue 8-18 limit=1M", "rule 2 of the schedule, word 2, \"8-18\": times are written");
+	expect_refused("mon limit=1M; tue 8-18 limit=1M", "rule 2, word 2, \"8-18\": times are written");
 	expect_refused("08:00-25:00 limit=1M", "times are written");
 	expect_refused("08:00-24:01 limit=1M", "times are written");
 	expect_refused("24:00-08:00 limit=1M", "times are written");
@@ -180,8 +180,10 @@ START_TEST(test_measures)
 	ck_assert_int_eq(latency_parse("61s", &value), -ERANGE);
 	ck_assert_int_eq(latency_parse("99999999999999999999999s", &value), -ERANGE);
 	ck_assert_int_eq(latency_parse("ms", &value), -EINVAL);
-	ck_assert_int_eq(latency_parse("1.5ms", &value), -EINVAL);
+	ck_assert_int_eq(latency_parse("20", &value), -EINVAL);
 	ck_assert_uint_eq(value, 1000000);
+	ck_assert_int_eq(latency_parse("1.5ms", &value), 0);
+	ck_assert_uint_eq(value, 1500);
 }
 END_TEST
 
