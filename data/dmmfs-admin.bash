@@ -1,17 +1,39 @@
 # bash completion for dmmfs-admin(8)
 
+# A command, what its arguments are (none, migids, files), and its options.
+_dmmfs_admin_commands=(
+	'list none'
+	'show migids'
+	'stat migids --watch -w'
+	'where files'
+	'finish migids --lazy --wait'
+	'errors migids'
+	'log migids --follow -f --lines -n'
+	'db db --database --state'
+)
+
 _dmmfs_admin_migids()
 {
 	dmmfs-admin list --json 2>/dev/null | grep -o '"migid": *"\?[^",}]*' | sed 's/^"migid": *"\?//'
 }
 
+_dmmfs_admin_db()
+{
+	case $before in
+	db) mapfile -t COMPREPLY < <(compgen -W 'check dump export' -- "$word") ;;
+	check | dump | export) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	*) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+	esac
+}
+
 _dmmfs_admin()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
-	for ((i = 1; i < COMP_CWORD; i++)); do
-		case ${COMP_WORDS[i]} in
-		list | show | stat | where | finish | errors | db | log) command=${COMP_WORDS[i]} ;;
-		esac
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} names='' command='' arguments='' options=--version line i
+	for line in "${_dmmfs_admin_commands[@]}"; do
+		names+=" ${line%% *}"
+		for ((i = 1; i < COMP_CWORD; i++)); do
+			[[ -z $command && ${COMP_WORDS[i]} == "${line%% *}" ]] && read -r command arguments options <<<"$line"
+		done
 	done
 	COMPREPLY=()
 
@@ -27,30 +49,14 @@ _dmmfs_admin()
 		;;
 	esac
 	if [[ $word == -* ]]; then
-		local options='--json --confdir --rundir --help'
-		case $command in
-		'') options+=' --version' ;;
-		stat) options+=' --watch -w' ;;
-		finish) options+=' --lazy --wait' ;;
-		db) options+=' --database --state' ;;
-		log) options+=' --follow -f --lines -n' ;;
-		esac
-		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W "--json --confdir --rundir --help $options" -- "$word")
 		return
 	fi
-	case $command in
-	'') mapfile -t COMPREPLY < <(compgen -W 'list show stat where finish errors db log' -- "$word") ;;
-	show | stat | finish | errors | log) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
-	db)
-		if [[ $before == db ]]; then
-			mapfile -t COMPREPLY < <(compgen -W 'check dump export' -- "$word")
-		elif [[ $before == check || $before == dump || $before == export ]]; then
-			mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word")
-		else
-			compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word")
-		fi
-		;;
-	where) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	case $arguments in
+	'') mapfile -t COMPREPLY < <(compgen -W "$names" -- "$word") ;;
+	migids) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	files) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	db) _dmmfs_admin_db ;;
 	esac
 }
 complete -F _dmmfs_admin dmmfs-admin

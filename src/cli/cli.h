@@ -42,8 +42,14 @@ struct command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-extern const struct command command_list, command_show, command_stat, command_where, command_finish, command_errors, command_db,
-	command_log;
+extern const struct command command_list;
+extern const struct command command_show;
+extern const struct command command_stat;
+extern const struct command command_where;
+extern const struct command command_finish;
+extern const struct command command_errors;
+extern const struct command command_log;
+extern const struct command command_db;
 
 /* Options that every command takes; at the end of its table and of its letters. */
 enum { OPTION_JSON = 0x1000, OPTION_CONFDIR, OPTION_RUNDIR };

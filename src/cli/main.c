@@ -11,8 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = {&command_list,   &command_show,   &command_stat, &command_where,
-                                                 &command_finish, &command_errors, &command_db,   &command_log};
+/* In the order in which --help and the manual page show them. */
+static const struct command *const commands[] = {
+	/* clang-format off */
+	&command_list,
+	&command_show,
+	&command_stat,
+	&command_where,
+	&command_finish,
+	&command_errors,
+	&command_log,
+	&command_db,
+	/* clang-format on */
+};
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void print_usage(FILE *to)

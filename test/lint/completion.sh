@@ -22,7 +22,7 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'list show stat where finish errors db log'
+offers 'dmmfs-admin ' 'list show stat where finish errors log db'
 offers 'dmmfs-admin s' 'show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
