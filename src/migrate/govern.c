@@ -193,7 +193,8 @@ int govern_start(struct migrate *migrate)
 	renew_terms(govern, false);
 	apply(govern, clock_monotonic_ns()); /* before the first job */
 	int error = pthread_create(&govern->thread, NULL, run, govern);
-	govern->stop = error != 0;
+	if (error)
+		govern->stop = true; /* there is nothing to stop */
 	return -error;
 }
 
