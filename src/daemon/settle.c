@@ -308,6 +308,7 @@ static const struct binding {
 	{"lowwater", FIELD(migrate.backlog_low)},
 	{"errorretries", FIELD(migrate.error_retries)},
 	{"background", FIELD(migrate.background)},
+	{"verify", FIELD(migrate.digests)},
 	{"autofinish", FIELD(autofinish)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},

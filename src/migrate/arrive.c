@@ -104,13 +104,17 @@ void segments_durable(struct object *object, int error, void *context)
 	free(marked);
 }
 
-void arrive_record(struct object *object, uint64_t first, uint64_t count, uint64_t bytes, bool urgent)
+void arrive_record(struct object *object, uint64_t first, uint64_t count, uint64_t bytes, const struct digest *digest,
+                   bool urgent)
 {
 	struct batch *batch = batch_new();
 	struct marked *marked = must_alloc(sizeof(*marked));
 
 	*marked = (struct marked){first, count};
-	batch_segments_mark(batch, object->ino, first, count);
+	if (digest && object->migrate->options.digests)
+		batch_segments_arrived(batch, object->ino, first, count, digest);
+	else
+		batch_segments_mark(batch, object->ino, first, count);
 	batch_totals_add(batch, &(struct totals){.bytes_migrated = (int64_t)bytes, .bytes_pending = -(int64_t)bytes});
 	file_submit(object, batch, SUBMIT_BARRIER | (urgent ? SUBMIT_URGENT : 0), segments_durable, marked);
 }
@@ -127,6 +131,7 @@ int arrive_store(struct object *object, uint64_t segment, const struct bytes_fro
 {
 	uint64_t len = still_wanted(object, segment);
 	struct capability capability;
+	struct digest digest;
 
 	if (len == 0)
 		return 0;
@@ -142,6 +147,8 @@ int arrive_store(struct object *object, uint64_t segment, const struct bytes_fro
 		return result;
 	note_room(object->migrate);
 	mark_resident(object, segment);
-	arrive_record(object, segment, 1, len, urgent);
+	if (from->buf)
+		digest = digest_of_segment(from->buf, len, segment);
+	arrive_record(object, segment, 1, len, from->buf ? &digest : NULL, urgent);
 	return 0;
 }

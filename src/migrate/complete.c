@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 static void file_finished(struct object *object, int error, void *context)
 {
@@ -48,6 +49,22 @@ static void call_finish_off(struct object *object, int error)
 	object_wake(object);
 }
 
+/* With the file as it is now, at the end of all that we do to it. When it is gone already so is its digest. */
+static void append_deletion(struct object *object, struct batch *batch)
+{
+	CLEAN_FD int fd = target_open_handle(object->migrate->target, &object->handle, O_PATH);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		batch_file_delete(batch, object->ino);
+		return;
+	}
+	batch_file_complete(batch, object->ino,
+	                    &(struct file_stamp){.size = (uint64_t)st.st_size,
+	                                         .mtime = {st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec},
+	                                         .ctime = {st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec}});
+}
+
 static bool append_finish(struct object *object, struct batch *batch)
 {
 	struct migrate *migrate = object->migrate;
@@ -67,7 +84,7 @@ static bool append_finish(struct object *object, struct batch *batch)
 		call_finish_off(object, result);
 		return false;
 	}
-	batch_file_delete(batch, object->ino);
+	append_deletion(object, batch);
 	batch_totals_add(batch, &(struct totals){.files_migrated = 1, .files_pending = -1});
 	progress_files(migrate, 1);
 	return true;

@@ -177,18 +177,20 @@ static void take_hole(struct object *object, uint64_t first, uint64_t most, bool
 	}
 	pthread_mutex_unlock(&object->lock);
 	if (wanted && s > first)
-		arrive_record(object, first, s - first, bytes, urgent);
+		arrive_record(object, first, s - first, bytes, &(struct digest){0}, urgent);
 }
 
 /* --- one segment --- */
 
-/* Within the kernel, when nobody has the file open who would wait for us meanwhile. -EOPNOTSUPP: with a buffer. */
+/* Within the kernel, when nobody has the file open who would wait for us meanwhile, and no digest is wanted. -EOPNOTSUPP: with a
+ * buffer. */
 static int copy_segment(struct fetch *fetch, struct source_file *file)
 {
 	struct object *object = fetch->object;
 	struct bytes_from from = {.fd = source_file_fd(file)};
 
-	if (fetch->demand || from.fd < 0 || object->file.source_used < object->file.source_size ||
+	if (fetch->demand || from.fd < 0 || object->migrate->options.digests ||
+	    object->file.source_used < object->file.source_size ||
 	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&object->lock);

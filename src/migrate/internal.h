@@ -114,8 +114,9 @@ struct bytes_from {
 };
 /* Under rights: writes the bytes and records that they are here. */
 int arrive_store(struct object *file, uint64_t segment, const struct bytes_from *from, bool urgent);
-/* Under rights: records segments that are here, `bytes` of the source in them. */
-void arrive_record(struct object *file, uint64_t first, uint64_t count, uint64_t bytes, bool urgent);
+/* Under rights: records segments that are here, `bytes` of the source in them. `digest` as batch_segments_arrived() has it; NULL:
+ * nobody has seen them. */
+void arrive_record(struct object *file, uint64_t first, uint64_t count, uint64_t bytes, const struct digest *digest, bool urgent);
 /* A callback for file_submit: the segments are recorded. `context`: a struct marked of its own, which it frees. */
 struct marked {
 	uint64_t first, count;

@@ -135,6 +135,25 @@ int make_apply(struct making *making, int fd, const struct dmm_entry *entry, boo
 	return target_apply(fd, &apply);
 }
 
+int make_record_digest(struct making *making, int fd)
+{
+	struct stat st;
+	struct digest_record record = {.segsize = making->segsize};
+	int result = target_handle(fd, "", &record.handle);
+
+	if (result < 0)
+		return result;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	record.ino = st.st_ino;
+	record.size = (uint64_t)st.st_size;
+	record.mtime = (struct moment){st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec};
+	record.ctime = (struct moment){st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec};
+	digest_stream_end(making->stream, &record.digest);
+	batch_digest_put(making->batch, &record);
+	return 0;
+}
+
 static struct moment moment_of(struct dmm_time time)
 {
 	return (struct moment){time.sec, time.nsec};
@@ -147,7 +166,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 	struct file_record record = {
 		.source = {(uint16_t)entry->handle.len, entry->handle.data},
 		.limit = attr->size,
-		.segsize = making->migrate->options.segsize,
+		.segsize = making->segsize,
 		.source_used = attr->valid & DMM_ATTR_USED ? attr->used : attr->size,
 		.inode_flags = attr->valid & DMM_ATTR_FLAGS ? attr->flags : 0,
 		.mtime_valid = true,

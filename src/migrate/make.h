@@ -16,14 +16,16 @@ struct making {
 	bool inherited_acl;  /* the directory has a default ACL */
 	bool redo;           /* names were found that an earlier, interrupted attempt made */
 	bool fill;           /* small files come with their data */
+	uint64_t segsize;    /* of all its files, whatever is set meanwhile */
 	uint64_t filled;     /* bytes */
 	struct batch *batch; /* what is recorded when all is made */
 	struct totals delta;
 	struct births *births;
 	struct xattr_set xattrs;
-	struct flights *flights; /* of the names joined; for the batch */
-	struct name_set *names;  /* all names listed; only when the directory had entries before */
-	char *buffer;            /* for data */
+	struct flights *flights;      /* of the names joined; for the batch */
+	struct name_set *names;       /* all names listed; only when the directory had entries before */
+	char *buffer;                 /* for data */
+	struct digest_stream *stream; /* for its digest */
 	struct object **children;
 	size_t n_children, children_cap;
 	int error; /* what ended it */
@@ -40,6 +42,9 @@ int make_object(struct making *making, int dirfd, const char *name, const struct
 int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl);
 /* Appends the record of a regular file whose data is to come. */
 int make_record_file(struct making *making, struct batch *batch, int fd, const struct dmm_entry *entry);
+
+/* Appends the digest of a regular file whose data is here, in the stream. To be called when nothing more is done to the file. */
+int make_record_digest(struct making *making, int fd);
 
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
 

@@ -30,6 +30,7 @@ void migrate_default_options(struct migrate_options *options)
 		.error_retries = 5,
 		.collision = COLLISION_ERROR,
 		.background = true,
+		.digests = true,
 	};
 }
 

@@ -50,6 +50,7 @@ struct migrate_options {
 	bool background; /* false: on demand only */
 	bool paused;     /* as after migrate_pause(), from the beginning */
 	struct govern_settings govern;
+	bool digests; /* of what is read from the source are kept, so that the copy can be verified */
 };
 
 struct migrate;

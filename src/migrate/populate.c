@@ -44,6 +44,7 @@ static int fill_buffered(struct making *making, int fd, const struct dmm_attr *a
 	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
 	uint64_t at = 0;
 
+	digest_stream_begin(making->stream, making->segsize);
 	while (at < attr->size) {
 		uint64_t want = attr->size - at < MAKE_BUFFER_SIZE ? attr->size - at : MAKE_BUFFER_SIZE;
 		int64_t got = source_read(file, making->buffer, at, want);
@@ -54,6 +55,8 @@ static int fill_buffered(struct making *making, int fd, const struct dmm_attr *a
 		int result = target_write(fd, making->buffer, at, (uint64_t)got, sparse);
 		if (result < 0)
 			return result;
+		if (making->migrate->options.digests)
+			digest_stream_add(making->stream, making->buffer, (size_t)got);
 		at += (uint64_t)got;
 	}
 	return ftruncate(fd, (off_t)attr->size) < 0 ? -errno : 0;
@@ -63,7 +66,8 @@ static int fill(struct making *making, int fd, const struct dmm_attr *attr, stru
 {
 	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
 	atomic_bool *no_kernel_copy = &making->migrate->no_kernel_copy;
-	int from = sparse || atomic_load_explicit(no_kernel_copy, memory_order_relaxed) ? -EOPNOTSUPP : source_file_fd(file);
+	bool buffered = sparse || making->migrate->options.digests || atomic_load_explicit(no_kernel_copy, memory_order_relaxed);
+	int from = buffered ? -EOPNOTSUPP : source_file_fd(file);
 
 	if (from >= 0) {
 		int64_t copied = target_copy_range(from, fd, 0, attr->size);
@@ -94,6 +98,19 @@ static bool try_fill(struct making *making, int fd, const struct dmm_entry *entr
 
 /* --- entries --- */
 
+/* The last that is done to a file which came with its directory. */
+static int complete_regular(struct making *making, int fd, const struct dmm_entry *entry)
+{
+	const struct dmm_attr *attr = &entry->attr;
+
+	if ((attr->valid & DMM_ATTR_FLAGS) && attr->flags) {
+		int flagged = target_add_flags(fd, attr->flags);
+		if (flagged < 0)
+			making_lost(making, entry->name, "inode flags", flagged, false);
+	}
+	return attr->size > 0 && making->migrate->options.digests ? make_record_digest(making, fd) : 0;
+}
+
 static int make_regular(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
@@ -119,11 +136,8 @@ static int make_regular(struct making *making, const struct dmm_entry *entry)
 			making->delta.files_pending += !complete;
 			making->delta.bytes_pending += complete ? 0 : (int64_t)attr->size;
 		}
-		if (result >= 0 && complete && (attr->valid & DMM_ATTR_FLAGS) && attr->flags) {
-			int flagged = target_add_flags(fd, attr->flags);
-			if (flagged < 0)
-				making_lost(making, entry->name, "inode flags", flagged, false);
-		}
+		if (result >= 0 && complete)
+			result = complete_regular(making, fd, entry);
 	}
 	if (file)
 		source_file_close(file);
@@ -502,7 +516,7 @@ static void populate_run(struct lane_job *job)
 {
 	struct object *dir = (struct object *)((char *)job - offsetof(struct object, dir_job));
 	struct migrate *migrate = dir->migrate;
-	struct making making = {.migrate = migrate, .dir = dir};
+	struct making making = {.migrate = migrate, .dir = dir, .segsize = migrate->options.segsize};
 
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_RUNNING;
@@ -513,6 +527,9 @@ static void populate_run(struct lane_job *job)
 	making.flights = must_alloc(sizeof(*making.flights));
 	making.buffer = buffer_alloc(MAKE_BUFFER_SIZE);
 	uint64_t began_ns = clock_monotonic_ns();
+	making.stream = digest_stream_new();
+	if (!making.stream)
+		abort(); /* as must_alloc() does */
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
 	for (size_t i = 0; i < making.n_children; i++) {
@@ -530,6 +547,7 @@ static void populate_run(struct lane_job *job)
 		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
 	free(making.children);
 	free(making.buffer);
+	digest_stream_free(making.stream);
 	xattr_set_free(&making.xattrs);
 	births_free(making.births);
 	object_put(dir);

@@ -22,6 +22,9 @@
 /* In the order of enum collision. */
 static const char *const collisions[] = {"error", "overwrite", "rename", NULL};
 
+/* Off comes first: whether digests are kept is a switch. */
+static const char *const verify[] = {"off", "copy", NULL};
+
 static const struct property table[] = {
 	{
 		.name = "source",
@@ -172,6 +175,17 @@ static const struct property table[] = {
 		.help = "Finish by itself when everything has come over, as dmmfs-admin finish does, as soon as no file on the "
                         "mount "
 			"is open.",
+	},
+	{
+		.name = "verify",
+		.group = MOVING,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_HALTED,
+		.choices = verify,
+		.standard = "copy",
+		.help = "copy keeps a digest of what is read from the source, against which dmmfs-admin verify compares the "
+			"target. off keeps none, and lets the kernel copy by itself where it can, which shares blocks between "
+			"a source and a target on one file system that can do so.",
 	},
 	{
 		.name = "highwater",

@@ -12,6 +12,7 @@
 #include "state/store_private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define INO_KEY 8
 #define SEGMENT_KEY 12
@@ -184,6 +185,58 @@ static uint64_t segments_end(const struct change *change)
 	return end < change->b || end > SEGMENTS_END ? SEGMENTS_END : end;
 }
 
+/* Is this segment recorded already? LMDB's code. */
+static int segment_known(struct apply *apply, uint64_t ino, uint64_t segment, bool *known)
+{
+	uint8_t key[SEGMENT_KEY], bitmap[SEGMENT_CHUNK_BYTES];
+	MDB_val value;
+	segment_key(key, ino, (uint32_t)(segment / SEGMENT_CHUNK));
+	*known = false;
+	int code = get(apply, DB_SEGMENTS, key, sizeof(key), &value);
+	if (code)
+		return code == MDB_NOTFOUND ? 0 : code;
+	if (segments_decode(value.mv_data, value.mv_size, bitmap))
+		return MDB_CORRUPTED;
+	*known = bitmap[segment % SEGMENT_CHUNK / 8] >> (segment % 8) & 1;
+	return 0;
+}
+
+/* Adds a digest to that of the file's record, `stored`; NULL: from now on it has none. */
+static int digest_count(struct apply *apply, uint64_t ino, const MDB_val *stored, const struct digest *digest)
+{
+	struct file_digest file;
+	uint8_t key[INO_KEY];
+	if (file_record_digest_get(stored->mv_data, stored->mv_size, &file))
+		return MDB_CORRUPTED;
+	if (digest ? !digest->low && !digest->high : file.undigested)
+		return 0;
+	if (digest)
+		digest_add(&file.digest, digest);
+	else
+		file.undigested = true;
+	uint8_t *value = malloc(stored->mv_size);
+	if (!value)
+		return ENOMEM;
+	memcpy(value, stored->mv_data, stored->mv_size);
+	file_record_digest_set(value, &file);
+	key_put_u64(key, ino);
+	int code = put(apply, DB_FILES, key, sizeof(key), value, stored->mv_size);
+	free(value);
+	return code;
+}
+
+/* The part of a mark that concerns the digest. Before the bitmap: it tells whether the segment is counted already. */
+static int mark_digest(struct apply *apply, const struct change *change, const MDB_val *stored)
+{
+	struct digest digest;
+	bool known;
+	if (change->value_bytes == 0)
+		return digest_count(apply, change->a, stored, NULL);
+	memcpy(&digest, change->value, sizeof(digest));
+	int code = segment_known(apply, change->a, change->b, &known);
+	return code || known ? code : digest_count(apply, change->a, stored, &digest);
+}
+
 static int segments_mark(struct apply *apply, const struct change *change)
 {
 	uint8_t key[SEGMENT_KEY];
@@ -195,6 +248,9 @@ static int segments_mark(struct apply *apply, const struct change *change)
 	int code = get(apply, DB_FILES, key, INO_KEY, &value);
 	if (code)
 		return code == MDB_NOTFOUND ? 0 : code;
+	code = mark_digest(apply, change, &value);
+	if (code)
+		return code;
 
 	for (uint64_t at = change->b; at < end;) {
 		uint32_t chunk = (uint32_t)(at / SEGMENT_CHUNK);
@@ -216,12 +272,19 @@ static int segments_mark(struct apply *apply, const struct change *change)
 static int segments_clear(struct apply *apply, const struct change *change)
 {
 	uint64_t at = change->b, end = segments_end(change);
+	uint8_t key[INO_KEY];
+	MDB_val value;
 
+	key_put_u64(key, change->a);
+	int code = get(apply, DB_FILES, key, sizeof(key), &value);
+	if (!code)
+		code = digest_count(apply, change->a, &value, NULL);
+	if (code)
+		return code == MDB_NOTFOUND ? 0 : code;
 	while (at < end) {
-		MDB_val value;
 		uint32_t chunk;
 		unsigned first_bit, end_bit;
-		int code = chunk_seek(apply, change->a, (uint32_t)(at / SEGMENT_CHUNK), &chunk, &value);
+		code = chunk_seek(apply, change->a, (uint32_t)(at / SEGMENT_CHUNK), &chunk, &value);
 		if (code)
 			return code == MDB_NOTFOUND ? 0 : code;
 		if ((uint64_t)chunk * SEGMENT_CHUNK >= end)
@@ -237,6 +300,26 @@ static int segments_clear(struct apply *apply, const struct change *change)
 
 /* --- files --- */
 
+/* The digest is the store's: whoever puts the record has an older one, or none. */
+static int file_put_again(struct apply *apply, const struct change *change, const MDB_val *old)
+{
+	struct file_digest kept, given;
+	uint8_t key[INO_KEY];
+	if (file_record_digest_get(old->mv_data, old->mv_size, &kept) ||
+	    file_record_digest_get(change->value, change->value_bytes, &given))
+		return MDB_CORRUPTED;
+	kept.undigested = kept.undigested || given.undigested;
+	uint8_t *value = malloc(change->value_bytes);
+	if (!value)
+		return ENOMEM;
+	memcpy(value, change->value, change->value_bytes);
+	file_record_digest_set(value, &kept);
+	key_put_u64(key, change->a);
+	int code = put(apply, DB_FILES, key, sizeof(key), value, change->value_bytes);
+	free(value);
+	return code;
+}
+
 static int file_put(struct apply *apply, const struct change *change)
 {
 	uint8_t key[INO_KEY];
@@ -246,18 +329,53 @@ static int file_put(struct apply *apply, const struct change *change)
 	int code = get(apply, DB_FILES, key, sizeof(key), &old);
 	if (code && code != MDB_NOTFOUND)
 		return code;
-	if (!code && !file_record_same_object(old.mv_data, old.mv_size, change->value, change->value_bytes)) {
+	if (!code && file_record_same_object(old.mv_data, old.mv_size, change->value, change->value_bytes))
+		return file_put_again(apply, change, &old);
+	if (!code)
 		code = segments_drop(apply, change->a);
-		if (code)
-			return code;
-	}
-	return put(apply, DB_FILES, key, sizeof(key), change->value, change->value_bytes);
+	if (!code || code == MDB_NOTFOUND)
+		code = delete_by_number(apply, DB_DIGESTS, change->a); /* of a file that had this number before */
+	return code ? code : put(apply, DB_FILES, key, sizeof(key), change->value, change->value_bytes);
 }
 
 static int file_delete(struct apply *apply, const struct change *change)
 {
 	int code = segments_drop(apply, change->a);
 	return code ? code : delete_by_number(apply, DB_FILES, change->a);
+}
+
+static int digest_put(struct apply *apply, const struct digest_record *record)
+{
+	uint8_t key[INO_KEY], value[DIGEST_RECORD_ROOM];
+	key_put_u64(key, record->ino);
+	return put(apply, DB_DIGESTS, key, sizeof(key), value, digest_record_encode(record, value));
+}
+
+static int file_complete(struct apply *apply, const struct change *change)
+{
+	struct file_record *record;
+	struct file_stamp stamp;
+	uint8_t key[INO_KEY];
+	MDB_val value;
+
+	key_put_u64(key, change->a);
+	int code = get(apply, DB_FILES, key, sizeof(key), &value);
+	if (code)
+		return code == MDB_NOTFOUND ? 0 : code;
+	code = file_record_decode(change->a, value.mv_data, value.mv_size, &record);
+	if (code)
+		return code == -ENOMEM ? ENOMEM : MDB_CORRUPTED;
+	memcpy(&stamp, change->value, sizeof(stamp));
+	if (!record->undigested && !record->changed)
+		code = digest_put(apply, &(struct digest_record){.ino = change->a,
+		                                                 .handle = record->handle,
+		                                                 .size = stamp.size,
+		                                                 .segsize = record->segsize,
+		                                                 .mtime = stamp.mtime,
+		                                                 .ctime = stamp.ctime,
+		                                                 .digest = record->digest});
+	file_record_free(record);
+	return code ? code : file_delete(apply, change);
 }
 
 /* --- files with several names --- */
@@ -344,6 +462,8 @@ static int apply_change(struct apply *apply, const struct change *change)
 		return file_put(apply, change);
 	case CHANGE_FILE_DELETE:
 		return file_delete(apply, change);
+	case CHANGE_FILE_COMPLETE:
+		return file_complete(apply, change);
 	case CHANGE_SEGMENTS_MARK:
 		return segments_mark(apply, change);
 	case CHANGE_SEGMENTS_CLEAR:
@@ -358,6 +478,10 @@ static int apply_change(struct apply *apply, const struct change *change)
 		return put_by_number(apply, DB_ERRORS, change);
 	case CHANGE_ERROR_DELETE:
 		return delete_by_number(apply, DB_ERRORS, change->a);
+	case CHANGE_DIGEST_PUT:
+		return put_by_number(apply, DB_DIGESTS, change);
+	case CHANGE_DIGEST_DELETE:
+		return delete_by_number(apply, DB_DIGESTS, change->a);
 	case CHANGE_IDENTITY_PUT:
 		return identity_put(apply, change);
 	}

@@ -100,6 +100,38 @@ void batch_file_delete(struct batch *batch, uint64_t ino)
 	change_plain(batch, CHANGE_FILE_DELETE, ino, 0, 0);
 }
 
+void batch_file_complete(struct batch *batch, uint64_t ino, const struct file_stamp *stamp)
+{
+	struct change *change = change_begin(batch, CHANGE_FILE_COMPLETE, sizeof(*stamp));
+	change->a = ino;
+	memcpy(change->value, stamp, sizeof(*stamp));
+	change_end(batch, change, sizeof(*stamp));
+}
+
+void batch_digest_put(struct batch *batch, const struct digest_record *record)
+{
+	assert(record->segsize > 0);
+	struct change *change = change_begin(batch, CHANGE_DIGEST_PUT, DIGEST_RECORD_ROOM);
+	change->a = record->ino;
+	change_end(batch, change, digest_record_encode(record, change->value));
+}
+
+void batch_digest_delete(struct batch *batch, uint64_t ino)
+{
+	change_plain(batch, CHANGE_DIGEST_DELETE, ino, 0, 0);
+}
+
+void batch_segments_arrived(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count, const struct digest *digest)
+{
+	assert(count == 1 || digest_equal(digest, &(struct digest){0}));
+	struct change *change = change_begin(batch, CHANGE_SEGMENTS_MARK, sizeof(*digest));
+	change->a = ino;
+	change->b = first;
+	change->c = count;
+	memcpy(change->value, digest, sizeof(*digest));
+	change_end(batch, change, sizeof(*digest));
+}
+
 void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count)
 {
 	if (count > 0)

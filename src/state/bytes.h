@@ -98,6 +98,30 @@ static inline uint8_t *write_u64(uint8_t *out, uint64_t value)
 	return out + sizeof(value);
 }
 
+/* Seven bits a byte, the lowest first; the highest bit says that more follow. One form for each number: the last byte is not 0
+ * unless it is the only one. */
+static inline uint64_t read_varint(struct bytes_reader *reader)
+{
+	uint64_t value = 0;
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t byte = read_u8(reader);
+		if ((byte == 0 && shift > 0) || (shift == 63 && byte > 1))
+			break;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			return value;
+	}
+	reader->bad = true;
+	return 0;
+}
+
+static inline uint8_t *write_varint(uint8_t *out, uint64_t value)
+{
+	for (; value > 0x7f; value >>= 7)
+		out = write_u8(out, (uint8_t)(value | 0x80));
+	return write_u8(out, (uint8_t)value);
+}
+
 static inline uint8_t *write_bytes(uint8_t *out, const void *bytes, size_t len)
 {
 	if (len)

@@ -316,6 +316,17 @@ static int check_error(void *context, const MDB_val *key, const MDB_val *value)
 	return 0;
 }
 
+/* --- digests --- */
+
+static int check_digest(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct check *check = context;
+	struct digest_record record;
+	if (key_is(check, key, 8) && digest_record_decode(key_get_u64(key->mv_data), value->mv_data, value->mv_size, &record))
+		tell_damaged(check, key, value);
+	return 0;
+}
+
 /* --- the whole --- */
 
 static void compare(struct check *check, const char *member, int64_t stored, int64_t counted)
@@ -344,7 +355,7 @@ static void check_totals(struct check *check)
 static int (*const checks[DATABASES])(void *context, const MDB_val *key, const MDB_val *value) = {
 	[DB_META] = check_meta,          [DB_IDENTITY] = check_identity, [DB_DIRS] = check_dir,
 	[DB_FILES] = check_file,         [DB_SEGMENTS] = check_segments, [DB_LINKS] = check_link,
-	[DB_LINKS_INO] = check_link_ino, [DB_ERRORS] = check_error,
+	[DB_LINKS_INO] = check_link_ino, [DB_ERRORS] = check_error,      [DB_DIGESTS] = check_digest,
 };
 
 /* Entries read, or LMDB's code as a negative number. */

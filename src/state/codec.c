@@ -14,6 +14,12 @@
 #define DIR_SETTLED 0x01
 #define FILE_CHANGED 0x01
 #define FILE_MTIME 0x02 /* mtime is valid, and there */
+#define FILE_UNDIGESTED 0x04
+#define FILE_FLAGS (FILE_CHANGED | FILE_MTIME | FILE_UNDIGESTED)
+#define DIGEST_WIDE 0x01 /* its times do not fit 34 bits of seconds */
+
+#define FILE_DIGEST_AT 2 /* offset of the digest in a file record */
+#define DIGEST_BYTES 16
 
 #define MOMENT_BYTES 12
 
@@ -56,6 +62,18 @@ static void read_moment(struct bytes_reader *in, struct moment *moment)
 	moment->nsec = read_u32(in);
 	if (moment->nsec >= 1000000000u)
 		in->bad = true;
+}
+
+static uint8_t *write_digest(uint8_t *out, const struct digest *digest)
+{
+	out = write_u64(out, digest->low);
+	return write_u64(out, digest->high);
+}
+
+static void read_digest(struct bytes_reader *in, struct digest *digest)
+{
+	digest->low = read_u64(in);
+	digest->high = read_u64(in);
 }
 
 static uint8_t *write_source(uint8_t *out, const struct source_ref *source)
@@ -144,14 +162,17 @@ int dir_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct dir
 
 size_t file_record_room(const struct file_record *record)
 {
-	return 1 + 1 + handle_room(&record->handle) + 8 + 8 + 8 + 4 + 8 + 8 + 4 * MOMENT_BYTES + 2 + record->source.len;
+	return 1 + 1 + DIGEST_BYTES + handle_room(&record->handle) + 8 + 8 + 8 + 4 + 8 + 8 + 4 * MOMENT_BYTES + 2 +
+	       record->source.len;
 }
 
 size_t file_record_encode(const struct file_record *record, uint8_t *out)
 {
 	uint8_t *at = write_u8(out, TAG_FILE);
-	at = write_u8(at, (record->changed ? FILE_CHANGED : 0) | (record->mtime_valid ? FILE_MTIME : 0));
-	at = write_handle(at, &record->handle); /* here, behind two bytes: file_record_same_object() knows it */
+	at = write_u8(at, (record->changed ? FILE_CHANGED : 0) | (record->mtime_valid ? FILE_MTIME : 0) |
+	                          (record->undigested ? FILE_UNDIGESTED : 0));
+	at = write_digest(at, &record->digest); /* here: FILE_DIGEST_AT */
+	at = write_handle(at, &record->handle); /* here: file_record_same_object() knows it */
 	at = write_u64(at, record->limit);
 	at = write_u64(at, record->segsize);
 	at = write_u64(at, record->source_used);
@@ -173,9 +194,11 @@ int file_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct fi
 	struct file_record read = {.ino = ino};
 
 	read_tag(&in, TAG_FILE);
-	uint8_t flags = read_flags(&in, FILE_CHANGED | FILE_MTIME);
+	uint8_t flags = read_flags(&in, FILE_FLAGS);
 	read.changed = flags & FILE_CHANGED;
 	read.mtime_valid = flags & FILE_MTIME;
+	read.undigested = flags & FILE_UNDIGESTED;
+	read_digest(&in, &read.digest);
 	read_handle(&in, &read.handle);
 	read.limit = read_u64(&in);
 	read.segsize = read_u64(&in);
@@ -210,9 +233,90 @@ bool file_record_same_object(const uint8_t *a, size_t a_len, const uint8_t *b, s
 	read_tag(&in_b, TAG_FILE);
 	read_u8(&in_a); /* flags */
 	read_u8(&in_b);
+	read_bytes(&in_a, DIGEST_BYTES);
+	read_bytes(&in_b, DIGEST_BYTES);
 	read_handle(&in_a, &handle_a);
 	read_handle(&in_b, &handle_b);
 	return !in_a.bad && !in_b.bad && handle_equal(&handle_a, &handle_b);
+}
+
+int file_record_digest_get(const uint8_t *value, size_t len, struct file_digest *digest)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct file_digest read;
+
+	read_tag(&in, TAG_FILE);
+	uint8_t flags = read_flags(&in, FILE_FLAGS);
+	read.changed = flags & FILE_CHANGED;
+	read.undigested = flags & FILE_UNDIGESTED;
+	read_digest(&in, &read.digest);
+	if (in.bad)
+		return -EBADMSG;
+	*digest = read;
+	return 0;
+}
+
+void file_record_digest_set(uint8_t *value, const struct file_digest *digest)
+{
+	value[1] = (uint8_t)((value[1] & ~FILE_UNDIGESTED) | (digest->undigested ? FILE_UNDIGESTED : 0));
+	write_digest(value + FILE_DIGEST_AT, &digest->digest);
+}
+
+/* --- digests of finished files --- */
+
+static bool is_wide(const struct moment *moment)
+{
+	return moment->sec < -(1ll << 33) || moment->sec >= 1ll << 33;
+}
+
+static uint8_t *write_time(uint8_t *out, const struct moment *moment, bool wide)
+{
+	return wide ? write_moment(out, moment) : write_u64(out, (uint64_t)moment->sec << 30 | moment->nsec);
+}
+
+static void read_time(struct bytes_reader *in, struct moment *moment, bool wide)
+{
+	if (wide) {
+		read_moment(in, moment);
+		return;
+	}
+	uint64_t packed = read_u64(in);
+	*moment = (struct moment){(int64_t)packed >> 30, (uint32_t)(packed & ((1u << 30) - 1))};
+	if (moment->nsec >= 1000000000u)
+		in->bad = true;
+}
+
+size_t digest_record_encode(const struct digest_record *record, uint8_t *out)
+{
+	bool wide = is_wide(&record->mtime) || is_wide(&record->ctime);
+	uint8_t *at = write_u8(out, TAG_DIGEST);
+	at = write_u8(at, wide ? DIGEST_WIDE : 0);
+	at = write_handle(at, &record->handle);
+	at = write_varint(at, record->size);
+	at = write_varint(at, record->segsize);
+	at = write_time(at, &record->mtime, wide);
+	at = write_time(at, &record->ctime, wide);
+	at = write_digest(at, &record->digest);
+	return (size_t)(at - out);
+}
+
+int digest_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct digest_record *record)
+{
+	struct bytes_reader in = {.at = value, .end = value + len};
+	struct digest_record read = {.ino = ino};
+
+	read_tag(&in, TAG_DIGEST);
+	bool wide = read_flags(&in, DIGEST_WIDE) & DIGEST_WIDE;
+	read_handle(&in, &read.handle);
+	read.size = read_varint(&in);
+	read.segsize = read_varint(&in);
+	read_time(&in, &read.mtime, wide);
+	read_time(&in, &read.ctime, wide);
+	read_digest(&in, &read.digest);
+	if (!read_complete(&in) || read.segsize == 0 || wide != (is_wide(&read.mtime) || is_wide(&read.ctime)))
+		return -EBADMSG;
+	*record = read;
+	return 0;
 }
 
 /* --- files with several names --- */
@@ -354,8 +458,12 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	M(dirs_found) \
 	M(dirs_migrated) \
 	M(files_found) \
-	M(files_migrated) M(bytes_found) M(bytes_migrated) M(files_pending) M(bytes_pending) M(files_error) M(dirs_error) \
-		M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) M(errors_fixed) M(drift_found)
+	M(files_migrated) \
+	M(bytes_found) \
+	M(bytes_migrated) \
+	M(files_pending) \
+	M(bytes_pending) M(files_error) M(dirs_error) M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) \
+		M(errors_fixed) M(drift_found)
 
 #define COUNT_MEMBER(member) +1
 _Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");

@@ -20,6 +20,7 @@ enum record_tag {
 	TAG_ERROR = 0x41,
 	TAG_SEGMENTS = 0x51,
 	TAG_TOTALS = 0x61,
+	TAG_DIGEST = 0x71,
 };
 
 /* One value of the segments holds the residency of this many segments, as a bitmap of at most SEGMENT_CHUNK_BYTES. What lies
@@ -35,6 +36,7 @@ size_t file_record_room(const struct file_record *record);
 size_t error_record_room(const struct error_record *record);
 #define LINK_RECORD_ROOM (1 + 8 + 4 + 1 + HANDLE_BYTES_MAX + 4 + 4)
 #define TOTALS_ROOM (1 + sizeof(struct totals))
+#define DIGEST_RECORD_ROOM (1 + 1 + 4 + 1 + HANDLE_BYTES_MAX + 2 * 10 + 2 * 12 + 16)
 
 /* Each gives the number of bytes written. What is the key is not part of the value. */
 size_t dir_record_encode(const struct dir_record *record, uint8_t *out);
@@ -42,6 +44,7 @@ size_t file_record_encode(const struct file_record *record, uint8_t *out);
 size_t link_record_encode(const struct link_record *record, uint8_t *out);
 size_t error_record_encode(const struct error_record *record, uint8_t *out);
 size_t totals_encode(const struct totals *totals, uint8_t *out);
+size_t digest_record_encode(const struct digest_record *record, uint8_t *out);
 
 /* The number that is the key is given by the caller. Allocated records are freed with free(). */
 int dir_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct dir_record **record);
@@ -49,9 +52,19 @@ int file_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct fi
 int link_record_decode(uint64_t fsid, uint64_t fileid, const uint8_t *value, size_t len, struct link_record *record);
 int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct error_record **record);
 int totals_decode(const uint8_t *value, size_t len, struct totals *totals);
+int digest_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct digest_record *record);
 
 /* Two encoded file records belong to the same object: their handles are equal. */
 bool file_record_same_object(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len);
+
+/* What an encoded file record says of the digest, read and changed in place: that costs no decoding for each segment. */
+struct file_digest {
+	struct digest digest;
+	bool undigested, changed;
+};
+int file_record_digest_get(const uint8_t *value, size_t len, struct file_digest *digest);
+/* `changed` is left as it is. The value is one that was read by the above. */
+void file_record_digest_set(uint8_t *value, const struct file_digest *digest);
 
 /* The bitmap of an encoded chunk, into the full size. */
 int segments_decode(const uint8_t *value, size_t len, uint8_t bitmap[SEGMENT_CHUNK_BYTES]);

@@ -46,6 +46,12 @@ static json_t *moment(const struct moment *when)
 	return json_pack("{s:I, s:I}", "sec", (json_int_t)when->sec, "nsec", (json_int_t)when->nsec);
 }
 
+static json_t *digest(const struct digest *from)
+{
+	char text[DIGEST_TEXT_SIZE];
+	return json_string(digest_text(from, text));
+}
+
 static json_t *handle(const struct handle *from)
 {
 	return json_pack("{s:i, s:o}", "type", from->type, "bytes", hex(from->bytes, from->len));
@@ -93,6 +99,7 @@ static bool describe_file(json_t *object, uint64_t ino, const MDB_val *value)
 	set(object, "limit", number(record->limit));
 	set(object, "segsize", number(record->segsize));
 	set(object, "changed", json_boolean(record->changed));
+	set(object, "digest", record->undigested ? json_null() : digest(&record->digest));
 	set(object, "mtime", record->mtime_valid ? moment(&record->mtime) : json_null());
 	set(object, "inode_flags", number(record->inode_flags));
 	set(object, "source_size", number(record->source_size));
@@ -187,6 +194,21 @@ static bool describe_error(json_t *object, uint64_t id, const MDB_val *value)
 	return true;
 }
 
+static bool describe_digest(json_t *object, uint64_t ino, const MDB_val *value)
+{
+	struct digest_record record;
+	if (digest_record_decode(ino, value->mv_data, value->mv_size, &record))
+		return false;
+	set(object, "ino", number(ino));
+	set(object, "handle", handle(&record.handle));
+	set(object, "size", number(record.size));
+	set(object, "segsize", number(record.segsize));
+	set(object, "mtime", moment(&record.mtime));
+	set(object, "ctime", moment(&record.ctime));
+	set(object, "digest", digest(&record.digest));
+	return true;
+}
+
 static bool describe_meta(json_t *object, const MDB_val *key, const MDB_val *value)
 {
 	struct totals totals;
@@ -213,7 +235,8 @@ static bool describe_meta(json_t *object, const MDB_val *key, const MDB_val *val
 
 static bool has_number_key(enum database database)
 {
-	return database == DB_DIRS || database == DB_FILES || database == DB_LINKS_INO || database == DB_ERRORS;
+	return database == DB_DIRS || database == DB_FILES || database == DB_LINKS_INO || database == DB_ERRORS ||
+	       database == DB_DIGESTS;
 }
 
 static bool describe(json_t *object, enum database database, const MDB_val *key, const MDB_val *value)
@@ -239,6 +262,8 @@ static bool describe(json_t *object, enum database database, const MDB_val *key,
 		return describe_link_ino(object, id, value);
 	case DB_ERRORS:
 		return describe_error(object, id, value);
+	case DB_DIGESTS:
+		return describe_digest(object, id, value);
 	case DATABASES:
 		break;
 	}

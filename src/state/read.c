@@ -349,6 +349,63 @@ int store_errors_walk(struct store *store, int (*each)(void *context, const stru
 	return n;
 }
 
+/* --- digests --- */
+
+int store_digest_get(struct store *store, uint64_t ino, struct digest_record *record)
+{
+	if (has_none(store, DB_DIGESTS))
+		return 0;
+	READING slot = NULL;
+	MDB_val value;
+	int found = read_begin(store, &slot);
+	if (!found)
+		found = look_up_number(store, slot, DB_DIGESTS, ino, &value);
+	if (found <= 0)
+		return found;
+	int error = digest_record_decode(ino, value.mv_data, value.mv_size, record);
+	return error ? error : 1;
+}
+
+static int digests_read(MDB_cursor *cursor, uint64_t after, struct digest_record *records, size_t max)
+{
+	uint8_t bytes[INO_KEY];
+	key_put_u64(bytes, after + 1);
+	MDB_val key = {sizeof(bytes), bytes}, value;
+	int n = 0;
+	int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	while (!code) {
+		if (key.mv_size != INO_KEY ||
+		    digest_record_decode(key_get_u64(key.mv_data), value.mv_data, value.mv_size, &records[n]))
+			return -EBADMSG;
+		if ((size_t)++n == max || n == INT32_MAX)
+			return n;
+		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	return code == MDB_NOTFOUND ? n : engine_errno(code);
+}
+
+int store_digests_after(struct store *store, uint64_t after, struct digest_record *records, size_t max)
+{
+	if (max == 0 || after == UINT64_MAX || has_none(store, DB_DIGESTS))
+		return 0;
+	READING slot = NULL;
+	MDB_cursor *cursor;
+	int error = read_begin(store, &slot);
+	if (error)
+		return error;
+	int code = mdb_cursor_open(slot->txn, store->dbi[DB_DIGESTS], &cursor);
+	if (code)
+		return engine_errno(code);
+	int n = digests_read(cursor, after, records, max);
+	mdb_cursor_close(cursor);
+	return n;
+}
+
+uint64_t store_digests_count(struct store *store)
+{
+	return atomic_load_explicit(&store->entries[DB_DIGESTS], memory_order_acquire);
+}
+
 /* --- identity and figures --- */
 
 int store_meta_get(struct store *store, const char *name, char *value, size_t size)

@@ -13,6 +13,7 @@
 #ifndef DMM_STATE_RECORD_H
 #define DMM_STATE_RECORD_H
 
+#include "base/digest.h"
 #include "base/handle.h"
 
 #include <stdbool.h>
@@ -59,6 +60,18 @@ struct file_record {
 	uint64_t source_change;
 	struct moment source_mtime, source_ctime;
 	struct moment shown_ctime; /* the change time shown to applications while our own writes move the real one */
+	/* Kept by the store itself: what is put is added to what is there, and never taken away. */
+	struct digest digest; /* of the segments that came from the source and were recorded so far */
+	bool undigested;      /* something of the file is not in it */
+};
+
+/* What came from the source of a file that is finished and that no application had changed until then. */
+struct digest_record {
+	uint64_t ino;
+	struct handle handle;
+	uint64_t size, segsize;     /* bytes */
+	struct moment mtime, ctime; /* on the target, when everything was there */
+	struct digest digest;
 };
 
 /* A file with several names at the source. Its object lives in the target's staging directory beside the names it has got. */
@@ -112,7 +125,7 @@ struct totals {
 	int64_t files_found, files_migrated;  /* everything that is not a directory; hard links count once for each name */
 	int64_t bytes_found, bytes_migrated;  /* of regular files: st_size at the source */
 	int64_t files_pending, bytes_pending; /* file records and the bytes of their absent segments */
-	int64_t files_error, dirs_error; /* retrying or waiting; single names count as files */
+	int64_t files_error, dirs_error;      /* retrying or waiting; single names count as files */
 	int64_t links_pending;
 	int64_t files_waived, dirs_waived; /* of these: still pending, but the administrator accepts it */
 	int64_t names_waived;              /* the same for single names, which are not pending */

@@ -29,8 +29,9 @@
 #define LOCK_POLL_US 20000
 
 static const char *const database_names[DATABASES] = {
-	[DB_META] = "meta",         [DB_IDENTITY] = "identity", [DB_DIRS] = "dirs",           [DB_FILES] = "files",
-	[DB_SEGMENTS] = "segments", [DB_LINKS] = "links",       [DB_LINKS_INO] = "links-ino", [DB_ERRORS] = "errors",
+	[DB_META] = "meta",           [DB_IDENTITY] = "identity", [DB_DIRS] = "dirs",
+	[DB_FILES] = "files",         [DB_SEGMENTS] = "segments", [DB_LINKS] = "links",
+	[DB_LINKS_INO] = "links-ino", [DB_ERRORS] = "errors",     [DB_DIGESTS] = "digests",
 };
 
 const char *database_name(enum database database)

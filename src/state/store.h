@@ -76,6 +76,12 @@ int store_errors_walk(struct store *store, int (*each)(void *context, const stru
 int store_error_get(struct store *store, uint64_t id, struct error_record **record);
 void error_record_free(struct error_record *record);
 
+/* The digest of a finished file. 1: found, 0: there is none, negative errno. */
+int store_digest_get(struct store *store, uint64_t ino, struct digest_record *record);
+/* Up to `max` of them with inode numbers greater than `after`, ascending. How many, or negative errno. */
+int store_digests_after(struct store *store, uint64_t after, struct digest_record *records, size_t max);
+uint64_t store_digests_count(struct store *store); /* as of the last commit */
+
 void store_totals(struct store *store, struct totals *totals); /* as of the last commit */
 
 /* Bytes of the environment in use, and number of commits since the start: for `stat`. */
@@ -101,7 +107,21 @@ void batch_dir_put(struct batch *batch, const struct dir_record *record);
 void batch_dir_delete(struct batch *batch, uint64_t ino);
 void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
 void batch_file_delete(struct batch *batch, uint64_t ino);                  /* with its segments */
-void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count);    /* resident */
+/* Everything of it is here: deletes the record as well, and leaves the file's digest if all of it came from the source. `stamp` is
+ * the file on the target as it is now. */
+struct file_stamp {
+	uint64_t size;
+	struct moment mtime, ctime;
+};
+void batch_file_complete(struct batch *batch, uint64_t ino, const struct file_stamp *stamp);
+/* Of a file that never had a record. A file record of another object takes it away, as it does segments. */
+void batch_digest_put(struct batch *batch, const struct digest_record *record);
+void batch_digest_delete(struct batch *batch, uint64_t ino);
+void batch_segments_mark(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* resident */
+/* The same of one segment that came from the source with this digest, or of several that are holes there, which have the digest 0.
+ * It is added to the file's in the same transaction, once: not if the segment is resident already. Every other mark or clear leaves
+ * the file without a digest. */
+void batch_segments_arrived(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count, const struct digest *digest);
 void batch_segments_changed(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count); /* by an application */
 void batch_segments_clear(struct batch *batch, uint64_t ino, uint64_t first, uint64_t count);   /* absent again */
 void batch_link_put(struct batch *batch, const struct link_record *record);

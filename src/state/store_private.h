@@ -35,6 +35,7 @@ enum database {
 	DB_LINKS,     /* fsid, fileid -> link record */
 	DB_LINKS_INO, /* ino -> fsid, fileid */
 	DB_ERRORS,    /* id -> error record */
+	DB_DIGESTS,   /* ino -> digest record */
 	DATABASES
 };
 
@@ -59,13 +60,16 @@ enum change_kind {
 	CHANGE_DIR_DELETE,     /* a: ino */
 	CHANGE_FILE_PUT,       /* a: ino */
 	CHANGE_FILE_DELETE,    /* a: ino */
-	CHANGE_SEGMENTS_MARK,  /* a: ino, b: first, c: count */
+	CHANGE_FILE_COMPLETE,  /* a: ino; value: struct file_stamp */
+	CHANGE_SEGMENTS_MARK,  /* a: ino, b: first, c: count; value: nothing, or the struct digest of the one segment */
 	CHANGE_SEGMENTS_CLEAR, /* a: ino, b: first, c: count */
 	CHANGE_LINK_PUT,       /* a: fsid, b: fileid, c: ino */
 	CHANGE_LINK_SEEN,      /* a: fsid, b: fileid, c: names */
 	CHANGE_LINK_DELETE,    /* a: fsid, b: fileid */
 	CHANGE_ERROR_PUT,      /* a: id */
 	CHANGE_ERROR_DELETE,   /* a: id */
+	CHANGE_DIGEST_PUT,     /* a: ino */
+	CHANGE_DIGEST_DELETE,  /* a: ino */
 	CHANGE_IDENTITY_PUT,   /* a: length of the name, which comes first in the value */
 };
 

@@ -86,6 +86,17 @@ static int try_totals(const uint8_t *value, size_t len)
 	return 0;
 }
 
+static int try_digest(const uint8_t *value, size_t len)
+{
+	struct digest_record record;
+	int error = digest_record_decode(1, value, len, &record);
+	if (error)
+		return error;
+	uint8_t *again = malloc(DIGEST_RECORD_ROOM);
+	same(value, len, again, digest_record_encode(&record, again));
+	return 0;
+}
+
 static int try_segments(const uint8_t *value, size_t len)
 {
 	uint8_t bitmap[SEGMENT_CHUNK_BYTES], again[1 + SEGMENT_CHUNK_BYTES], bitmap_again[SEGMENT_CHUNK_BYTES];
@@ -101,7 +112,7 @@ static int try_segments(const uint8_t *value, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int (*const kinds[])(const uint8_t *value, size_t len) = {
-		try_dir, try_file, try_link, try_error, try_totals, try_segments,
+		try_dir, try_file, try_link, try_error, try_totals, try_segments, try_digest,
 	};
 	if (size == 0)
 		return 0;

@@ -107,6 +107,20 @@ static inline struct file_record file_of(uint64_t ino)
 		.source_mtime = {.sec = 1, .nsec = 2},
 		.source_ctime = {.sec = 3, .nsec = 4},
 		.shown_ctime = {.sec = 5, .nsec = 6},
+		.digest = {.low = 0x0102030405060708, .high = 0x090a0b0c0d0e0f10},
+	};
+}
+
+static inline struct digest_record digest_of(uint64_t ino)
+{
+	return (struct digest_record){
+		.ino = ino,
+		.handle = handle_of(ino, 1),
+		.size = (3ull << 40) + 1,
+		.segsize = 1 << 20,
+		.mtime = {.sec = -5, .nsec = 999999999},
+		.ctime = {.sec = 1800000000, .nsec = 7},
+		.digest = {.low = 0x1112131415161718, .high = ino},
 	};
 }
 

@@ -680,6 +680,120 @@ START_TEST(sequential_reads_run_ahead)
 }
 END_TEST
 
+static struct digest digest_of_fake(unsigned id, uint64_t size)
+{
+	struct digest sum = {0};
+	unsigned char bytes[SEGSIZE];
+
+	for (uint64_t at = 0; at < size; at += SEGSIZE) {
+		size_t len = size - at < SEGSIZE ? size - at : SEGSIZE;
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = fake_byte(id, at + i);
+		struct digest one = digest_of_segment(bytes, len, at / SEGSIZE);
+		digest_add(&sum, &one);
+	}
+	return sum;
+}
+
+/* Readers are answered before their bytes are stored. */
+static void await_finished(uint64_t ino)
+{
+	struct file_record *record;
+
+	for (int i = 0; i < 1000; i++) {
+		ck_assert_int_eq(store_flush(store), 0);
+		if (store_file_get(store, ino, &record) == 0)
+			return;
+		file_record_free(record);
+		usleep(10000);
+	}
+	ck_abort_msg("inode %llu does not come to an end", (unsigned long long)ino);
+}
+
+/* 1: the file has this digest and the record fits the file; 0: it has none. */
+static int has_digest(const char *path, unsigned id, uint64_t size)
+{
+	struct digest_record record;
+	struct digest wanted = digest_of_fake(id, size);
+	struct stat st;
+
+	ck_assert_int_eq(fstatat(target.root_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	await_finished(st.st_ino);
+	ck_assert_int_eq(fstatat(target.root_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	int found = store_digest_get(store, st.st_ino, &record);
+	if (found <= 0)
+		return found;
+	struct handle handle = subject_at(target.root_fd, path).handle;
+	ck_assert_msg(digest_equal(&record.digest, &wanted), "%s: the digest is not that of the source", path);
+	ck_assert(handle_equal(&record.handle, &handle));
+	ck_assert(record.size == size && record.mtime.sec == st.st_mtim.tv_sec && record.mtime.nsec == st.st_mtim.tv_nsec);
+	if (st.st_nlink == 1) /* else more names may have come since */
+		ck_assert(record.ctime.sec == st.st_ctim.tv_sec && record.ctime.nsec == st.st_ctim.tv_nsec);
+	return 1;
+}
+
+static void read_some_segments(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	for (unsigned s = 7; s >= 4; s--)
+		ck_assert_int_eq(app_read("file", s * SEGSIZE), fake_byte(1, s * SEGSIZE));
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(app_read("file", 0), fake_byte(1, 0)); /* on the target, perhaps not on record */
+}
+
+static void read_the_rest(const char *path, unsigned id, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += SEGSIZE)
+		ck_assert_int_eq(app_read(path, at), fake_byte(id, at));
+}
+
+START_TEST(a_digest_of_what_came_over)
+{
+	fake_file(1, 0, "file", 9 * SEGSIZE + 100);
+	fake_file(2, 0, "changed", 2 * SEGSIZE);
+	fake_file(3, 0, "linked", SEGSIZE + 1);
+	fake_link(3, 0, "again");
+	then_crash(read_some_segments);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	read_the_rest("file", 1, 9 * SEGSIZE + 100);
+	ck_assert_int_eq(has_digest("file", 1, 9 * SEGSIZE + 100), 1);
+	ck_assert_int_eq(change("changed", EVENT_WRITE, 0, 10, do_write), 0);
+	ck_assert_int_eq(app_read("changed", SEGSIZE), fake_byte(2, SEGSIZE));
+	ck_assert_int_eq(has_digest("changed", 2, 2 * SEGSIZE), 0);
+	read_the_rest("linked", 3, SEGSIZE + 1);
+	ck_assert_int_eq(has_digest("again", 3, SEGSIZE + 1), 1);
+	world_close();
+}
+END_TEST
+
+/* Small files that come with their directory, in buffers that do not fit the segments. */
+START_TEST(a_digest_of_what_came_with_its_directory)
+{
+	options.fill_with_dir = 1 << 20;
+	fake_file(1, 0, "one", 10);
+	fake_file(2, 0, "other", 100 * SEGSIZE + 5);
+	fake_file(3, 0, "nothing", 0);
+	complete();
+	ck_assert_int_eq(has_digest("one", 1, 10), 1);
+	ck_assert_int_eq(has_digest("other", 2, 100 * SEGSIZE + 5), 1);
+	ck_assert_int_eq(has_digest("nothing", 3, 0), 0);
+	world_close();
+}
+END_TEST
+
+START_TEST(no_digests_when_none_are_wanted)
+{
+	options.digests = false;
+	options.fill_with_dir = 10;
+	fake_file(1, 0, "one", 10);
+	fake_file(2, 0, "other", 100 * SEGSIZE + 5);
+	complete();
+	ck_assert_uint_eq(store_digests_count(store), 0);
+	world_close();
+}
+END_TEST
+
 static void add_all(TCase *tcase)
 {
 	tcase_add_test(tcase, partial_write_survives);
@@ -698,6 +812,9 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, collision_overwrite);
 	tcase_add_test(tcase, collision_rename);
 	tcase_add_test(tcase, sequential_reads_run_ahead);
+	tcase_add_test(tcase, a_digest_of_what_came_over);
+	tcase_add_test(tcase, a_digest_of_what_came_with_its_directory);
+	tcase_add_test(tcase, no_digests_when_none_are_wanted);
 }
 
 int main(void)

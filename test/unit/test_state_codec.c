@@ -67,6 +67,12 @@ static int decode_totals(const uint8_t *value, size_t len)
 	return totals_decode(value, len, &totals);
 }
 
+static int decode_digest(const uint8_t *value, size_t len)
+{
+	struct digest_record record;
+	return digest_record_decode(1, value, len, &record);
+}
+
 static int decode_segments(const uint8_t *value, size_t len)
 {
 	uint8_t bitmap[SEGMENT_CHUNK_BYTES];
@@ -74,7 +80,7 @@ static int decode_segments(const uint8_t *value, size_t len)
 }
 
 static int (*const decoders[])(const uint8_t *value, size_t len) = {
-	decode_dir, decode_file, decode_link, decode_error, decode_totals, decode_segments,
+	decode_dir, decode_file, decode_link, decode_error, decode_totals, decode_segments, decode_digest,
 };
 #define KINDS (sizeof(decoders) / sizeof(decoders[0]))
 
@@ -96,6 +102,7 @@ static size_t example(size_t kind, uint8_t *out)
 	struct link_record link = link_of(7, 8);
 	struct error_record error = error_of(9);
 	struct totals totals = {.dirs_found = 1, .links_pending = -2};
+	struct digest_record digest = digest_of(10);
 	uint8_t bitmap[SEGMENT_CHUNK_BYTES] = {0};
 	bitmap[70] = 0x55;
 
@@ -110,8 +117,10 @@ static size_t example(size_t kind, uint8_t *out)
 		return error_record_encode(&error, out);
 	case 4:
 		return totals_encode(&totals, out);
-	default:
+	case 5:
 		return segments_encode(bitmap, out);
+	default:
+		return digest_record_encode(&digest, out);
 	}
 }
 
@@ -140,6 +149,7 @@ START_TEST(test_file_members)
 	ck_assert_int_eq(read->source_mtime.sec, 1);
 	ck_assert_uint_eq(read->source_ctime.nsec, 4);
 	ck_assert_int_eq(read->shown_ctime.sec, 5);
+	ck_assert(digest_equal(&read->digest, &file.digest) && !read->undigested);
 	file_record_free(read);
 
 	file.mtime_valid = false;
@@ -149,6 +159,73 @@ START_TEST(test_file_members)
 	ck_assert_int_eq(file_record_decode(6, bytes, shorter, &read), 0);
 	ck_assert(!read->mtime_valid && read->changed);
 	file_record_free(read);
+}
+END_TEST
+
+static void same_digest(const struct digest_record *record, size_t wanted_len)
+{
+	struct digest_record read;
+	uint8_t bytes[DIGEST_RECORD_ROOM];
+	size_t len = digest_record_encode(record, bytes);
+	if (wanted_len)
+		ck_assert_uint_eq(len, wanted_len);
+	ck_assert_int_eq(digest_record_decode(record->ino, bytes, len, &read), 0);
+	ck_assert_uint_eq(read.ino, record->ino);
+	ck_assert(handle_equal(&read.handle, &record->handle));
+	ck_assert_uint_eq(read.size, record->size);
+	ck_assert_uint_eq(read.segsize, record->segsize);
+	ck_assert(read.mtime.sec == record->mtime.sec && read.mtime.nsec == record->mtime.nsec);
+	ck_assert(read.ctime.sec == record->ctime.sec && read.ctime.nsec == record->ctime.nsec);
+	ck_assert(digest_equal(&read.digest, &record->digest));
+	ck_assert_int_eq(decode_digest(bytes, len - 1), -EBADMSG);
+}
+
+START_TEST(test_digest_members)
+{
+	struct digest_record record = digest_of(10);
+	same_digest(&record, 64 - 8); /* I12: with its key not more than 64 bytes on ext4 */
+	record.size = record.segsize = UINT64_MAX;
+	same_digest(&record, 0);
+	record.size = 0;
+	record.segsize = 1;
+	record.mtime.sec = INT64_MIN; /* times that no clock shows are kept all the same */
+	same_digest(&record, 0);
+	record.mtime.sec = 0;
+	record.ctime.sec = INT64_MAX;
+	same_digest(&record, 0);
+	record.ctime.sec = -(1ll << 33);
+	same_digest(&record, 0);
+	record.handle.len = HANDLE_BYTES_MAX;
+	memset(record.handle.bytes, 1, HANDLE_BYTES_MAX);
+	same_digest(&record, 0);
+
+	uint8_t bytes[DIGEST_RECORD_ROOM];
+	record = digest_of(10);
+	record.size = 127;
+	size_t len = digest_record_encode(&record, bytes), at = 2 + 4 + 1 + 8;
+	bytes[at] = 0xff; /* longer than it need be: 127, and a byte of 0 */
+	memmove(bytes + at + 2, bytes + at + 1, len - at - 1);
+	bytes[at + 1] = 0;
+	ck_assert_int_eq(decode_digest(bytes, len + 1), -EBADMSG);
+}
+END_TEST
+
+START_TEST(test_digest_in_place)
+{
+	struct file_record file = file_of(6), *read;
+	struct file_digest digest;
+	uint8_t bytes[512];
+	size_t len = file_record_encode(&file, bytes);
+	ck_assert_int_eq(file_record_digest_get(bytes, len, &digest), 0);
+	ck_assert(digest_equal(&digest.digest, &file.digest) && !digest.undigested && !digest.changed);
+	digest = (struct file_digest){.digest = {3, 4}, .undigested = true, .changed = true};
+	file_record_digest_set(bytes, &digest);
+	ck_assert_int_eq(file_record_decode(6, bytes, len, &read), 0);
+	ck_assert(read->undigested && !read->changed && read->mtime_valid && read->digest.low == 3 && read->digest.high == 4);
+	ck_assert(handle_equal(&read->handle, &file.handle));
+	file_record_free(read);
+	ck_assert_int_eq(file_record_digest_get(bytes, 17, &digest), -EBADMSG);
+	ck_assert_int_eq(file_record_digest_get(bytes, 0, &digest), -EBADMSG);
 }
 END_TEST
 
@@ -326,6 +403,8 @@ int main(void)
 	Suite *suite = suite_create("state codec");
 	TCase *tests = tcase_create("codec");
 	tcase_add_test(tests, test_file_members);
+	tcase_add_test(tests, test_digest_members);
+	tcase_add_test(tests, test_digest_in_place);
 	tcase_add_test(tests, test_dir_members);
 	tcase_add_test(tests, test_longest_handles);
 	tcase_add_test(tests, test_error_strings);

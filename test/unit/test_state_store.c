@@ -290,6 +290,135 @@ START_TEST(test_segments_and_identity)
 }
 END_TEST
 
+/* --- digests --- */
+
+static void arrive(uint64_t ino, uint64_t segment, uint64_t digest)
+{
+	struct batch *batch = batch_new();
+	batch_segments_arrived(batch, ino, segment, 1, &(struct digest){.low = digest, .high = 1});
+	state_commit(batch);
+}
+
+static const struct file_stamp stamp = {.size = 77, .mtime = {1, 2}, .ctime = {3, 4}};
+
+/* Ends the file; its digest, or 0 when it left none. */
+static uint64_t complete(uint64_t ino)
+{
+	struct digest_record record;
+	struct file_record *file;
+	struct batch *batch = batch_new();
+	batch_file_complete(batch, ino, &stamp);
+	state_commit(batch);
+	ck_assert_int_eq(store_file_get(store, ino, &file), 0);
+	if (store_digest_get(store, ino, &record) == 0)
+		return 0;
+	ck_assert(record.size == 77 && record.segsize == 1 << 20 && record.mtime.nsec == 2 && record.ctime.sec == 3);
+	return record.digest.low;
+}
+
+static void put_plain(uint64_t ino, uint32_t generation)
+{
+	struct file_record file = file_of(ino);
+	struct batch *batch = batch_new();
+	file.handle = handle_of(ino, generation);
+	file.digest = (struct digest){0};
+	file.changed = false;
+	batch_file_put(batch, &file);
+	state_commit(batch);
+}
+
+START_TEST(test_digest_counts_once)
+{
+	put_plain(5, 1);
+	arrive(5, 3, 1000);
+	arrive(5, 3, 1000); /* a segment that was fetched again after a crash whose record had survived */
+	put_plain(5, 1);    /* whoever puts the record does not know the sum */
+	state_reopen();
+	arrive(5, 0, 200);
+	arrive(5, 9000, 30);
+	struct batch *batch = batch_new();
+	batch_segments_arrived(batch, 5, 10, 5000, &(struct digest){0}); /* holes */
+	batch_segments_arrived(batch, 5, 4, 1, &(struct digest){.low = 4});
+	batch_segments_arrived(batch, 5, 4, 1, &(struct digest){.low = 4}); /* twice in one transaction */
+	state_commit(batch);
+	ck_assert_uint_eq(resident(5, 20000), 5004);
+	ck_assert_uint_eq(complete(5), 1234);
+	ck_assert_uint_eq(resident(5, 20000), 0);
+	ck_assert_uint_eq(store_digests_count(store), 1);
+	ck_assert_uint_eq(complete(5), 1234); /* there is no record any more: nothing happens */
+}
+END_TEST
+
+START_TEST(test_no_digest_of_what_changed)
+{
+	put_plain(5, 1);
+	arrive(5, 0, 1);
+	mark(5, 1, 1); /* nobody saw it */
+	ck_assert_uint_eq(complete(5), 0);
+
+	put_plain(6, 1);
+	arrive(6, 0, 1);
+	clear(6, 0, 1);
+	arrive(6, 0, 1);
+	ck_assert_uint_eq(complete(6), 0);
+
+	put_file(7, 1); /* file_of() of an odd number says changed */
+	arrive(7, 0, 1);
+	ck_assert_uint_eq(complete(7), 0);
+
+	put_plain(8, 1);
+	arrive(8, 0, 1);
+	struct batch *batch = batch_new();
+	batch_segments_changed(batch, 8, 0, 1);
+	state_commit(batch);
+	ck_assert_uint_eq(complete(8), 0);
+}
+END_TEST
+
+/* I4: nor does a reused inode number inherit a digest. */
+START_TEST(test_digest_and_identity)
+{
+	struct digest_record record = digest_of(5), read;
+	put_plain(5, 1);
+	arrive(5, 0, 100);
+	put_plain(5, 2);
+	arrive(5, 0, 7);
+	ck_assert_uint_eq(complete(5), 7);
+	put_plain(5, 3);
+	ck_assert_int_eq(store_digest_get(store, 5, &read), 0);
+	struct batch *batch = batch_new();
+	batch_file_delete(batch, 5);
+	batch_digest_put(batch, &record);
+	state_commit(batch);
+	ck_assert_int_eq(store_digest_get(store, 5, &read), 1);
+	ck_assert(digest_equal(&read.digest, &record.digest));
+	batch = batch_new();
+	batch_digest_delete(batch, 5);
+	batch_digest_delete(batch, 5);
+	state_commit(batch);
+	ck_assert_int_eq(store_digest_get(store, 5, &read), 0);
+}
+END_TEST
+
+START_TEST(test_digests_ascend)
+{
+	struct digest_record read[4];
+	ck_assert_int_eq(store_digests_after(store, 0, read, 4), 0);
+	struct batch *batch = batch_new();
+	for (uint64_t ino = 50; ino >= 10; ino -= 10) {
+		struct digest_record record = digest_of(ino);
+		batch_digest_put(batch, &record);
+	}
+	state_commit(batch);
+	ck_assert_int_eq(store_digests_after(store, 0, read, 4), 4);
+	ck_assert(read[0].ino == 10 && read[3].ino == 40 && read[3].digest.high == 40);
+	ck_assert_int_eq(store_digests_after(store, 40, read, 4), 1);
+	ck_assert_int_eq(store_digests_after(store, 50, read, 4), 0);
+	ck_assert_int_eq(store_digests_after(store, UINT64_MAX, read, 4), 0);
+	ck_assert_uint_eq(store_digests_count(store), 5);
+}
+END_TEST
+
 /* --- errors, totals, identity --- */
 
 static int count_errors(void *context, const struct error_record *record)
@@ -636,6 +765,10 @@ int main(void)
 	tcase_add_test(tests, test_segments_of_neighbours);
 	tcase_add_test(tests, test_segments_random_against_a_plain_bitmap);
 	tcase_add_test(tests, test_segments_and_identity);
+	tcase_add_test(tests, test_digest_counts_once);
+	tcase_add_test(tests, test_no_digest_of_what_changed);
+	tcase_add_test(tests, test_digest_and_identity);
+	tcase_add_test(tests, test_digests_ascend);
 	tcase_add_test(tests, test_errors);
 	tcase_add_test(tests, test_totals);
 	tcase_add_test(tests, test_meta);
