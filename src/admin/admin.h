@@ -12,6 +12,8 @@
  *   {"op":"finish","lazy":BOOL,"wait_s":SECONDS}  -> {"ok":true,"finish":{}}
  *   {"op":"halt","lazy":BOOL,"wait_s":SECONDS}    -> {"ok":true,"halt":{}}
  *   {"op":"pause"}, {"op":"resume"}               -> {"ok":true,"pause":{}}, {"ok":true,"resume":{}}
+ *   {"op":"set","properties":{NAME:TEXT|null,...}} -> {"ok":true,"set":{}}
+ *   {"op":"get"}                                  -> {"ok":true,"properties":[{"name":N,"value":TEXT|null,"from":FROM},...]}
  *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish, halt: and "holders"
  *
  * Only "op" and "path" are needed. Each request may say in "uuid" which migration it means; another one's is refused (ESTALE).

@@ -6,6 +6,7 @@
 
 #include "admin/admin.h"
 #include "admin/json.h"
+#include "admin/properties.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "wire/bytes.h"
@@ -224,6 +225,8 @@ static const struct operation {
 	{"halt", answer_leave, true, {"lazy", "wait_s", NULL}},
 	{"pause", answer_pause, false, {NULL}},
 	{"resume", answer_pause, false, {NULL}},
+	{"set", answer_set, false, {"properties", NULL}},
+	{"get", answer_get, false, {NULL}},
 };
 
 static const struct operation *find_operation(const json_t *request)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A lane: all its threads are made at the start and are alike; which job a free one takes is decided in take_job() alone.
+ * A lane: its threads are made at the start, and when it grows; they are alike; which job a free one takes is decided in take_job() alone.
  *
  * The reserve is a count, not a set of threads: read-ahead and background jobs together run on at most max - reserve threads.
  * A wake-up may therefore go to a thread that finds nothing it may take; the job is not lost, since the thread whose end makes
@@ -38,7 +38,7 @@ struct lane {
 	size_t running[LANE_CLASSES];
 	unsigned limit; /* threads for background jobs */
 	bool paused, stopping;
-	struct lane_thread threads[];
+	struct lane_thread **threads; /* as many as it ever had at most; the lane stays within options.max */
 };
 
 static void queue_append(struct queue *queue, struct lane_job *job)
@@ -67,10 +67,20 @@ static void queue_remove(struct queue *queue, struct lane_job *job)
 	queue->count--;
 }
 
+static size_t running_all(const struct lane *lane)
+{
+	size_t all = 0;
+	for (int i = 0; i < LANE_CLASSES; i++)
+		all += lane->running[i];
+	return all;
+}
+
 /* A stop drains all queues, paused and limited or not. */
 static bool may_take(const struct lane *lane, enum lane_class class)
 {
 	if (lane->queues[class].count == 0)
+		return false;
+	if (running_all(lane) >= lane->options.max && !lane->stopping)
 		return false;
 	if (class == LANE_DEMAND)
 		return true;
@@ -140,7 +150,7 @@ static void thread_main(void *arg)
 
 static int lane_init(const struct lane_options *options, struct lane **lane)
 {
-	struct lane *made = calloc(1, sizeof(*made) + options->max * sizeof(made->threads[0]));
+	struct lane *made = calloc(1, sizeof(*made));
 	if (!made)
 		return -ENOMEM;
 	made->options = *options;
@@ -162,6 +172,29 @@ static int lane_init(const struct lane_options *options, struct lane **lane)
 	return 0;
 }
 
+/* Under lock, or before anybody else knows the lane. */
+static int add_threads(struct lane *lane, unsigned max)
+{
+	struct lane_thread **grown = reallocarray(lane->threads, max, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	lane->threads = grown;
+	while (lane->n_threads < max) {
+		struct lane_thread *thread = calloc(1, sizeof(*thread));
+		if (!thread)
+			return -ENOMEM;
+		thread->lane = lane;
+		thread->number = lane->n_threads;
+		int error = uv_thread_create(&thread->thread, thread_main, thread);
+		if (error) {
+			free(thread);
+			return error;
+		}
+		lane->threads[lane->n_threads++] = thread;
+	}
+	return 0;
+}
+
 int lane_start(const struct lane_options *options, struct lane **lane)
 {
 	struct lane *made;
@@ -170,19 +203,28 @@ int lane_start(const struct lane_options *options, struct lane **lane)
 	int error = lane_init(options, &made);
 	if (error)
 		return error;
-	while (made->n_threads < options->max) {
-		struct lane_thread *thread = &made->threads[made->n_threads];
-		thread->lane = made;
-		thread->number = made->n_threads;
-		error = uv_thread_create(&thread->thread, thread_main, thread);
-		if (error) {
-			lane_stop(made);
-			return error;
-		}
-		made->n_threads++;
+	error = add_threads(made, options->max);
+	if (error) {
+		lane_stop(made);
+		return error;
 	}
 	*lane = made;
 	return 0;
+}
+
+int lane_resize(struct lane *lane, unsigned max, unsigned reserve)
+{
+	if (max == 0 || reserve >= max)
+		return -EINVAL;
+	uv_mutex_lock(&lane->lock);
+	int error = max > lane->n_threads ? add_threads(lane, max) : 0;
+	if (!error) {
+		lane->options.max = max;
+		lane->options.reserve = reserve;
+		uv_cond_broadcast(&lane->changed);
+	}
+	uv_mutex_unlock(&lane->lock);
+	return error;
 }
 
 void lane_stop(struct lane *lane)
@@ -193,8 +235,11 @@ void lane_stop(struct lane *lane)
 	lane->stopping = true;
 	uv_cond_broadcast(&lane->changed);
 	uv_mutex_unlock(&lane->lock);
-	for (unsigned i = 0; i < lane->n_threads; i++)
-		uv_thread_join(&lane->threads[i].thread);
+	for (unsigned i = 0; i < lane->n_threads; i++) {
+		uv_thread_join(&lane->threads[i]->thread);
+		free(lane->threads[i]);
+	}
+	free(lane->threads);
 	uv_cond_destroy(&lane->changed);
 	uv_mutex_destroy(&lane->lock);
 	free(lane);

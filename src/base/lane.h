@@ -51,6 +51,10 @@ bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class
 /* Pause: background and read-ahead jobs stay queued, demand goes on. */
 void lane_pause(struct lane *lane, bool paused);
 
+/* Other numbers from now on; for workers that run it takes effect as they finish their jobs. Threads that are too many stay, without
+ * work. -EINVAL: reserve is not less than max; or no thread could be made, and nothing has changed. Not beside lane_stop(). */
+int lane_resize(struct lane *lane, unsigned max, unsigned reserve);
+
 /* Background jobs alone run on at most so many threads from now on; those that run already finish. 0: they stay queued. There is
  * no such limit at the start. */
 void lane_limit(struct lane *lane, unsigned background);

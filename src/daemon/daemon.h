@@ -37,7 +37,8 @@ struct daemon {
 	struct admin *admin;
 	struct migration_port port;
 
-	pthread_mutex_t lock; /* below */
+	pthread_mutex_t properties; /* the values in options that can change while it runs; apply.c */
+	pthread_mutex_t lock;       /* below */
 	pthread_cond_t changed;
 	bool finishing; /* one finish or halt at a time */
 	enum ending ending;

@@ -313,6 +313,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	const struct options *options = daemon->options;
 	int result = place_clear(options->mountpoint, error, error_size);
 
+	pthread_mutex_init(&daemon->properties, NULL);
 	pthread_mutex_init(&daemon->lock, NULL);
 	pthread_cond_init(&daemon->changed, NULL);
 	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};

@@ -55,6 +55,9 @@ void options_free(struct options *options);
 /* Keeps what the command line gave in the database, in one transaction. */
 int options_record(const struct options *options, struct config *config, uint32_t migid);
 
+/* Gives the field of one property its value anew. */
+void options_fill(struct options *options, const struct property *property);
+
 /* The text that is in force for a property, its default included; NULL: there is none. */
 const char *options_value(const struct options *options, const char *name);
 

@@ -2,7 +2,7 @@
  *
  * What admin/ asks: figures with the names and paths that only the daemon knows, and paths turned into objects.
  */
-#include "daemon/daemon.h"
+#include "daemon/apply.h"
 
 #include "base/cleanup.h"
 
@@ -115,5 +115,7 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.uuid = daemon->uuid,
 		.halt = daemon_halt,
 		.pause = daemon_pause,
+		.set = daemon_set,
+		.get = daemon_get,
 	};
 }

@@ -5,7 +5,7 @@
  * Start: the migrator, the mount, the socket. End, in this order: the connection of the kernel is over, so no request can come
  * any more; the migrator stops; the state is closed; then, after a finish, what is ours goes.
  */
-#include "daemon/daemon.h"
+#include "daemon/apply.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -130,6 +130,7 @@ int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *cont
 	}
 	if (daemon->options->autofinish)
 		migrate_on_complete(daemon->migrate, daemon_autofinish, daemon);
+	daemon_catch_up(daemon);
 	log_event(LOG_LEVEL_INFO, "start", "source=%s target=%s mountpoint=%s statedir=%s how=%s pid=%d version=%s",
 	          daemon->options->source, daemon->options->target, daemon->options->mountpoint, daemon->statedir,
 	          daemon->fresh ? "new" : "again", (int)getpid(), DMM_VERSION);

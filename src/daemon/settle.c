@@ -334,6 +334,13 @@ static void fill(struct options *options, const struct binding *binding)
 		*(uint64_t *)field = number;
 }
 
+void options_fill(struct options *options, const struct property *property)
+{
+	for (size_t i = 0; i < sizeof(bindings) / sizeof(*bindings); i++)
+		if (strcmp(bindings[i].name, property->name) == 0)
+			fill(options, &bindings[i]);
+}
+
 static int check_plugin_options(struct options *options, char *error, size_t error_size)
 {
 	for (size_t i = 0; i < options->values.n_plugin; i++) {

@@ -75,7 +75,7 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 		file->opens += !*quiet;
 		return MONITOR_GO;
 	}
-	bool small = file->file.limit <= migrate->options.whole_at_open && (event->kind == EVENT_OPEN || event->len);
+	bool small = file->file.limit <= atomic_load(&migrate->tuned.whole_at_open) && (event->kind == EVENT_OPEN || event->len);
 	bool worth_waiting = !file->broken &&
 	                     (file->absent == 0 ? file->finishing : small && !target_is_full(migrate) && !failed_just_now(file));
 	if (!worth_waiting) {

@@ -40,7 +40,7 @@ struct crawl {
 	struct cursor dirs, files;
 	uint64_t last_tick_ns;
 	atomic_bool saw_everything;
-	bool completed;
+	bool completed, told; /* everything is here; who wanted to know it knows */
 };
 
 struct file_job {
@@ -65,7 +65,7 @@ void crawl_offer_dir(struct migrate *migrate, struct object *dir)
 {
 	struct crawl *crawl = migrate->crawl;
 
-	if (!crawl || !migrate->options.background)
+	if (!crawl || !atomic_load(&migrate->tuned.background))
 		return;
 	LOCKED(&crawl->lock);
 	if (crawl->used == FRONTIER_MAX || crawl->stop)
@@ -152,9 +152,9 @@ static bool hold_for_backlog(struct crawl *crawl)
 
 	store_totals(migrate->store, &totals);
 	uint64_t pending = totals.files_pending > totals.files_error ? (uint64_t)(totals.files_pending - totals.files_error) : 0;
-	if (pending >= migrate->options.backlog_high)
+	if (pending >= atomic_load(&migrate->tuned.backlog_high))
 		crawl->holding = true;
-	else if (pending <= migrate->options.backlog_low)
+	else if (pending <= atomic_load(&migrate->tuned.backlog_low))
 		crawl->holding = false;
 	return crawl->holding;
 }
@@ -162,7 +162,7 @@ static bool hold_for_backlog(struct crawl *crawl)
 static bool supply_names(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
-	size_t most = 2 * migrate->options.maxnsproc;
+	size_t most = 2 * (size_t)atomic_load(&migrate->tuned.maxnsproc);
 	bool did = false;
 
 	while (background_load(migrate->names) < most && !hold_for_backlog(crawl)) {
@@ -189,8 +189,7 @@ static void run_file(struct lane_job *job)
 	struct migrate *migrate = file->migrate;
 
 	bool stopping = atomic_load(&migrate->stopping);
-	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && !atomic_load(&migrate->stopping) &&
-	    !atomic_load(&migrate->paused)) {
+	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && background_wanted(migrate)) {
 		lane_submit(migrate->data, job, LANE_BACKGROUND); /* demand first, then on with it */
 		return;
 	}
@@ -214,7 +213,7 @@ static bool take_file(struct object *file)
 static bool supply_data(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
-	size_t most = 2 * migrate->options.maxdfproc;
+	size_t most = 2 * (size_t)atomic_load(&migrate->tuned.maxdfproc);
 	bool did = false;
 
 	while (background_load(migrate->data) < most) {
@@ -245,6 +244,13 @@ static bool no_records(after_fn records_after, struct store *store)
 	return records_after(store, 0, &ino, 1) == 0;
 }
 
+/* Their records will be found. */
+static void empty_frontier(struct crawl *crawl)
+{
+	for (struct object *dir; (dir = take_frontier(crawl));)
+		object_put(dir);
+}
+
 static bool frontier_empty(struct crawl *crawl)
 {
 	LOCKED(&crawl->lock);
@@ -264,20 +270,36 @@ static void check_saw_everything(struct crawl *crawl)
 	log_event(LOG_LEVEL_INFO, "seen", "what=%s", "every directory");
 }
 
+static void tell_complete(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	void (*complete)(void *context) = atomic_load(&migrate->complete);
+
+	if (!complete)
+		crawl->told = false; /* who wants to know it later is told then */
+	if (crawl->told || !complete)
+		return;
+	crawl->told = true;
+	complete(migrate->complete_context);
+}
+
 static void check_complete(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
 	struct totals totals;
 
-	if (crawl->completed || !atomic_load(&crawl->saw_everything) || !lane_idle(migrate->data) ||
-	    store_flush(migrate->store) < 0 || !no_records(store_files_after, migrate->store))
+	if (crawl->completed) {
+		tell_complete(crawl);
+		return;
+	}
+	if (!atomic_load(&crawl->saw_everything) || !lane_idle(migrate->data) || store_flush(migrate->store) < 0 ||
+	    !no_records(store_files_after, migrate->store))
 		return;
 	crawl->completed = true;
 	store_totals(migrate->store, &totals);
 	log_event(LOG_LEVEL_INFO, "complete", "directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
 	          (long long)totals.files_migrated, (long long)totals.bytes_migrated);
-	if (migrate->complete)
-		migrate->complete(migrate->complete_context);
+	tell_complete(crawl);
 }
 
 /* --- the thread --- */
@@ -298,13 +320,15 @@ static bool work(struct crawl *crawl)
 
 	if (atomic_load(&migrate->paused) || target_is_full(migrate))
 		return false;
-	if (migrate->options.background) {
+	if (atomic_load(&migrate->tuned.background)) {
 		bool did = supply_names(crawl);
 		did = supply_data(crawl) || did;
 		if (did)
 			return true;
-	} else if (!no_records(store_dirs_after, migrate->store)) {
-		return false; /* demand alone may bring everything, too, but not yet */
+	} else {
+		empty_frontier(crawl); /* it may have been on until now */
+		if (!no_records(store_dirs_after, migrate->store))
+			return false; /* demand alone may bring everything, too, but not yet */
 	}
 	if (lane_idle(migrate->names) && store_backlog(migrate->store) > 0)
 		store_hurry(migrate->store); /* nothing to do until it is known what is next */
@@ -363,6 +387,5 @@ void crawl_stop(struct migrate *migrate)
 	pthread_cond_signal(&crawl->poked);
 	pthread_mutex_unlock(&crawl->lock);
 	pthread_join(crawl->thread, NULL);
-	for (struct object *dir; (dir = take_frontier(crawl));)
-		object_put(dir);
+	empty_frontier(crawl);
 }

@@ -447,8 +447,7 @@ static bool demand_presses(struct migrate *migrate)
 
 static bool ought_to_stop(struct migrate *migrate)
 {
-	return atomic_load(&migrate->stopping) || atomic_load(&migrate->paused) || demand_presses(migrate) ||
-	       govern_exceeded(migrate, GOVERNED_DATA);
+	return !background_wanted(migrate) || demand_presses(migrate) || govern_exceeded(migrate, GOVERNED_DATA);
 }
 
 bool fetch_all(struct object *object)

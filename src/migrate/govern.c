@@ -222,6 +222,17 @@ void govern_free(struct migrate *migrate)
 	free(govern);
 }
 
+void govern_resize(struct migrate *migrate, unsigned names, unsigned data)
+{
+	struct govern *govern = migrate->govern;
+	LOCKED(&govern->lock);
+
+	govern->lanes[GOVERNED_NAMES].max = names;
+	govern->lanes[GOVERNED_DATA].max = data;
+	apply(govern, clock_monotonic_ns());
+	pthread_cond_signal(&govern->poked);
+}
+
 void migrate_set_govern(struct migrate *migrate, const struct govern_settings *settings)
 {
 	struct govern *govern = migrate->govern;

@@ -35,6 +35,9 @@ int govern_start(struct migrate *migrate);
 void govern_stop(struct migrate *migrate);
 void govern_free(struct migrate *migrate);
 
+/* The lanes have other numbers of threads that the background may have. */
+void govern_resize(struct migrate *migrate, unsigned names, unsigned data);
+
 /* The background is about to read so many bytes. False: not now. */
 bool govern_take(struct migrate *migrate, uint64_t bytes);
 /* It did not read them after all. */

@@ -17,8 +17,16 @@ struct crawl;
 struct flight;
 #define FLIGHT_BUCKETS 1024
 
+/* What migrate_tune() changes: each is read on its own, with whatever the others are at that moment. */
+struct tuned {
+	atomic_ullong segsize, whole_at_open, backlog_high, backlog_low;
+	atomic_uint maxnsproc, maxdfproc;
+	atomic_bool background;
+};
+
 struct migrate {
-	struct migrate_options options; /* constant */
+	struct migrate_options options; /* constant: as it was started */
+	struct tuned tuned;
 	struct store *store;
 	const struct target *target;
 	struct source *source;
@@ -37,9 +45,18 @@ struct migrate {
 	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */
 	atomic_uint sources_open;     /* source files of objects */
 	atomic_ullong target_full_ns; /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
-	void (*complete)(void *context);
+	void (*_Atomic complete)(void *context);
 	void *complete_context;
 };
+
+/* Background work that has begun is to go on. */
+static inline bool background_wanted(struct migrate *migrate)
+{
+	return !atomic_load(&migrate->stopping) && !atomic_load(&migrate->paused) && atomic_load(&migrate->tuned.background);
+}
+
+/* tune.c */
+void tuned_set(struct migrate *migrate, const struct migrate_options *options);
 
 /* Zeroed; ends the process when memory is out. */
 void *must_alloc(size_t size);

@@ -48,6 +48,11 @@ static int remember(void *context, const struct error_record *record)
 	return 0;
 }
 
+void ledger_set_retries(struct ledger *ledger, unsigned retries)
+{
+	atomic_store(&ledger->retries, retries);
+}
+
 int ledger_open(struct ledger *ledger, struct store *store, int root_fd, unsigned retries)
 {
 	*ledger = (struct ledger){.store = store, .root_fd = root_fd, .retries = retries};
@@ -133,7 +138,7 @@ static bool count_failure(struct ledger *ledger, const struct failure *failure, 
 	struct ledger_entry *entry = *at;
 	entry->next_try_ns = clock_monotonic_ns() + backoff_ns(entry->tries);
 	entry->tries++;
-	entry->state = entry->tries > ledger->retries ? ERROR_WAITING : ERROR_RETRYING;
+	entry->state = entry->tries > atomic_load(&ledger->retries) ? ERROR_WAITING : ERROR_RETRYING;
 	record->id = entry->id;
 	record->first_ns = entry->first_ns;
 	record->tries = entry->tries;

@@ -14,6 +14,7 @@
 #include "state/store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct ledger_entry {
 	struct ledger_entry *next;
@@ -30,7 +31,7 @@ struct ledger_entry {
 struct ledger {
 	struct store *store;
 	int root_fd;
-	unsigned retries;
+	atomic_uint retries;
 	pthread_mutex_t lock;
 	struct ledger_entry *buckets[LEDGER_BUCKETS]; /* errors of objects; as many as there are errors */
 	size_t count;
@@ -52,6 +53,9 @@ struct failure {
 	bool told;   /* an application waits and gets this error */
 	bool blocks; /* of a loss: a whole object is missing, so finish must wait for the administrator */
 };
+
+/* For failures from now on. */
+void ledger_set_retries(struct ledger *ledger, unsigned retries);
 
 /* An object could not be brought. Logs it. */
 void ledger_error(struct ledger *ledger, const struct failure *failure);

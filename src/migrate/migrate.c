@@ -15,25 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void migrate_default_options(struct migrate_options *options)
-{
-	*options = (struct migrate_options){
-		.segsize = 1 << 20,
-		.whole_at_open = 1 << 20,
-		.fill_with_dir = 1 << 20,
-		.maxnsproc = 8,
-		.resnsproc = 2,
-		.maxdfproc = 16,
-		.resdfproc = 4,
-		.backlog_high = 100000,
-		.backlog_low = 50000,
-		.error_retries = 5,
-		.collision = COLLISION_ERROR,
-		.background = true,
-		.digests = true,
-	};
-}
-
 static int start_lanes(struct migrate *migrate)
 {
 	const struct migrate_options *options = &migrate->options;
@@ -55,6 +36,7 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	struct totals totals;
 
 	migrate->options = *options;
+	tuned_set(migrate, options);
 	migrate->store = store;
 	migrate->target = target;
 	migrate->source = source;
@@ -133,7 +115,7 @@ void migrate_pause(struct migrate *migrate, bool paused)
 void migrate_on_complete(struct migrate *migrate, void (*complete)(void *context), void *context)
 {
 	migrate->complete_context = context;
-	migrate->complete = complete;
+	atomic_store(&migrate->complete, complete);
 	crawl_poke(migrate);
 }
 
@@ -221,7 +203,7 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	store_totals(migrate->store, &stat->totals);
 	stat->crawl_done = crawl_saw_everything(migrate);
 	stat->state = state_of(migrate, stat);
-	stat->segsize = migrate->options.segsize;
+	stat->segsize = atomic_load(&migrate->tuned.segsize);
 	stat->target_full = target_is_full(migrate);
 	stat->state_trouble = store_trouble(migrate->store);
 	store_usage(migrate->store, &stat->state_bytes, &stat->state_commits);

@@ -72,6 +72,11 @@ int migrate_plant_root(struct store *store, const struct target *target, struct 
 
 void migrate_pause(struct migrate *migrate, bool paused);
 
+/* Takes over what can change while it runs: segsize (of the files of directories that come over from now on), whole_at_open, the
+ * numbers of workers, the marks of the backlog, error_retries, background. The rest of the options is not looked at. When threads
+ * cannot be made: a negative errno, the numbers of workers are as before. One call at a time, not beside migrate_stop(). */
+int migrate_tune(struct migrate *migrate, const struct migrate_options *options);
+
 /* In force when it returns. */
 void migrate_set_govern(struct migrate *migrate, const struct govern_settings *settings);
 
@@ -83,7 +88,7 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report);
 /* 0 when nothing is pending or in error; -EINPROGRESS with a sentence what is. */
 int migrate_check_finished(struct migrate *migrate, char *message, size_t size);
 
-/* Called once when the last record is gone: from a worker thread. May be NULL. Set before the first event. */
+/* Called once when the last record is gone, or at once if it is: from a worker thread. NULL: nobody is. `context` never changes. */
 void migrate_on_complete(struct migrate *migrate, void (*complete)(void *context), void *context);
 
 #endif

@@ -516,7 +516,7 @@ static void populate_run(struct lane_job *job)
 {
 	struct object *dir = (struct object *)((char *)job - offsetof(struct object, dir_job));
 	struct migrate *migrate = dir->migrate;
-	struct making making = {.migrate = migrate, .dir = dir, .segsize = migrate->options.segsize};
+	struct making making = {.migrate = migrate, .dir = dir, .segsize = atomic_load(&migrate->tuned.segsize)};
 
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_RUNNING;

@@ -8,6 +8,7 @@
 
 #include "property/schedule.h"
 #include "state/record.h"
+#include "state/settings.h"
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -106,6 +107,12 @@ struct migration_port {
 	int (*halt)(void *context, const struct finish_request *request, struct finish_result *result);
 	/* The background stops or goes on, and so it stays over restarts; applications go on anyway. */
 	int (*pause)(void *context, bool paused);
+	/* All or nothing, in force when it returns. Checks as settings_check() does; -EINVAL, -ENOENT, -EBUSY, with a sentence. */
+	int (*set)(void *context, const struct setting_change *changes, size_t n, char *error, size_t error_size);
+	/* Every property and its value in force; `value` NULL: none; `from`: default, set, mount. A negative return of `each` ends it and
+	 * is returned. */
+	int (*get)(void *context, int (*each)(void *each_context, const char *name, const char *value, const char *from),
+	           void *each_context);
 };
 
 #endif
