@@ -139,9 +139,22 @@ static int apply_times(int fd, const struct dmm_attr *attr)
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* An owner whose name at the source nobody has here: the object stays root's, and must then not run with root's rights. */
+static int without_owner(const struct apply *apply, struct dmm_attr *attr)
+{
+	int result = note(apply, "owner", -ENODATA);
+
+	if (result == 0 && S_ISREG(attr->mode) && attr->mode & (S_ISUID | S_ISGID))
+		result = note(apply, "mode", -ENODATA);
+	if (S_ISREG(attr->mode))
+		attr->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	return result;
+}
+
 int target_apply(int fd, const struct apply *apply)
 {
-	const struct dmm_attr *attr = apply->attr;
+	struct dmm_attr known = *apply->attr;
+	const struct dmm_attr *attr = &known;
 	char path_room[FD_PATH_SIZE];
 	const char *path = is_path(attr->mode) ? target_fd_path(fd, path_room) : NULL;
 	struct stat now;
@@ -149,8 +162,10 @@ int target_apply(int fd, const struct apply *apply)
 
 	if (fstat(fd, &now) < 0)
 		return -errno;
+	if (!(attr->valid & DMM_ATTR_OWNER))
+		result = without_owner(apply, &known);
 	bool chowned = (attr->valid & DMM_ATTR_OWNER) && (now.st_uid != attr->uid || now.st_gid != attr->gid);
-	if (chowned && fchownat(fd, "", attr->uid, attr->gid, AT_EMPTY_PATH) < 0)
+	if (result == 0 && chowned && fchownat(fd, "", attr->uid, attr->gid, AT_EMPTY_PATH) < 0)
 		result = note(apply, "owner", -errno);
 	if (result == 0 && apply->inherited_acl && !S_ISLNK(attr->mode))
 		drop_inherited_acl(fd, path, attr->mode);

@@ -64,7 +64,7 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 	struct dmm_entry one = {.name = name, .name_len = strlen(name), .handle = {&id, sizeof(id)}};
 
 	one.attr = (struct dmm_attr){
-		.valid = DMM_ATTR_OWNER | DMM_ATTR_NLINK,
+		.valid = (object->no_owner ? 0 : DMM_ATTR_OWNER) | DMM_ATTR_NLINK,
 		.mode = object->mode,
 		.nlink = S_ISDIR(object->mode) ? 2 : object->nlink,
 		.size = object->size,

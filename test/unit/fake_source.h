@@ -16,6 +16,7 @@ struct fake_object {
 	uint32_t mode; /* 0: there is no such object */
 	uint64_t size;
 	uint32_t nlink;
+	bool no_owner; /* its owner cannot be told */
 	struct {
 		unsigned dir;
 		const char *name;

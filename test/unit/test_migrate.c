@@ -636,6 +636,40 @@ START_TEST(collision_overwrite)
 }
 END_TEST
 
+static int count_losses(void *context, const struct error_record *record)
+{
+	ck_assert_int_eq(record->state, ERROR_WAIVED);
+	if (strcmp(record->what, "owner") == 0)
+		++((int *)context)[0];
+	if (strcmp(record->what, "mode") == 0)
+		++((int *)context)[1];
+	return 0;
+}
+
+/* It becomes root's, and nobody gets root's rights by it. */
+START_TEST(an_owner_that_cannot_be_told)
+{
+	int losses[2] = {0};
+	struct stat st;
+
+	fake_file(1, 0, "file", 10);
+	fake_file(2, 0, "owned", 10);
+	fake_objects[1].no_owner = true;
+	fake_objects[1].mode |= 06000;
+	fake_objects[2].mode |= 06000;
+	complete();
+	expect("file", 1, 0, 10, false);
+	ck_assert_int_eq(stat(in_top("target/file"), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07000, 0);
+	ck_assert_int_eq(stat(in_top("target/owned"), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07000, 06000);
+	ck_assert_int_ge(store_errors_walk(store, count_losses, losses), 0);
+	ck_assert_int_eq(losses[0], 1);
+	ck_assert_int_eq(losses[1], 1);
+	world_close();
+}
+END_TEST
+
 START_TEST(collision_rename)
 {
 	options.collision = COLLISION_RENAME;
@@ -810,6 +844,7 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, a_whole_write_does_not_need_a_source_that_fails);
 	tcase_add_test(tcase, leftovers_of_an_attempt_go);
 	tcase_add_test(tcase, collision_overwrite);
+	tcase_add_test(tcase, an_owner_that_cannot_be_told);
 	tcase_add_test(tcase, collision_rename);
 	tcase_add_test(tcase, sequential_reads_run_ahead);
 	tcase_add_test(tcase, a_digest_of_what_came_over);
