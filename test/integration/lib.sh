@@ -24,7 +24,7 @@ skip() { echo "skipped: $*"; exit 77; }
 if [ -z "${DMMFS_TEST_INSIDE:-}" ]; then
 	[ "$(id -u)" = 0 ] || skip 'needs root'
 	[ -c /dev/fuse ] || skip 'needs /dev/fuse'
-	inside=(unshare --mount --propagation slave --pid --fork --kill-child --mount-proc)
+	inside=(unshare --mount --propagation slave --pid --fork --kill-child --mount-proc ${DMMFS_TEST_NET:+--net})
 	"${inside[@]}" true || skip 'needs name spaces for mounts and processes'
 	exec env DMMFS_TEST_INSIDE=1 "${inside[@]}" "$BASH" "$0" "$@"
 fi

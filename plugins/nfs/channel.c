@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A channel: one TCP connection to the server, and the thread that alone uses it.
+ *
+ * Life of an op: made by channel_submit() in the host's thread, queued, and the thread woken. The thread starts it (protocol->start),
+ * answers of the server come as callbacks from rpc_service(), the last of them completes it. A request that the host cancels, or
+ * whose deadline passes, is completed at once; its op stays until the server's answers were dropped.
+ *
+ * libnfs must not connect again by itself (it would send requests again without a pause, and into the wrong descriptor): when the
+ * connection ends everything on its way is completed with ECONNRESET, and so is what comes later.
+ *
+ * Lock: one, around the queue; a leaf. Callbacks of the host are called without it.
+ */
+#include "nfs.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000ull
+/* How late a deadline may be noticed. */
+#define LOOK_MS 50
+/* When the other side does not even acknowledge for so long, the connection has ended. */
+#define SILENT_MS 60000
+
+struct channel {
+	struct rpc_context *rpc;
+	pthread_t thread;
+	bool started;
+	int wake_fd;
+	atomic_bool stop, cancelled; /* a request may have been cancelled */
+
+	pthread_mutex_t lock;
+	struct op *queue, **queue_end;
+	bool broken; /* nothing is taken any more */
+
+	/* The thread's own. */
+	struct op *ops; /* started, not yet freed */
+	unsigned with_deadline;
+	uint64_t looked_ns;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct rpc_context *channel_rpc(struct channel *channel)
+{
+	return channel->rpc;
+}
+
+/* --- ops --- */
+
+static void op_unlink(struct op *op)
+{
+	if (op->prev)
+		op->prev->next = op->next;
+	else
+		op->channel->ops = op->next;
+	if (op->next)
+		op->next->prev = op->prev;
+}
+
+void op_complete(struct op *op, int64_t result)
+{
+	struct dmm_request *request = op->request;
+
+	if (!request)
+		return;
+	if (request->deadline_ns)
+		op->channel->with_deadline--;
+	op->request = NULL;
+	request->result = result;
+	request->complete(request);
+}
+
+void op_release(struct op *op)
+{
+	if (op->request || op->rpcs)
+		return;
+	op_unlink(op);
+	free(op->own);
+	free(op);
+}
+
+bool op_sent(struct op *op, int sent)
+{
+	if (sent == 0) {
+		op->rpcs++;
+		return true;
+	}
+	op_complete(op, -ENOMEM); /* the only reason: the connection's end is told by rpc_service() */
+	return false;
+}
+
+int op_answered(struct op *op, int status)
+{
+	op->rpcs--;
+	if (status == RPC_STATUS_SUCCESS && op->request)
+		return 0;
+	op_complete(op, status == RPC_STATUS_ERROR ? -EREMOTEIO : status == RPC_STATUS_TIMEOUT ? -ETIMEDOUT : -ECONNRESET);
+	op_release(op);
+	return -1;
+}
+
+/* --- connecting, and calls before the thread runs --- */
+
+struct wait {
+	bool done;
+	int result;
+	int (*decode)(void *data, void *context);
+	void *context;
+};
+
+static void on_answer(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct wait *wait = opaque;
+
+	(void)rpc;
+	if (wait->done)
+		return;
+	wait->done = true;
+	if (status != RPC_STATUS_SUCCESS)
+		wait->result = status == RPC_STATUS_ERROR ? -ECONNREFUSED : -ECONNRESET;
+	else
+		wait->result = wait->decode ? wait->decode(data, wait->context) : 0;
+}
+
+static int pump(struct channel *channel, struct wait *wait)
+{
+	uint64_t until_ns = now_ns() + OPEN_TIMEOUT_MS * NS_PER_MS;
+
+	while (!wait->done) {
+		uint64_t now = now_ns();
+		struct pollfd poll_fd = {.fd = rpc_get_fd(channel->rpc), .events = (short)rpc_which_events(channel->rpc)};
+
+		if (now >= until_ns)
+			return -ETIMEDOUT;
+		if (poll(&poll_fd, 1, (int)((until_ns - now) / NS_PER_MS) + 1) < 0 && errno != EINTR)
+			return -errno;
+		if (rpc_service(channel->rpc, poll_fd.revents) < 0 && !wait->done)
+			return -ECONNREFUSED;
+	}
+	return wait->result;
+}
+
+int channel_call(struct channel *channel, int (*send)(struct rpc_context *rpc, rpc_cb cb, void *opaque, void *context),
+                 int (*done)(void *data, void *context), void *context)
+{
+	struct wait wait = {.decode = done, .context = context};
+
+	return send(channel->rpc, on_answer, &wait, context) == 0 ? pump(channel, &wait) : -ENOMEM;
+}
+
+/* A server that vanished without a word is noticed, and small requests go out at once. */
+static void set_socket(int fd)
+{
+	int one = 1;
+	unsigned silent_ms = SILENT_MS;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms));
+}
+
+int channel_connect(const struct address *address, unsigned port, uint32_t program, uint32_t version, struct channel **result)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	struct wait wait = {0};
+	int ret;
+
+	if (!channel)
+		return -ENOMEM;
+	channel->rpc = rpc_init_context();
+	channel->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	channel->queue_end = &channel->queue;
+	pthread_mutex_init(&channel->lock, NULL);
+	if (!channel->rpc || channel->wake_fd < 0) {
+		channel_close(channel);
+		return -ENOMEM;
+	}
+	rpc_set_uid(channel->rpc, 0);
+	rpc_set_gid(channel->rpc, 0);
+	if (port)
+		ret = rpc_connect_port_async(channel->rpc, address->host, (int)port, (int)program, (int)version, on_answer,
+		                             &wait);
+	else
+		ret = rpc_connect_program_async(channel->rpc, address->host, (int)program, (int)version, on_answer, &wait);
+	ret = ret == 0 ? pump(channel, &wait) : -EHOSTUNREACH;
+	wait.done = true; /* whatever still comes */
+	if (ret < 0) {
+		channel_close(channel);
+		return ret;
+	}
+	set_socket(rpc_get_fd(channel->rpc));
+	*result = channel;
+	return 0;
+}
+
+/* --- the thread --- */
+
+static void start_op(struct op *op)
+{
+	struct channel *channel = op->channel;
+
+	op->prev = NULL;
+	op->next = channel->ops;
+	if (op->next)
+		op->next->prev = op;
+	channel->ops = op;
+	if (op->request->deadline_ns)
+		channel->with_deadline++;
+	op->rpcs = 1; /* ours, while it is started */
+	op->conn->protocol->start(op);
+	op->rpcs--;
+	op_release(op);
+}
+
+static struct op *take_queue(struct channel *channel)
+{
+	pthread_mutex_lock(&channel->lock);
+	struct op *queue = channel->queue;
+	channel->queue = NULL;
+	channel->queue_end = &channel->queue;
+	pthread_mutex_unlock(&channel->lock);
+	return queue;
+}
+
+static void start_queued(struct channel *channel)
+{
+	for (struct op *op = take_queue(channel), *next; op; op = next) {
+		next = op->next;
+		start_op(op);
+	}
+}
+
+static void look_after(struct channel *channel)
+{
+	bool cancelled = atomic_exchange(&channel->cancelled, false);
+	uint64_t now = channel->with_deadline ? now_ns() : 0;
+
+	if (!cancelled && (!channel->with_deadline || now - channel->looked_ns < LOOK_MS * NS_PER_MS))
+		return;
+	channel->looked_ns = now;
+	for (struct op *op = channel->ops, *next; op; op = next) {
+		next = op->next;
+		if (!op->request)
+			continue;
+		if (atomic_load(&op->request->cancelled))
+			op_complete(op, -ECANCELED);
+		else if (op->request->deadline_ns && now >= op->request->deadline_ns)
+			op_complete(op, -ETIMEDOUT);
+		op_release(op);
+	}
+}
+
+static bool turn(struct channel *channel)
+{
+	struct pollfd fds[2] = {{.fd = rpc_get_fd(channel->rpc), .events = (short)rpc_which_events(channel->rpc)},
+	                        {.fd = channel->wake_fd, .events = POLLIN}};
+	uint64_t count;
+
+	if (poll(fds, 2, channel->with_deadline ? LOOK_MS : -1) < 0 && errno != EINTR)
+		return false;
+	if (fds[1].revents && read(channel->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return false;
+	if (fds[0].revents && rpc_service(channel->rpc, fds[0].revents) < 0)
+		return false;
+	start_queued(channel);
+	look_after(channel);
+	return true;
+}
+
+/* The connection has ended. What is on its way is answered; libnfs calls back for each RPC when the context is destroyed. */
+static void fail_all(struct channel *channel)
+{
+	pthread_mutex_lock(&channel->lock);
+	channel->broken = true;
+	pthread_mutex_unlock(&channel->lock);
+	for (struct op *op = channel->ops; op; op = op->next)
+		op_complete(op, -ECONNRESET);
+	for (struct op *op = take_queue(channel), *next; op; op = next) {
+		struct dmm_request *request = op->request;
+		next = op->next;
+		free(op);
+		request->result = -ECONNRESET;
+		request->complete(request);
+	}
+}
+
+static void *run(void *context)
+{
+	struct channel *channel = context;
+
+	pthread_setname_np(pthread_self(), "nfs");
+	while (!atomic_load(&channel->stop) && turn(channel))
+		;
+	fail_all(channel);
+	return NULL;
+}
+
+int channel_start(struct channel *channel)
+{
+	int error = pthread_create(&channel->thread, NULL, run, channel);
+
+	channel->started = error == 0;
+	return -error;
+}
+
+void channel_wake(struct channel *channel)
+{
+	atomic_store(&channel->cancelled, true);
+	if (eventfd_write(channel->wake_fd, 1) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd that is full wakes as well; there is no other failure */
+}
+
+void channel_close(struct channel *channel)
+{
+	if (channel->started) {
+		atomic_store(&channel->stop, true);
+		channel_wake(channel);
+		pthread_join(channel->thread, NULL);
+	}
+	if (channel->rpc)
+		rpc_destroy_context(channel->rpc); /* the last callbacks: ops that were complete are freed */
+	while (channel->ops) {
+		channel->ops->rpcs = 0;
+		op_release(channel->ops);
+	}
+	if (channel->wake_fd >= 0)
+		close(channel->wake_fd);
+	pthread_mutex_destroy(&channel->lock);
+	free(channel);
+}
+
+/* --- from the host's threads --- */
+
+static bool enqueue(struct channel *channel, struct op *op)
+{
+	pthread_mutex_lock(&channel->lock);
+	bool taken = !channel->broken;
+	if (taken) {
+		*channel->queue_end = op;
+		channel->queue_end = &op->next;
+	}
+	pthread_mutex_unlock(&channel->lock);
+	return taken;
+}
+
+void channel_submit(struct channel *channel, struct dmm_conn *conn, struct dmm_request *request, const struct fh *fh)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	int ret = -ENOMEM;
+
+	if (op) {
+		*op = (struct op){.channel = channel, .conn = conn, .request = request, .fh = *fh};
+		ret = enqueue(channel, op) ? 0 : -ENOTCONN;
+	}
+	if (ret < 0) {
+		free(op);
+		request->result = ret;
+		request->complete(request);
+	} else if (eventfd_write(channel->wake_fd, 1) < 0 && errno != EAGAIN) {
+		abort(); /* as above */
+	}
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The requests of the host as COMPOUNDs of NFS version 4.0: PUTFH and one operation. READ uses the anonymous stateid, so that
+ * nothing has to be opened at the server and no lease can run out.
+ */
+#include "nfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool send_compound(struct op *op, rpc_cb cb, void *opaque, nfs_opnum4 kind, nfs_argop4 *operation)
+{
+	nfs_argop4 ops[2] = {{.argop = OP_PUTFH}};
+
+	ops[0].nfs_argop4_u.opputfh.object = (nfs_fh4){op->fh.len, op->fh.bytes};
+	ops[1] = *operation;
+	ops[1].argop = kind;
+	struct COMPOUND4args args = {.argarray = {2, ops}};
+	return op_sent(op, rpc_nfs4_compound_async(channel_rpc(op->channel), cb, &args, opaque));
+}
+
+/* The answer to the operation, or NULL with its error. */
+static const nfs_resop4 *answer_of(const struct COMPOUND4res *res, nfs_opnum4 kind, int *error)
+{
+	if (res->status != NFS4_OK) {
+		*error = error_from_4(res->status);
+		return NULL;
+	}
+	if (res->resarray.resarray_len != 2 || res->resarray.resarray_val[1].resop != kind) {
+		*error = -EBADMSG;
+		return NULL;
+	}
+	return &res->resarray.resarray_val[1];
+}
+
+static int finish(struct op *op, int64_t result)
+{
+	op_complete(op, result);
+	op_release(op);
+	return 0;
+}
+
+/* --- attributes --- */
+
+/* Without a name for it here the owner stays unknown: valid lacks DMM_ATTR_OWNER, and the host says so. */
+static void set_owner(struct owners *owners, const struct attr4 *from, struct dmm_attr *attr)
+{
+	if (owner_uid(owners, from->owner, &attr->uid) == 0 && owner_gid(owners, from->group, &attr->gid) == 0)
+		attr->valid |= DMM_ATTR_OWNER;
+}
+
+static void entry_from(struct op *op, const struct fattr4 *from, struct attr4 *decoded, struct dmm_entry *entry)
+{
+	int ret = attr4_decode(from, decoded);
+
+	if (ret < 0 || decoded->error) {
+		entry->error = ret < 0 ? -ret : decoded->error;
+		return;
+	}
+	set_owner(op->conn->instance->owners, decoded, &decoded->attr);
+	entry->attr = decoded->attr;
+}
+
+static void on_getattr(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct op *op = opaque;
+	struct dmm_entry entry = {.name = "", .handle = {op->fh.bytes, op->fh.len}};
+	struct attr4 decoded;
+	int ret = 0;
+
+	(void)rpc;
+	if (op_answered(op, status) < 0)
+		return;
+	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &ret);
+	if (answer) {
+		entry_from(op, &answer->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes, &decoded, &entry);
+		ret = entry.error ? -entry.error : op->request->entry(op->request, &entry);
+	}
+	finish(op, ret < 0 ? ret : 1);
+}
+
+static void start_getattr(struct op *op)
+{
+	nfs_argop4 getattr = {.nfs_argop4_u.opgetattr.attr_request = {2, attr4_wanted}};
+
+	send_compound(op, on_getattr, op, OP_GETATTR, &getattr);
+}
+
+/* --- lists --- */
+
+static void deliver(struct op *op, const struct entry4 *from)
+{
+	char name[DMM_NAME_MAX + 2];
+	struct dmm_entry entry = {.name = name, .name_len = from->name.utf8string_len};
+	struct attr4 decoded;
+
+	/* The host refuses what is too long; it gets enough of it to say so. */
+	size_t len = entry.name_len < sizeof(name) - 1 ? entry.name_len : sizeof(name) - 1;
+	memcpy(name, from->name.utf8string_val, len);
+	name[len] = '\0';
+	entry.name_len = len;
+	entry_from(op, &from->attrs, &decoded, &entry);
+	if (entry.error == 0 && decoded.fh.len == 0)
+		entry.error = EBADMSG;
+	if (entry.error == 0)
+		entry.handle = (struct dmm_bytes){decoded.fh.bytes, decoded.fh.len};
+	int ret = op->request->entry(op->request, &entry);
+	if (ret < 0)
+		op_complete(op, ret);
+	else
+		op->result++;
+}
+
+static void on_readdir(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct op *op = opaque;
+	uint64_t cookie = 0;
+	int ret = 0;
+
+	(void)rpc;
+	if (op_answered(op, status) < 0)
+		return;
+	const nfs_resop4 *answer = answer_of(data, OP_READDIR, &ret);
+	if (!answer) {
+		finish(op, ret);
+		return;
+	}
+	const READDIR4resok *ok = &answer->nfs_resop4_u.opreaddir.READDIR4res_u.resok4;
+	struct dmm_file *dir = op->request->file;
+	for (const struct entry4 *entry = ok->reply.entries; entry && op->request; entry = entry->nextentry) {
+		cookie = entry->cookie;
+		deliver(op, entry);
+	}
+	if (op->request) { /* the sink did not end it */
+		memcpy(dir->verifier, ok->cookieverf, sizeof(dir->verifier));
+		dir->ended = ok->reply.eof;
+		if (!dir->ended && (!ok->reply.entries || !file_advance(dir, cookie)))
+			op->result = -EBADMSG; /* neither names nor the end, or the same names again */
+	}
+	finish(op, op->result);
+}
+
+static void start_list(struct op *op)
+{
+	const struct dmm_file *dir = op->request->file;
+	nfs_argop4 readdir = {0};
+	READDIR4args *args = &readdir.nfs_argop4_u.opreaddir;
+
+	if (dir->ended) {
+		op_complete(op, 0);
+		return;
+	}
+	args->cookie = dir->cookie;
+	memcpy(args->cookieverf, dir->verifier, sizeof(args->cookieverf));
+	args->dircount = args->maxcount = op->conn->list_bytes;
+	args->attr_request = (bitmap4){2, attr4_wanted};
+	send_compound(op, on_readdir, op, OP_READDIR, &readdir);
+}
+
+/* --- data --- */
+
+static void on_read(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct part *part = opaque;
+	struct op *op = part->op;
+	int ret = 0;
+
+	(void)rpc;
+	if (op_answered(op, status) < 0)
+		return;
+	const nfs_resop4 *answer = answer_of(data, OP_READ, &ret);
+	const READ4resok *ok = answer ? &answer->nfs_resop4_u.opread.READ4res_u.resok4 : &(READ4resok){0};
+	part_came(part, ret, ok->data.data_val, ok->data.data_len, ok->eof);
+	op_release(op);
+}
+
+static void send_read(struct op *op, struct part *part, uint64_t off)
+{
+	nfs_argop4 read = {.nfs_argop4_u.opread = {.offset = off, .count = part->len}};
+
+	send_compound(op, on_read, part, OP_READ, &read);
+}
+
+/* --- links and ACLs --- */
+
+static void on_readlink(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct op *op = opaque;
+	int ret = 0;
+
+	(void)rpc;
+	if (op_answered(op, status) < 0)
+		return;
+	const nfs_resop4 *answer = answer_of(data, OP_READLINK, &ret);
+	if (answer) {
+		const linktext4 *text = &answer->nfs_resop4_u.opreadlink.READLINK4res_u.resok4.link;
+		if (text->utf8string_len > op->request->len)
+			ret = -ENAMETOOLONG;
+		else
+			memcpy(op->request->buf, text->utf8string_val, (size_t)(ret = (int)text->utf8string_len));
+	}
+	finish(op, ret);
+}
+
+static void start_readlink(struct op *op)
+{
+	nfs_argop4 readlink = {0};
+
+	send_compound(op, on_readlink, op, OP_READLINK, &readlink);
+}
+
+static void on_acl(struct rpc_context *rpc, int status, void *data, void *opaque)
+{
+	struct op *op = opaque;
+	int ret = 0;
+
+	(void)rpc;
+	if (op_answered(op, status) < 0)
+		return;
+	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &ret);
+	if (answer)
+		ret = acl4_report(op->request, &answer->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes);
+	finish(op, ret == -EOPNOTSUPP ? 0 : ret);
+}
+
+static void start_xattrs(struct op *op)
+{
+	uint32_t bits = 1u << FATTR4_ACL;
+	nfs_argop4 getattr = {.nfs_argop4_u.opgetattr.attr_request = {1, &bits}};
+
+	if (op->conn->capabilities & DMM_CAP_NFS4_ACL)
+		send_compound(op, on_acl, op, OP_GETATTR, &getattr);
+	else
+		op_complete(op, 0);
+}
+
+static void start(struct op *op)
+{
+	switch (op->request->kind) {
+	case DMM_REQ_ROOT:
+	case DMM_REQ_ATTR:
+		start_getattr(op);
+		break;
+	case DMM_REQ_LIST:
+		start_list(op);
+		break;
+	case DMM_REQ_READ:
+		parts_send(op, send_read);
+		break;
+	case DMM_REQ_READLINK:
+		start_readlink(op);
+		break;
+	case DMM_REQ_XATTRS:
+		start_xattrs(op);
+		break;
+	default:
+		op_complete(op, -EOPNOTSUPP);
+	}
+}
+
+const struct protocol protocol_v4 = {.version = 4, .start = start};
