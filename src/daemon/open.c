@@ -147,6 +147,7 @@ static int open_source(struct daemon *daemon, char *error, size_t error_size)
 	struct source_options source = {
 		.source = options->source,
 		.protocol = options->protocol,
+		.idmap = options->idmap,
 		.plugin_dir = options->plugin_dir,
 		.settings = options->settings,
 		.n_settings = options->n_settings,

@@ -31,7 +31,7 @@ struct options {
 	/* Set by options_settle(). Texts are those of `values`, or NULL where that says so. */
 	const char *source; /* as written; a path is made absolute */
 	const char *mountpoint, *target;
-	const char *statedir, *logfile, *protocol, *fsname; /* NULL: the default */
+	const char *statedir, *logfile, *protocol, *fsname, *idmap; /* NULL: the default */
 	const char *plugin_dir;
 	bool autofinish, passthrough;
 	unsigned long mount_flags; /* MS_* */

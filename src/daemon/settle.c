@@ -297,6 +297,7 @@ static const struct binding {
 	{"logfile", FIELD(logfile)},
 	{"protocol", FIELD(protocol)},
 	{"fsname", FIELD(fsname)},
+	{"idmap", FIELD(idmap)},
 	{"segsize", FIELD(migrate.segsize)},
 	{"collision", FIELD(migrate.collision)},
 	{"whole", FIELD(migrate.whole_at_open)},

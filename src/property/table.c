@@ -100,12 +100,26 @@ static const struct property table[] = {
 		.choices = collisions,
 		.standard = "error",
 		.help = "What to do with a target that is not empty: error refuses; overwrite replaces what has the name of an "
-                        "object "
+			"object "
 			"of the source, while a directory that is not empty and has the name of a file moves aside instead; "
-                        "rename "
+			"rename "
 			"moves everything aside that has the name of an object of the source, to NAME.collision-N. Directories "
-                        "of "
+			"of "
 			"the same name become one directory, and what the source does not have stays in any case.",
+	},
+	{
+		.name = "idmap",
+		.group = MOVING,
+		.type = PROPERTY_PATH,
+		.when = PROPERTY_HALTED,
+		.argument = "FILE",
+		.without = "owners and groups stay as they are",
+		.help = "A map of owners and groups, for servers whose users have other numbers. Its lines are uid FROM TO and "
+                        "gid FROM "
+			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "
+                        "the "
+			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. What has come over "
+			"already keeps its owner when the file changes.",
 	},
 	{
 		.name = "segsize",
@@ -117,7 +131,7 @@ static const struct property table[] = {
 		.max = 64 << 20,
 		.multiple = 4096,
 		.help = "How much of a file is fetched at a time. A change is for the files of directories that come over from "
-                        "then "
+			"then "
 			"on; a file keeps the size with which it was found.",
 	},
 	{
@@ -173,7 +187,7 @@ static const struct property table[] = {
 		.when = PROPERTY_LIVE,
 		.standard = "off",
 		.help = "Finish by itself when everything has come over, as dmmfs-admin finish does, as soon as no file on the "
-                        "mount "
+			"mount "
 			"is open.",
 	},
 	{
@@ -196,7 +210,7 @@ static const struct property table[] = {
 		.min = 1,
 		.max = FILES_MAX,
 		.help = "With so many files under way the background looks for no others, so that the state of the migration "
-                        "stays "
+			"stays "
 			"small.",
 	},
 	{
@@ -283,7 +297,7 @@ static const struct property table[] = {
 		.when = PROPERTY_HALTED,
 		.standard = "on",
 		.help = "Whether the kernel reads and writes files that have come over by itself. It does so from Linux 6.9 on, "
-                        "and "
+			"and "
 			"where it can not this is in the log.",
 	},
 	{
@@ -306,7 +320,7 @@ static const struct property table[] = {
 		.check = mount_flags_check,
 		.positional = true,
 		.help = "Flags of mount(8), such as nosuid,nodev,noexec, for a start that is not by mount(8). A mount command "
-                        "and a "
+			"and a "
 			"line in fstab give all flags anew.",
 	},
 };

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct call *call_of(struct dmm_request *request)
@@ -27,6 +28,33 @@ static int refuse(struct call *call, int error)
 	if (error < 0 && !call->refused)
 		call->refused = error;
 	return error;
+}
+
+static void map_owner(const struct idmap *map, struct dmm_entry *entry)
+{
+	if (!map || entry->error || !(entry->attr.valid & DMM_ATTR_OWNER))
+		return;
+	entry->attr.uid = idmap_uid(map, entry->attr.uid);
+	entry->attr.gid = idmap_gid(map, entry->attr.gid);
+}
+
+static bool is_acl(const char *name)
+{
+	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
+}
+
+static int give_mapped_acl(struct call *call, const char *name, const void *value, size_t len)
+{
+	void *copy = malloc(len + 1);
+	int ret = copy ? 0 : -ENOMEM;
+
+	if (copy) {
+		memcpy(copy, value, len);
+		idmap_acl(call->source->idmap, copy, len);
+		ret = call->xattr(call->context, name, copy, len);
+	}
+	free(copy);
+	return ret;
 }
 
 static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
@@ -48,6 +76,7 @@ static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 			return refuse(call, ret);
 	}
 	call->delivered++;
+	map_owner(call->source->idmap, &checked);
 	return refuse(call, call->entry(call->context, &checked));
 }
 
@@ -62,6 +91,8 @@ static int on_xattr(struct dmm_request *request, const char *name, const void *v
 	if (ret < 0)
 		return refuse(call, ret);
 	call->delivered++;
+	if (call->source->idmap && is_acl(name))
+		return refuse(call, give_mapped_acl(call, name, value, len));
 	return refuse(call, call->xattr(call->context, name, value, len));
 }
 

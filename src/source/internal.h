@@ -9,6 +9,7 @@
 #ifndef DMM_SOURCE_INTERNAL_H
 #define DMM_SOURCE_INTERNAL_H
 
+#include "source/idmap.h"
 #include "source/source.h"
 
 #include <pthread.h>
@@ -157,6 +158,7 @@ struct source {
 	struct plugin_module module;
 	struct dmm_instance *instance;
 	uint64_t capabilities;
+	struct idmap *idmap; /* NULL: ids stay as they are */
 	unsigned tries;
 	uint64_t timeout_ns;
 	struct connection_pool pool;

@@ -120,6 +120,8 @@ int source_open(const struct source_options *options, struct source **result, ch
 	}
 	init(source, options);
 	ret = check_settings(&source->module, options, error, error_size);
+	if (ret == 0 && options->idmap)
+		ret = idmap_load(options->idmap, &source->idmap, error, error_size);
 	if (ret == 0)
 		ret = open_instance(source, options, error, error_size);
 	if (ret == 0)
@@ -140,6 +142,7 @@ void source_close(struct source *source)
 	if (source->instance)
 		source->module.plugin.close(source->instance);
 	plugin_unload(&source->module);
+	idmap_free(source->idmap);
 	for (unsigned i = 0; i < SHARDS; i++)
 		pthread_mutex_destroy(&source->shards[i].lock);
 	pthread_cond_destroy(&source->sleep);

@@ -26,6 +26,7 @@ struct source_options {
 	const char *plugin_dir;
 	const struct dmm_setting *settings;
 	size_t n_settings;
+	const char *idmap;    /* path of a map of ids (idmap.h), or NULL */
 	unsigned tries;       /* attempts for each request, at least 1 */
 	unsigned timeout_ms;  /* deadline of one attempt; 0: none */
 	unsigned connections; /* most of them, for a plugin that does one request at a time on each; 0: 16 */

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A map of ids: for users and for groups an array of ranges, ascending and without overlap, searched by halves.
+ */
+#include "source/idmap.h"
+
+#include "base/cleanup.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MOST (16u << 20)
+#define ID_MOST 4294967294u /* 2^32 - 1 means "no id" to the kernel */
+
+struct range {
+	uint32_t first, last, to;
+	unsigned line;
+};
+
+struct ids {
+	struct range *ranges;
+	size_t count, room;
+	bool has_rest;
+	uint32_t rest;
+};
+
+struct idmap {
+	struct ids users, groups;
+};
+
+struct parse {
+	const char *name;
+	unsigned line;
+	char *error;
+	size_t error_size;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(const struct parse *parse, const char *format, ...)
+{
+	char what[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	snprintf(parse->error, parse->error_size, "%s: line %u: %s", parse->name, parse->line, what);
+	return -EINVAL;
+}
+
+/* --- lines --- */
+
+/* Digits at *at, which is moved behind them. */
+static bool take_id(const char **at, uint32_t *id)
+{
+	uint64_t value = 0;
+	const char *digit = *at;
+
+	for (; *digit >= '0' && *digit <= '9' && value <= ID_MOST; digit++)
+		value = value * 10 + (uint64_t)(*digit - '0');
+	if (digit == *at || value > ID_MOST)
+		return false;
+	*at = digit;
+	*id = (uint32_t)value;
+	return true;
+}
+
+static int add(struct ids *ids, const struct range *range)
+{
+	if (ids->count == ids->room) {
+		size_t room = ids->room ? 2 * ids->room : 64;
+		struct range *ranges = reallocarray(ids->ranges, room, sizeof(*ranges));
+		if (!ranges)
+			return -ENOMEM;
+		ids->ranges = ranges;
+		ids->room = room;
+	}
+	ids->ranges[ids->count++] = *range;
+	return 0;
+}
+
+static int take_rest(const struct parse *parse, struct ids *ids, const char *to)
+{
+	if (ids->has_rest)
+		return refuse(parse, "there is a line with '*' already");
+	if (!take_id(&to, &ids->rest) || *to)
+		return refuse(parse, "behind '*' one id is expected, from 0 to %u", ID_MOST);
+	ids->has_rest = true;
+	return 0;
+}
+
+static int take_range(const struct parse *parse, struct ids *ids, const char *from, const char *to)
+{
+	struct range range = {.line = parse->line};
+
+	if (!take_id(&from, &range.first))
+		return refuse(parse, "an id or a range of ids is expected, such as 1000 or 1000-1999");
+	range.last = range.first;
+	if (*from == '-') {
+		from++;
+		if (!take_id(&from, &range.last) || range.last < range.first)
+			return refuse(parse, "the end of a range is an id that is not below its beginning");
+	}
+	if (*from || !take_id(&to, &range.to) || *to)
+		return refuse(parse, "one id, or a range and the first id that it becomes: uid 1000-1999 5000");
+	if (range.to > ID_MOST - (range.last - range.first))
+		return refuse(parse, "the range would become ids above %u", ID_MOST);
+	return add(ids, &range);
+}
+
+static int take_line(const struct parse *parse, struct idmap *map, char *line)
+{
+	char *rest = line, *kind, *from, *to;
+
+	line[strcspn(line, "#")] = '\0';
+	kind = strtok_r(rest, " \t\r", &rest);
+	if (!kind)
+		return 0;
+	from = strtok_r(NULL, " \t\r", &rest);
+	to = strtok_r(NULL, " \t\r", &rest);
+	if ((strcmp(kind, "uid") && strcmp(kind, "gid")) || !from || !to || strtok_r(NULL, " \t\r", &rest))
+		return refuse(parse, "write 'uid FROM TO' or 'gid FROM TO'");
+	struct ids *ids = *kind == 'u' ? &map->users : &map->groups;
+	return strcmp(from, "*") == 0 ? take_rest(parse, ids, to) : take_range(parse, ids, from, to);
+}
+
+/* --- the whole --- */
+
+static int compare(const void *left, const void *right)
+{
+	const struct range *a = left, *b = right;
+
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+static int sort(struct parse *parse, struct ids *ids)
+{
+	if (ids->count)
+		qsort(ids->ranges, ids->count, sizeof(*ids->ranges), compare);
+	for (size_t i = 1; i < ids->count; i++) {
+		const struct range *before = &ids->ranges[i - 1], *range = &ids->ranges[i];
+		if (range->first > before->last)
+			continue;
+		parse->line = range->line > before->line ? range->line : before->line;
+		return refuse(parse, "id %u is in line %u already", range->first,
+		              range->line > before->line ? before->line : range->line);
+	}
+	return 0;
+}
+
+static int take_lines(struct parse *parse, struct idmap *map, char *text)
+{
+	int ret = 0;
+
+	while (ret >= 0 && text) {
+		char *line = strsep(&text, "\n");
+		parse->line++;
+		ret = take_line(parse, map, line);
+	}
+	if (ret >= 0)
+		ret = sort(parse, &map->users);
+	return ret < 0 ? ret : sort(parse, &map->groups);
+}
+
+int idmap_parse(const char *text, size_t len, const char *name, struct idmap **result, char *error, size_t error_size)
+{
+	struct parse parse = {.name = name, .error = error, .error_size = error_size};
+	struct idmap *map = calloc(1, sizeof(*map));
+	CLEAN_FREE char *copy = strndup(text, len);
+	int ret = map && copy ? 0 : -ENOMEM;
+
+	if (ret < 0)
+		snprintf(error, error_size, "%s: out of memory", name);
+	else if (strlen(copy) != len)
+		ret = refuse(&parse, "a byte 0: this is not a text file");
+	if (ret >= 0)
+		ret = take_lines(&parse, map, copy);
+	if (ret < 0)
+		idmap_free(map);
+	else
+		*result = map;
+	return ret;
+}
+
+int idmap_load(const char *path, struct idmap **map, char *error, size_t error_size)
+{
+	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	CLEAN_FREE char *text = NULL;
+	struct stat st;
+	ssize_t len = -1;
+
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		if (!S_ISREG(st.st_mode) || st.st_size > FILE_MOST) {
+			snprintf(error, error_size, "%s: a map of ids is a text file of at most %u MiB", path, FILE_MOST >> 20);
+			return -EINVAL;
+		}
+		text = malloc((size_t)st.st_size + 1);
+		len = text ? read(fd, text, (size_t)st.st_size) : -1;
+	}
+	if (len < 0) {
+		int failure = -errno;
+		snprintf(error, error_size, "the map of ids %s cannot be read: %s", path, strerror(-failure));
+		return failure;
+	}
+	return idmap_parse(text, (size_t)len, path, map, error, error_size);
+}
+
+void idmap_free(struct idmap *map)
+{
+	if (!map)
+		return;
+	free(map->users.ranges);
+	free(map->groups.ranges);
+	free(map);
+}
+
+/* --- use --- */
+
+static uint32_t look_up(const struct ids *ids, uint32_t id)
+{
+	size_t low = 0, high = ids->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct range *range = &ids->ranges[middle];
+		if (id < range->first)
+			high = middle;
+		else if (id > range->last)
+			low = middle + 1;
+		else
+			return range->to + (id - range->first);
+	}
+	return ids->has_rest ? ids->rest : id;
+}
+
+uint32_t idmap_uid(const struct idmap *map, uint32_t uid)
+{
+	return look_up(&map->users, uid);
+}
+
+uint32_t idmap_gid(const struct idmap *map, uint32_t gid)
+{
+	return look_up(&map->groups, gid);
+}
+
+void idmap_acl(const struct idmap *map, void *value, size_t len)
+{
+	struct posix_acl_xattr_header *header = value;
+	struct posix_acl_xattr_entry *entry = (void *)(header + 1);
+
+	if (len < sizeof(*header) || le32toh(header->a_version) != POSIX_ACL_XATTR_VERSION)
+		return;
+	for (size_t left = len - sizeof(*header); left >= sizeof(*entry); left -= sizeof(*entry), entry++) {
+		uint32_t id = le32toh(entry->e_id);
+		if (le16toh(entry->e_tag) == ACL_USER)
+			entry->e_id = htole32(idmap_uid(map, id));
+		else if (le16toh(entry->e_tag) == ACL_GROUP)
+			entry->e_id = htole32(idmap_gid(map, id));
+	}
+}

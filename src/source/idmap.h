@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Owners and groups of the source as the target shall have them (property idmap): a file of lines
+ *
+ *     uid 1000 2000          one
+ *     uid 5000-5999 15000    a range, in order: 5000 becomes 15000, 5999 becomes 15999
+ *     gid * 65534            all that no other line names
+ *
+ * with '#' before a comment. What no line names stays as it is. The ids in POSIX ACLs are mapped as well.
+ *
+ * Constant once loaded. Threads: any.
+ */
+#ifndef DMM_SOURCE_IDMAP_H
+#define DMM_SOURCE_IDMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct idmap;
+
+/* On failure a sentence that names file and line is put into `error`. */
+int idmap_load(const char *path, struct idmap **map, char *error, size_t error_size);
+/* The same from memory; `name` stands for the file in messages. */
+int idmap_parse(const char *text, size_t len, const char *name, struct idmap **map, char *error, size_t error_size);
+void idmap_free(struct idmap *map); /* NULL is allowed */
+
+uint32_t idmap_uid(const struct idmap *map, uint32_t uid);
+uint32_t idmap_gid(const struct idmap *map, uint32_t gid);
+/* The value of system.posix_acl_access or _default, in place. What is no such value stays. */
+void idmap_acl(const struct idmap *map, void *value, size_t len);
+
+#endif

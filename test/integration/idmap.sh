@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Owners, groups and the ids of ACLs as the file of property idmap says.
+. "$(dirname "$0")/lib.sh"
+
+mkdir -p source/dir target
+echo a >source/one
+echo b >source/dir/two
+ln -s one source/link
+chown 1000:100 source/one
+chown 5005:101 source/dir source/dir/two
+chown -h 1000:7 source/link
+setfacl -m u:1000:rw,g:101:r,u:42:r source/dir/two
+cat >map <<'EOT'
+uid 1000 2000       # one
+uid 5000-5999 15000
+gid 101 1101
+gid * 65534
+uid 0 0
+EOT
+
+refused 'a map that is not there' 32 'map of ids .*nowhere.* cannot be read' \
+	"$dmmfs" "$work/source" "$work/target" -o idmap="$work/nowhere"
+echo 'uid 1' >wrong
+refused 'a map with a wrong line' 32 "line 1: write 'uid FROM TO'" "$dmmfs" "$work/source" "$work/target" -o idmap="$work/wrong"
+no_trace target
+
+start one "$work/source" "$work/target" -o idmap="$work/map",background=off
+equal 'one id' 2000:65534 "$(stat -c %u:%g target/one)"
+equal 'a range' 15005:1101 "$(stat -c %u:%g target/dir)"
+equal 'a symbolic link' 2000:65534 "$(stat -c %u:%g target/link)"
+stop one "$work/target"
+start one "$work/source" "$work/target" -o background=on
+equal 'the map is remembered' 15005:1101 "$(stat -c %u:%g target/dir/two)"
+equal 'an ACL' 'user:42:r--,user:2000:rw-,group:1101:r--' \
+	"$(getfacl -ncpE target/dir/two | grep -E '^(user|group):[0-9]' | sort -t: -k1,1r -k2,2n | paste -sd,)"
+finish one "$work/target"
+equal 'what remains' 15005:1101 "$(stat -c %u:%g target/dir/two)"
