@@ -2,6 +2,12 @@
 
 # A command, what its arguments are (none, migids, files), and its options.
 _dmmfs_admin_commands=(
+	'create none -h -p'
+	'start migids'
+	'halt migids --lazy --wait'
+	'pause migids'
+	'resume migids'
+	'delete migids -f --keep --remove --wait'
 	'list none'
 	'show migids'
 	'stat migids --watch -w'
@@ -39,6 +45,10 @@ _dmmfs_admin()
 
 	case $before in
 	-w | --watch | --wait | -n | --lines) return ;; # a number
+	-p) # a property and its value
+		compopt -o nospace && mapfile -t COMPREPLY < <(compgen -W 'source= target= mountpoint=' -- "$word")
+		return
+		;;
 	--database)
 		mapfile -t COMPREPLY < <(compgen -W 'meta identity dirs files segments links links-ino errors' -- "$word")
 		return

@@ -40,8 +40,15 @@ struct command {
 	const char *summary;   /* half a line */
 	const char *help;      /* options and an explanation, whole lines */
 	int (*run)(struct cli *cli, int argc, char **argv);
+	bool has_h; /* -h is an option of its own, help is --help alone */
 };
 
+extern const struct command command_create;
+extern const struct command command_start;
+extern const struct command command_halt;
+extern const struct command command_pause;
+extern const struct command command_resume;
+extern const struct command command_delete;
 extern const struct command command_list;
 extern const struct command command_show;
 extern const struct command command_stat;

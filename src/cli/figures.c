@@ -19,7 +19,7 @@
 
 /* --- asking --------------------------------------------------------------------------------------------------------------- */
 
-static int errno_of_name(const char *name)
+int figures_errno(const char *name)
 {
 	for (int error = 1; error < 200; error++)
 		if (strcmp(errno_name(error), name) == 0)
@@ -49,7 +49,7 @@ int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned 
 	json_decref(request);
 	if (error)
 		return error;
-	return member_true(*reply, "ok") ? 0 : -errno_of_name(member_text(*reply, "error"));
+	return member_true(*reply, "ok") ? 0 : -figures_errno(member_text(*reply, "error"));
 }
 
 bool daemon_is_absent(int error)

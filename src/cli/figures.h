@@ -15,6 +15,9 @@ int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned 
 /* Says what such an error means, returns the exit code for it. `reply` may be NULL and is given back. */
 int daemon_fail(struct cli *cli, uint32_t migid, int error, json_t *reply);
 
+/* The errno of a name, as replies have it; EIO for an unknown one. */
+int figures_errno(const char *name);
+
 /* True for the errors that mean that no daemon runs. */
 bool daemon_is_absent(int error);
 

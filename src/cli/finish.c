@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/figures.h"
 #include "cli/format.h"
+#include "cli/leave.h"
 #include "cli/memory.h"
 #include "cli/print.h"
 #include "wire/bytes.h"
@@ -16,36 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ANSWER_TIMEOUT_S 600 /* beside the time to wait: checking that all is there may take */
 #define AFTER_TIMEOUT_S 120
 #define LOOK_US 50000
-
-struct finish {
-	bool lazy;
-	unsigned wait_s;
-};
-
-static void print_holders(const json_t *reply)
-{
-	static const char *const heads[] = {"PID", "COMMAND", "OPEN FILE"};
-	const json_t *holders = json_object_get(reply, "holders");
-	if (json_array_size(holders) == 0)
-		return;
-	struct table *table = table_new(3, heads, "rll");
-	for (size_t i = 0; i < json_array_size(holders); i++) {
-		const json_t *holder = json_array_get(holders, i);
-		char pid[16], *command = member_name(holder, "command"), *path = member_name(holder, "path");
-		snprintf(pid, sizeof(pid), "%u", (unsigned)member_count(holder, "pid"));
-		table_row(table);
-		table_set(table, 0, pid);
-		table_set(table, 1, command);
-		table_set(table, 2, path);
-		free(command);
-		free(path);
-	}
-	table_print(table, stderr);
-	table_free(table);
-}
 
 /* The state of the migration in the database. Newly allocated; NULL after a message. */
 static char *read_state(struct cli *cli, uint32_t migid)
@@ -84,7 +57,7 @@ static int wait_for_end(struct cli *cli, uint32_t migid)
 	}
 }
 
-static void print_success(const struct cli *cli, const struct migration *migration, const struct finish *finish)
+static void print_success(const struct cli *cli, const struct migration *migration, const struct leave *finish)
 {
 	char *target = format_name(migration->target);
 	const char *state = finish->lazy ? "detached" : "complete";
@@ -104,38 +77,16 @@ static void print_success(const struct cli *cli, const struct migration *migrati
 	free(target);
 }
 
-/* The holders go with the object that cli_fail() would print, so this prints its own. */
-static int fail_busy(const struct cli *cli, json_t *reply)
+static int finish_migration(struct cli *cli, const struct migration *migration, const struct leave *finish)
 {
-	char *message = member_name(reply, "message");
-	fprintf(stderr, "dmmfs-admin: %s\n", message);
-	if (cli->json) {
-		json_object_set_new(reply, "exit", json_integer(CLI_REFUSED));
-		print_json(reply);
-	} else {
-		print_holders(reply);
-	}
-	free(message);
-	json_decref(reply);
-	return CLI_REFUSED;
-}
-
-static int finish_migration(struct cli *cli, const struct migration *migration, const struct finish *finish)
-{
-	json_t *reply;
 	if (strcmp(migration->state, "complete") == 0) {
-		print_success(cli, migration, &(struct finish){.lazy = false});
+		print_success(cli, migration, &(struct leave){.lazy = false});
 		return CLI_OK;
 	}
-	json_t *request =
-		json_pack("{s:s, s:b, s:I}", "op", "finish", "lazy", finish->lazy, "wait_s", (json_int_t)finish->wait_s);
-	int error = daemon_ask(cli, migration->migid, request, finish->wait_s + ANSWER_TIMEOUT_S, &reply);
-	if (error == -EBUSY && reply)
-		return fail_busy(cli, reply);
-	if (error)
-		return daemon_fail(cli, migration->migid, error, reply);
-	json_decref(reply);
-	int code = finish->lazy ? CLI_OK : wait_for_end(cli, migration->migid);
+	int code = leave_ask(cli, migration, "finish", finish);
+	if (code)
+		return code;
+	code = finish->lazy ? CLI_OK : wait_for_end(cli, migration->migid);
 	if (code == CLI_OK)
 		print_success(cli, migration, finish);
 	return code;
@@ -145,7 +96,7 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"lazy", no_argument, NULL, 'l'}, {"wait", required_argument, NULL, 'w'}, CLI_OPTIONS};
-	struct finish finish = {0};
+	struct leave finish = {0};
 	struct migrations migrations;
 	int option;
 	while ((option = getopt_long(argc, argv, CLI_LETTERS, options, NULL)) != -1) {

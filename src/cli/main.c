@@ -14,6 +14,12 @@
 /* In the order in which --help and the manual page show them. */
 static const struct command *const commands[] = {
 	/* clang-format off */
+	&command_create,
+	&command_start,
+	&command_halt,
+	&command_pause,
+	&command_resume,
+	&command_delete,
 	&command_list,
 	&command_show,
 	&command_stat,

@@ -20,9 +20,9 @@ static void print_help(const struct command *command)
 	printf("usage: dmmfs-admin %s %s\n\n%s", command->name, command->arguments, command->help);
 	fputs("  --json               print JSON\n"
 	      "  --confdir DIR        the configuration database; else DMMFS_CONFDIR, else /var/lib/dmmfs\n"
-	      "  --rundir DIR         the daemons' sockets; else DMMFS_RUNDIR, else /run/dmmfs\n"
-	      "  -h, --help           print this\n",
+	      "  --rundir DIR         the daemons' sockets; else DMMFS_RUNDIR, else /run/dmmfs\n",
 	      stdout);
+	puts(command->has_h ? "  --help               print this" : "  -h, --help           print this");
 }
 
 bool cli_option(struct cli *cli, const struct command *command, int option)

@@ -38,12 +38,24 @@ bool run_by_systemd(const struct cli *cli)
 
 /* --- reading what it says ------------------------------------------------------------------------------------------------- */
 
-/* A line of standard error: the program's last word, or for the eye. */
+static bool is_logged(const char *text, const char *level)
+{
+	size_t len = strlen(level);
+	return strncmp(text, level, len) == 0 && strncmp(text + len, ": ", 2) == 0;
+}
+
+/* A line of standard error: the program's last word, or of its log, of which warnings and errors are for the eye. */
 static void take_line(struct ran *ran, const char *name, char *line)
 {
 	size_t len = strlen(name);
 	line[strcspn(line, "\n")] = 0;
-	if (strncmp(line, name, len) == 0 && strncmp(line + len, ": ", 2) == 0) {
+	if (is_logged(line, name) && is_logged(line + len + 2, "info"))
+		return;
+	if (is_logged(line, name) && (is_logged(line + len + 2, "warning") || is_logged(line + len + 2, "error"))) {
+		fprintf(stderr, "dmmfs-admin: %s\n", line + len + 2);
+		return;
+	}
+	if (is_logged(line, name)) {
 		if (*ran->message)
 			fprintf(stderr, "dmmfs-admin: %s\n", ran->message);
 		free(ran->message);

@@ -47,6 +47,14 @@ struct daemon {
 };
 
 int daemon_open(struct daemon *daemon, char *error, size_t error_size);
+/* Its first part, which writes nothing: are the places fit, can target and source be opened? Both are open afterwards. */
+int daemon_look(struct daemon *daemon, char *error, size_t error_size);
+/* -ENOTEMPTY, with a sentence, when the target holds anything. */
+int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size);
+/* A new migid that no daemon serves under, known to the configuration or not. */
+int daemon_create_entry(struct daemon *daemon);
+/* create.c: makes a migration and prints its migid. */
+int daemon_create(struct options *options, char *error, size_t error_size);
 /* Returns when the mount is gone and everything is closed. `ready` is called once when the mount serves. */
 int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size);
 void daemon_close(struct daemon *daemon);

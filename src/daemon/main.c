@@ -222,6 +222,12 @@ int main(int argc, char **argv)
 		result = options_settle(&options, outcome.message, sizeof(outcome.message));
 	if (result == 0 && (result = fault_arm_from_environment()) < 0)
 		snprintf(outcome.message, sizeof(outcome.message), "DMMFS_FAULT names no fault point");
+	if (result == 0 && options.create) {
+		result = daemon_create(&options, outcome.message, sizeof(outcome.message));
+		outcome.status = result < 0 ? EXIT_FAILED : EXIT_OK;
+		options_free(&options);
+		return say(&outcome);
+	}
 	/* A log that cannot be written yet is told of with its first line and tried again: the tree is worth more than the log. */
 	if (result == 0 && options.logfile && (result = log_to_file(options.logfile)) < 0 && result != -ENAMETOOLONG)
 		result = 0;

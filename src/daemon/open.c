@@ -66,7 +66,7 @@ static bool is_taken(struct daemon *daemon)
 	return result == 0 || result == -ETIMEDOUT;
 }
 
-static int create_entry(struct daemon *daemon)
+int daemon_create_entry(struct daemon *daemon)
 {
 	int result;
 
@@ -80,7 +80,7 @@ static int create_entry(struct daemon *daemon)
 static int write_config(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
-	int result = daemon->known ? 0 : create_entry(daemon);
+	int result = daemon->known ? 0 : daemon_create_entry(daemon);
 	const char *const settings[] = {"source",     options->source,     "target",   options->target,
 	                                "mountpoint", options->mountpoint, "statedir", daemon->statedir,
 	                                "uuid",       daemon->uuid,        NULL};
@@ -92,7 +92,7 @@ static int write_config(struct daemon *daemon)
 	return result < 0 ? result : options_record(options, daemon->config, daemon->migid);
 }
 
-static int refuse_occupied(struct daemon *daemon, char *error, size_t error_size)
+int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size)
 {
 	int occupied = target_occupied(&daemon->target);
 
@@ -268,7 +268,7 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 		daemon->fresh = false;
 		return -ENOENT;
 	}
-	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? refuse_occupied(daemon, error, error_size) : 0;
+	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? daemon_refuse_occupied(daemon, error, error_size) : 0;
 }
 
 /* From the directory on the target to the entry in the configuration. */
@@ -309,15 +309,11 @@ static void take_back(struct daemon *daemon)
 		            errno_name(result));
 }
 
-int daemon_open(struct daemon *daemon, char *error, size_t error_size)
+int daemon_look(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
 	int result = place_clear(options->mountpoint, error, error_size);
 
-	pthread_mutex_init(&daemon->properties, NULL);
-	pthread_mutex_init(&daemon->lock, NULL);
-	pthread_cond_init(&daemon->changed, NULL);
-	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
 	if (result >= 0)
 		result = place_clear(options->target, error, error_size);
 	if (result >= 0 && options->source_is_path)
@@ -328,6 +324,20 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 		result = target_open(options->target, &daemon->target, error, error_size);
 	if (result >= 0) /* before anything is written: a source that cannot be read leaves no trace */
 		result = open_source(daemon, error, error_size);
+	if (result >= 0 && options->source_is_path)
+		place_warn_of_empty(options->source);
+	return result;
+}
+
+int daemon_open(struct daemon *daemon, char *error, size_t error_size)
+{
+	const struct options *options = daemon->options;
+
+	pthread_mutex_init(&daemon->properties, NULL);
+	pthread_mutex_init(&daemon->lock, NULL);
+	pthread_cond_init(&daemon->changed, NULL);
+	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
+	int result = daemon_look(daemon, error, error_size);
 	if (result >= 0)
 		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error,
 		                     error_size);

@@ -160,7 +160,7 @@ static int take_option(struct parse *parse, const char *option)
 
 /* --- words --- */
 
-enum { KEY_HELP, KEY_VERSION, KEY_FOREGROUND, KEY_DEBUG, KEY_IGNORE, KEY_MIGID };
+enum { KEY_HELP, KEY_VERSION, KEY_FOREGROUND, KEY_DEBUG, KEY_IGNORE, KEY_MIGID, KEY_CREATE };
 
 static const struct fuse_opt words[] = {
 	FUSE_OPT_KEY("-h", KEY_HELP),        FUSE_OPT_KEY("--help", KEY_HELP),
@@ -169,7 +169,8 @@ static const struct fuse_opt words[] = {
 	FUSE_OPT_KEY("-d", KEY_DEBUG),       FUSE_OPT_KEY("--debug", KEY_DEBUG),
 	FUSE_OPT_KEY("-s", KEY_IGNORE),      FUSE_OPT_KEY("-n", KEY_IGNORE),
 	FUSE_OPT_KEY("-v", KEY_IGNORE),      FUSE_OPT_KEY("--migid=", KEY_MIGID),
-	FUSE_OPT_KEY("--migid ", KEY_MIGID), FUSE_OPT_END,
+	FUSE_OPT_KEY("--migid ", KEY_MIGID), FUSE_OPT_KEY("--create", KEY_CREATE),
+	FUSE_OPT_END,
 };
 
 static int take_positional(struct parse *parse, const char *word)
@@ -214,6 +215,9 @@ static int take_word(void *data, const char *word, int key, struct fuse_args *ar
 		parse->options->foreground = parse->options->debug = true;
 		return 0;
 	case KEY_IGNORE:
+		return 0;
+	case KEY_CREATE:
+		parse->options->create = true;
 		return 0;
 	case KEY_MIGID:
 		return take_migid(parse, word);

@@ -22,6 +22,7 @@ struct options {
 	uint32_t migid; /* 0: not known, or not there yet */
 	bool by_migid;  /* the command line names it */
 	bool foreground, debug, allow_other, source_is_path;
+	bool create; /* only write it to the configuration */
 	char *confdir, *rundir; /* NULL: the default */
 	struct settings values; /* what is in force: NULL where it is the default */
 	enum value_origin origin[PROPERTY_MAX];

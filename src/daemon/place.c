@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -110,4 +111,25 @@ int place_check_state(const char *source, const char *statedir, char *error, siz
 		return 0; /* a parent that is not there is met when the directory is made */
 	snprintf(error, error_size, "the state directory %s lies inside the source %s; put it elsewhere", statedir, source);
 	return -EINVAL;
+}
+
+static bool is_empty(DIR *dir)
+{
+	struct dirent *entry;
+
+	while ((entry = readdir(dir)) && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0))
+		;
+	return !entry;
+}
+
+void place_warn_of_empty(const char *source)
+{
+	struct stat here, above;
+	DIR *dir = opendir(source);
+
+	if (dir && is_empty(dir) && fstat(dirfd(dir), &here) == 0 && fstatat(dirfd(dir), "..", &above, 0) == 0 &&
+	    here.st_dev == above.st_dev)
+		log_warning("the source %s is an empty directory, and nothing is mounted there: is its file system mounted?", source);
+	if (dir)
+		closedir(dir);
 }

@@ -21,4 +21,8 @@ int place_check_nesting(const char *source, const char *target, char *error, siz
 /* -EINVAL when the state would lie inside the source, which is never written (I5). */
 int place_check_state(const char *source, const char *statedir, char *error, size_t error_size);
 
+/* A source that is an empty directory and no mount: most likely its file system is not mounted. Logs a warning, no more: an empty
+ * tree may be moved, too. */
+void place_warn_of_empty(const char *source);
+
 #endif

@@ -53,7 +53,8 @@ static int resolve_dir(char **path, const char *what, char *error, size_t error_
 
 	if (!resolved) {
 		int failure = -errno;
-		snprintf(error, error_size, "%s %s: %s", what, *path, strerror(-failure));
+		snprintf(error, error_size, "%s %s: %s%s", what, *path, strerror(-failure),
+		         failure == -ENOENT ? "; make the directory first, or mount what it is on" : "");
 		return failure;
 	}
 	free(*path);

@@ -38,7 +38,7 @@ fails()
 say '--- nothing is there'
 valid list
 valid show
-for command in show stat errors finish; do
+for command in show stat errors finish start halt pause resume delete; do
 	fails 3 $command 1
 done
 fails 3 where /etc/hostname
@@ -116,3 +116,32 @@ valid stat -w 1 1
 valid where "$m/large" "$m"
 valid errors 1
 valid finish 1
+fails 4 start 1
+fails 4 halt 1
+fails 4 pause 1
+fails 4 delete --remove -f 1
+valid delete 1
+
+say '--- made, used and deleted'
+export DMMFS_DAEMON=$dmmfs
+mkdir again other
+fails 2 create -p "source=$work/nowhere" -p "target=$work/again"
+valid create -h -p "source=$work/source" -p "target=$work/again" -p background=off -p segsize=64K
+fails 1 create -p "source=$work/source" -p "target=$work/again"
+valid pause "$work/again"
+valid start "$work/again"
+valid start "$work/again"
+valid resume "$work/again"
+printf x | dd of=again/large bs=1 seek=1000000 conv=notrunc status=none
+fails 4 delete "$work/again"
+exec 9<again/plain
+fails 4 halt "$work/again"
+exec 9<&-
+valid halt --wait 5 "$work/again"
+valid halt "$work/again"
+fails 4 delete "$work/again"
+fails 4 delete --remove "$work/again"
+valid delete -f "$work/again"
+check 'it says which file is not whole' grep -q '"large"' json.out
+valid create -p "source=$work/source" -p "target=$work/other"
+valid delete --remove -f "$work/other"

@@ -22,8 +22,8 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'list show stat where finish errors log db'
-offers 'dmmfs-admin s' 'show stat'
+offers 'dmmfs-admin ' 'create start halt pause resume delete list show stat where finish errors log db'
+offers 'dmmfs-admin s' 'start show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
 offers 'dmmfs-admin --confdir /usr li' 'list'
@@ -40,4 +40,7 @@ offers 'dmmfs-admin where /us' '/usr'
 offers 'dmmfs-admin db ' 'check dump export'
 offers 'dmmfs-admin db check a' 'a1b2'
 offers 'dmmfs-admin db dump --database l' 'links links-ino'
+offers 'dmmfs-admin halt ' 'a1b2 c3d4'
+offers 'dmmfs-admin delete --r' '--rundir --remove'
+offers 'dmmfs-admin create -p s' 'source='
 exit $failed
