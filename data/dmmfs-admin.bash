@@ -13,7 +13,9 @@ _dmmfs_admin_commands=(
 	'stat migids --watch -w'
 	'where files'
 	'finish migids --lazy --wait'
-	'errors migids'
+	'errors migids --state'
+	'retry migids'
+	'waive migids --all'
 	'log migids --follow -f --lines -n'
 	'db db --database --state'
 )
@@ -54,6 +56,10 @@ _dmmfs_admin()
 		return
 		;;
 	--confdir | --rundir | --state)
+		if [[ $command == errors && $before == --state ]]; then
+			mapfile -t COMPREPLY < <(compgen -W 'retrying waiting waived fixed' -- "$word")
+			return
+		fi
 		compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word")
 		return
 		;;

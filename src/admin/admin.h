@@ -7,7 +7,8 @@
  *
  *   {"op":"stat"}                                 -> {"ok":true,"stat":{...}}
  *   {"op":"where","path":P}                       -> {"ok":true,"where":{...}}
- *   {"op":"errors","after":ID,"max":N}            -> {"ok":true,"errors":[{...},...],"more":BOOL}
+ *   {"op":"errors","after":ID,"max":N,"state":S}  -> {"ok":true,"errors":[{...},...],"more":BOOL}
+ *   {"op":"retry","entries":[{"id":N},{"path":P}]}-> {"ok":true,"retry":{...}}; "waive" likewise; without "entries" all
  *   {"op":"log","after":ID,"last":N}               -> {"ok":true,"log":[{...},...],"run":TIME}
  *   {"op":"finish","lazy":BOOL,"wait_s":SECONDS}  -> {"ok":true,"finish":{}}
  *   {"op":"halt","lazy":BOOL,"wait_s":SECONDS}    -> {"ok":true,"halt":{}}

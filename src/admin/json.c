@@ -44,17 +44,26 @@ static const char *state_name(enum migration_state state)
 /* 0, or -1 when any member could not be made: the caller drops the whole object. */
 static int set_totals(json_t *object, const struct totals *totals)
 {
+	int64_t dirs_pending = totals->dirs_found - totals->dirs_migrated - totals->dirs_waived;
+	int64_t files_pending = totals->files_pending - totals->files_waived;
+	/* Of what is waived nothing is pending any more; how many bytes that are among others is not counted. */
+	int64_t bytes_pending = files_pending > 0 || totals->files_waived == 0 ? totals->bytes_pending : 0;
 	return json_object_set_new(object, "dirs_found", json_of_total(totals->dirs_found)) |
 	       json_object_set_new(object, "dirs_migrated", json_of_total(totals->dirs_migrated)) |
-	       json_object_set_new(object, "dirs_pending", json_of_total(totals->dirs_found - totals->dirs_migrated)) |
+	       json_object_set_new(object, "dirs_pending", json_of_total(dirs_pending)) |
 	       json_object_set_new(object, "dirs_error", json_of_total(totals->dirs_error)) |
 	       json_object_set_new(object, "files_found", json_of_total(totals->files_found)) |
 	       json_object_set_new(object, "files_migrated", json_of_total(totals->files_migrated)) |
-	       json_object_set_new(object, "files_pending", json_of_total(totals->files_pending)) |
+	       json_object_set_new(object, "files_pending", json_of_total(files_pending)) |
 	       json_object_set_new(object, "files_error", json_of_total(totals->files_error)) |
 	       json_object_set_new(object, "bytes_found", json_of_total(totals->bytes_found)) |
 	       json_object_set_new(object, "bytes_migrated", json_of_total(totals->bytes_migrated)) |
-	       json_object_set_new(object, "bytes_pending", json_of_total(totals->bytes_pending)) |
+	       json_object_set_new(object, "bytes_pending", json_of_total(bytes_pending)) |
+	       json_object_set_new(object, "dirs_waived", json_of_total(totals->dirs_waived)) |
+	       json_object_set_new(object, "files_waived", json_of_total(totals->files_waived)) |
+	       json_object_set_new(object, "names_waived", json_of_total(totals->names_waived)) |
+	       json_object_set_new(object, "errors_fixed", json_of_total(totals->errors_fixed)) |
+	       json_object_set_new(object, "drift_found", json_of_total(totals->drift_found)) |
 	       json_object_set_new(object, "links_pending", json_of_total(totals->links_pending));
 }
 
@@ -220,23 +229,35 @@ json_t *json_of_where(const char *path, const struct where_report *report)
 	return object;
 }
 
-static const char *error_state_name(enum error_state state)
+const char *error_state_name(enum error_state state)
 {
 	static const char *const names[] = {
-		[ERROR_RETRYING] = "retrying", [ERROR_WAITING] = "waiting", [ERROR_WAIVED] = "waived"};
+		[ERROR_RETRYING] = "retrying", [ERROR_WAITING] = "waiting", [ERROR_WAIVED] = "waived", [ERROR_FIXED] = "fixed"};
 	return names[state];
+}
+
+static const char *error_kind_name(enum error_kind kind)
+{
+	static const char *const names[] = {[ERROR_OF_DIR] = "directory",
+	                                    [ERROR_OF_FILE] = "file",
+	                                    [ERROR_OF_NAME] = "name",
+	                                    [ERROR_LOSS] = "loss",
+	                                    [ERROR_DRIFT] = "drift"};
+	return names[kind];
 }
 
 json_t *json_of_error(const struct error_record *record)
 {
 	json_t *object = json_object();
 	if (json_object_set_new(object, "id", json_of_count(record->id)) |
+	    json_object_set_new(object, "kind", json_string(error_kind_name(record->kind))) |
 	    json_object_set_new(object, "state", json_string(error_state_name(record->state))) |
 	    json_object_set_new(object, "error", json_of_errno(record->error)) |
 	    json_object_set_new(object, "told", json_of_errno(record->told)) |
 	    json_object_set_new(object, "tries", json_of_count(record->tries)) |
 	    json_object_set_new(object, "first", json_of_count(record->first_ns / NS_PER_S)) |
 	    json_object_set_new(object, "last", json_of_count(record->last_ns / NS_PER_S)) |
+	    json_object_set_new(object, "next", record->next_ns ? json_of_count(record->next_ns / NS_PER_S) : json_null()) |
 	    json_object_set_new(object, "ino", json_of_count(record->ino)) |
 	    json_object_set_new(object, "bytes", json_of_count(record->bytes)) | bytes_set(object, "what", record->what) |
 	    bytes_set(object, "path", record->path) | bytes_set(object, "detail", record->detail)) {

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 json_t *json_of_where(const char *path, const struct where_report *report);
+const char *error_state_name(enum error_state state);
 json_t *json_of_error(const struct error_record *record);
 json_t *json_of_holder(const struct holder *holder);
 

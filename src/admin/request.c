@@ -5,6 +5,7 @@
 #include "admin/request.h"
 
 #include "admin/admin.h"
+#include "admin/decide.h"
 #include "admin/json.h"
 #include "admin/properties.h"
 #include "base/cleanup.h"
@@ -110,13 +111,14 @@ struct page {
 	json_t *list;
 	uint64_t after;
 	size_t max, bytes;
-	int more; /* or a negative errno */
+	const char *state; /* of these alone; NULL: of all */
+	int more;          /* or a negative errno */
 };
 
 static int add_error(void *context, const struct error_record *record)
 {
 	struct page *page = context;
-	if (record->id <= page->after)
+	if (record->id <= page->after || (page->state && strcmp(page->state, error_state_name(record->state))))
 		return 0;
 	if (json_array_size(page->list) >= page->max || page->bytes >= ERRORS_PAGE_BYTES)
 		return page->more = 1;
@@ -127,15 +129,28 @@ static int add_error(void *context, const struct error_record *record)
 	return 0;
 }
 
+static bool get_error_state(const json_t *request, const char **state)
+{
+	const json_t *member = json_object_get(request, "state");
+	*state = json_string_value(member);
+	for (enum error_state known = ERROR_RETRYING; *state && known <= ERROR_FIXED; known++)
+		if (strcmp(*state, error_state_name(known)) == 0)
+			return true;
+	return !member;
+}
+
 static json_t *answer_errors(const struct migration_port *port, uint32_t migid, const json_t *request)
 {
 	uint64_t max = ERRORS_PAGE;
 	struct page page = {0};
 	if (!get_count(request, "after", INT64_MAX, &page.after) || !get_count(request, "max", ERRORS_PAGE, &max))
 		return request_refuse(EINVAL, "'errors' takes numbers: \"after\" an id, \"max\" at most %d", ERRORS_PAGE);
+	if (!get_error_state(request, &page.state))
+		return request_refuse(EINVAL, "'errors' takes as \"state\" retrying, waiting, waived or fixed");
+	bool fixed = page.state && strcmp(page.state, error_state_name(ERROR_FIXED)) == 0;
 	page.max = max;
 	page.list = json_array();
-	int error = page.list ? port->errors(port->context, add_error, &page) : -ENOMEM;
+	int error = page.list ? (fixed ? port->errors_fixed : port->errors)(port->context, add_error, &page) : -ENOMEM;
 	if (page.more < 0)
 		error = page.more;
 	if (error < 0) {
@@ -219,7 +234,9 @@ static const struct operation {
 } operations[] = {
 	{"stat", answer_stat, false, {NULL}},
 	{"where", answer_where, false, {"path", NULL}},
-	{"errors", answer_errors, false, {"after", "max", NULL}},
+	{"errors", answer_errors, false, {"after", "max", "state", NULL}},
+	{"retry", answer_retry, false, {"entries", NULL}},
+	{"waive", answer_waive, false, {"entries", NULL}},
 	{"log", answer_log, false, {"after", "last", NULL}},
 	{"finish", answer_leave, true, {"lazy", "wait_s", NULL}},
 	{"halt", answer_leave, true, {"lazy", "wait_s", NULL}},

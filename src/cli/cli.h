@@ -55,6 +55,8 @@ extern const struct command command_stat;
 extern const struct command command_where;
 extern const struct command command_finish;
 extern const struct command command_errors;
+extern const struct command command_retry;
+extern const struct command command_waive;
 extern const struct command command_log;
 extern const struct command command_db;
 

@@ -116,7 +116,7 @@ static void complete_counts(json_t *figures)
 {
 	static const char *const counts[] = {
 		"dirs_found",      "dirs_migrated",  "dirs_pending",  "dirs_error",     "files_found",      "files_migrated",
-		"files_pending",   "files_error",    "bytes_found",   "bytes_migrated", "bytes_pending",    "links_pending",
+		"files_pending",   "files_error",    "bytes_found",   "bytes_migrated", "bytes_pending",    "links_pending",   "dirs_waived",    "files_waived",  "names_waived",   "errors_fixed",     "drift_found",
 		"demand_requests", "demand_p50_us",  "demand_p99_us", "demand_bytes",   "background_bytes", "source_requests",
 		"source_bytes",    "source_retries", "state_bytes",   "state_commits",  "segsize"};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)

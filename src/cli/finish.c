@@ -20,6 +20,50 @@
 #define AFTER_TIMEOUT_S 120
 #define LOOK_US 50000
 
+/* What was waived and what became of it, as the daemon noted it at the end: an array. */
+static json_t *read_waived(struct cli *cli, uint32_t migid)
+{
+	struct migrations migrations;
+	char digits[16];
+	json_t *waived = NULL;
+	if (migrations_load(cli, &migrations))
+		return memory_must(json_array());
+	snprintf(digits, sizeof(digits), "%u", migid);
+	const struct migration *migration = migrations_meant(cli, &migrations, digits);
+	if (migration)
+		waived = json_loads(migration->waived, JSON_REJECT_DUPLICATES, NULL);
+	migrations_free(&migrations);
+	return json_is_array(waived) ? waived : memory_must(json_array());
+}
+
+/* Losses and drift kept nothing from coming over: their number is enough. */
+static void print_waived(const json_t *waived)
+{
+	static const char *const heads[] = {"WAIVED", "ERROR", ""};
+	struct table *table = table_new(3, heads, "lll");
+	size_t rows = 0, total = json_array_size(waived);
+	for (size_t i = 0; i < total; i++) {
+		const json_t *entry = json_array_get(waived, i);
+		const char *kind = member_text(entry, "kind");
+		if (strcmp(kind, "loss") == 0 || strcmp(kind, "drift") == 0)
+			continue;
+		char *path = member_name(entry, "path"), *detail = member_name(entry, "detail");
+		table_row(table);
+		table_set(table, 0, path);
+		table_set(table, 1, member_text(entry, "error"));
+		table_set(table, 2, detail);
+		rows++;
+		free(path);
+		free(detail);
+	}
+	if (rows)
+		table_print(table, stdout);
+	table_free(table);
+	if (total > rows)
+		printf("Besides, %zu thing%s could not be carried or changed at the source: finish --json lists them.\n",
+		       total - rows, total - rows == 1 ? "" : "s");
+}
+
 /* The state of the migration in the database. Newly allocated; NULL after a message. */
 static char *read_state(struct cli *cli, uint32_t migid)
 {
@@ -57,14 +101,16 @@ static int wait_for_end(struct cli *cli, uint32_t migid)
 	}
 }
 
-static void print_success(const struct cli *cli, const struct migration *migration, const struct leave *finish)
+static void print_success(struct cli *cli, const struct migration *migration, const struct leave *finish)
 {
 	char *target = format_name(migration->target);
 	const char *state = finish->lazy ? "detached" : "complete";
+	json_t *waived = finish->lazy ? memory_must(json_array()) : read_waived(cli, migration->migid);
 	if (cli->json) {
 		json_t *object =
 			memory_must(json_pack("{s:b, s:I, s:s}", "ok", 1, "migid", (json_int_t)migration->migid, "state", state));
 		bytes_set(object, "target", migration->target);
+		json_object_set(object, "waived", waived);
 		print_json(object);
 		json_decref(object);
 	} else if (finish->lazy) {
@@ -73,7 +119,9 @@ static void print_success(const struct cli *cli, const struct migration *migrati
 		       migration->migid);
 	} else {
 		printf("Migration %u is complete: %s is a plain tree.\n", migration->migid, target);
+		print_waived(waived);
 	}
+	json_decref(waived);
 	free(target);
 }
 
@@ -121,7 +169,8 @@ const struct command command_finish = {
 	"finish",
 	"[--lazy] [--wait SECONDS] MIGID",
 	"end it: unmount, take all traces away",
-	"Ends a migration when everything has come over: unmounts, removes its state, leaves a plain tree. Refuses with\n"
+	"Ends a migration when everything has come over: unmounts, removes its state, leaves a plain tree. What is waived is\n"
+	"not waited for; what becomes of it is listed. Refuses with\n"
 	"exit status 4 while something is pending or in error, or while files are open on the mount; says who has them open.\n\n"
 	"  --lazy               detach at once, whatever is open; what is open goes on working\n"
 	"  --wait SECONDS       wait so long for open files to be closed\n",

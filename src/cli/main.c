@@ -26,6 +26,8 @@ static const struct command *const commands[] = {
 	&command_where,
 	&command_finish,
 	&command_errors,
+	&command_retry,
+	&command_waive,
 	&command_log,
 	&command_db,
 	/* clang-format on */

@@ -64,6 +64,13 @@ int daemon_clean_up(struct daemon *daemon);
 /* Takes our files, our directory and our mark away. */
 int daemon_remove_ours(struct daemon *daemon);
 
+/* open.c */
+bool daemon_state_exists(struct daemon *daemon);
+int daemon_open_store(struct daemon *daemon, char *error, size_t error_size);
+
+/* remains.c: what is waived, at the end of a finish. */
+int daemon_settle_remains(struct daemon *daemon);
+
 /* finish.c */
 int daemon_finish(void *context, const struct finish_request *request, struct finish_result *result);
 void daemon_autofinish(void *context);

@@ -93,6 +93,8 @@ int daemon_clean_up(struct daemon *daemon)
 	if (result >= 0)
 		result = fault_hit(FAULT_FINISH_UNMOUNTED);
 	if (result >= 0)
+		result = daemon_settle_remains(daemon);
+	if (result >= 0)
 		result = daemon_remove_ours(daemon);
 	if (result >= 0)
 		result = fault_hit(FAULT_FINISH_CLEANED);

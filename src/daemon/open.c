@@ -118,7 +118,7 @@ static void default_statedir(struct daemon *daemon)
 	}
 }
 
-static bool state_exists(struct daemon *daemon)
+bool daemon_state_exists(struct daemon *daemon)
 {
 	char path[PATH_MAX];
 
@@ -126,7 +126,7 @@ static bool state_exists(struct daemon *daemon)
 	return access(path, F_OK) == 0;
 }
 
-static int open_store(struct daemon *daemon, char *error, size_t error_size)
+int daemon_open_store(struct daemon *daemon, char *error, size_t error_size)
 {
 	struct store_options options = {
 		.dir = daemon->statedir,
@@ -257,7 +257,7 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 		return refuse_deleted(daemon, error, error_size);
 	if (state && strcmp(state, "complete") == 0 && !daemon->marked)
 		return DAEMON_COMPLETE;
-	daemon->fresh = !state_exists(daemon);
+	daemon->fresh = !daemon_state_exists(daemon);
 	if (daemon->marked && daemon->fresh) {
 		snprintf(error, error_size,
 		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=, or "
@@ -277,7 +277,7 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 	int result = target_adopt(&daemon->target);
 
 	if (result >= 0)
-		result = open_store(daemon, error, error_size);
+		result = daemon_open_store(daemon, error, error_size);
 	if (result >= 0)
 		result = identify(daemon, error, error_size);
 	if (result >= 0)

@@ -101,7 +101,57 @@ static int errors_port(void *context, int (*each)(void *each_context, const stru
 {
 	struct daemon *daemon = context;
 
-	return store_errors_walk(daemon->store, each, each_context);
+	return migrate_errors(daemon->migrate, each, each_context);
+}
+
+static int errors_fixed_port(void *context, int (*each)(void *each_context, const struct error_record *record),
+                             void *each_context)
+{
+	struct daemon *daemon = context;
+
+	return migrate_errors_fixed(daemon->migrate, each, each_context);
+}
+
+/* An absolute path is below the mount or the target; any other is as an entry of the ledger has it. */
+static int choose(struct daemon *daemon, const struct error_choice *choice, struct error_target *target)
+{
+	const char *path = choice->path;
+	struct stat st;
+
+	*target = (struct error_target){.id = choice->id};
+	if (choice->id)
+		return 0;
+	if (path[0] == '/') {
+		path = below(choice->path, daemon->options->mountpoint);
+		if (!path)
+			path = below(choice->path, daemon->options->target);
+		if (!path)
+			return -EXDEV;
+	}
+	target->path = path;
+	CLEAN_FD int fd = *path ? open_below(&daemon->target, path) : -1;
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		target->ino = st.st_ino;
+	return 0;
+}
+
+static int decide_port(void *context, enum error_decision decision, const struct error_choice *choices, size_t count,
+                       struct decision_result *result)
+{
+	struct daemon *daemon = context;
+	CLEAN_FREE struct error_target *targets = calloc(count + 1, sizeof(*targets));
+
+	if (!targets)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		int error = choose(daemon, &choices[i], &targets[i]);
+		if (error < 0) {
+			snprintf(result->message, sizeof(result->message), "%s is not below its mount point or target",
+			         choices[i].path);
+			return error;
+		}
+	}
+	return migrate_decide(daemon->migrate, decision, targets, count, result);
 }
 
 void daemon_port(struct daemon *daemon, struct migration_port *port)
@@ -112,6 +162,8 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.where = where_port,
 		.finish = daemon_finish,
 		.errors = errors_port,
+		.errors_fixed = errors_fixed_port,
+		.decide = decide_port,
 		.uuid = daemon->uuid,
 		.halt = daemon_halt,
 		.pause = daemon_pause,

@@ -47,6 +47,11 @@ static void note_start(struct daemon *daemon)
 		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
 }
 
+static void name_appeared(void *context, const struct handle *dir, const char *name)
+{
+	fs_name_appeared(context, dir, name);
+}
+
 static int start(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
@@ -63,6 +68,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 	result = start_fs(daemon, error, error_size);
 	if (result < 0)
 		return result;
+	migrate_on_appear(daemon->migrate, name_appeared, daemon->fs);
 	daemon_port(daemon, &daemon->port);
 	result = admin_start(options->rundir, daemon->migid, &daemon->port, &daemon->admin);
 	if (result < 0) {

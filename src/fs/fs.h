@@ -39,6 +39,9 @@ int fs_unmount(struct fs *fs, int flags);
 void fs_wait(struct fs *fs);
 void fs_free(struct fs *fs);
 
+/* A name has appeared in this directory that the kernel may remember as absent. Any thread. */
+void fs_name_appeared(struct fs *fs, const struct handle *dir, const char *name);
+
 bool fs_uses_passthrough(const struct fs *fs);
 
 #endif

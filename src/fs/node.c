@@ -159,6 +159,14 @@ struct node *node_peek(struct node_table *table, const struct handle *handle)
 	return find(table, id_of(table, handle));
 }
 
+uint64_t node_id(struct node_table *table, const struct handle *handle)
+{
+	LOCKED(&table->lock);
+	const struct node *node = find(table, id_of(table, handle));
+
+	return node ? node->id : 0;
+}
+
 /* --- descriptors --- */
 
 static void unlist(struct node_table *table, struct node *node)

@@ -76,6 +76,8 @@ struct node *node_find(struct node_table *table, uint64_t id);
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st);
 /* The node of an object if there is one; for the time of a request that holds the parent. */
 struct node *node_peek(struct node_table *table, const struct handle *handle);
+/* The id of an object that the kernel knows; 0: it does not. */
+uint64_t node_id(struct node_table *table, const struct handle *handle);
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 void node_ref(struct node_table *table, struct node *node);
 void node_unref(struct node_table *table, struct node *node);

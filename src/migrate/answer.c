@@ -20,6 +20,15 @@ static bool failed_just_now(const struct object *object)
 	return object->error && clock_monotonic_ns() - object->error_ns < FAILURE_HOLDS_NS;
 }
 
+/* What it got then is what this application gets now. Under lock. */
+static int tell_failure(struct object *object)
+{
+	int error = error_told(object->error);
+
+	ledger_told(&object->migrate->ledger, object->ino, error);
+	return error;
+}
+
 static int park(struct object *object, struct waiter *waiter)
 {
 	if (!waiter)
@@ -34,7 +43,7 @@ static int answer_names(struct object *dir, struct waiter *waiter, bool *quiet)
 	int result = MONITOR_GO;
 	*quiet = dir->life == DIR_POPULATED;
 	if (!*quiet && dir->life == DIR_ABSENT && failed_just_now(dir))
-		result = dir->error;
+		result = tell_failure(dir);
 	else if (!*quiet && dir->broken)
 		result = dir->broken;
 	else if (!*quiet && !dir->dropped)
@@ -54,7 +63,7 @@ static int answer_read(struct object *file, const struct event *event, struct wa
 		return MONITOR_GO;
 	}
 	if (failed_just_now(file))
-		return error_told(file->error);
+		return tell_failure(file);
 	int result = park(file, waiter);
 	if (result == MONITOR_PARKED && event->kind == EVENT_READ && target_is_full(file->migrate))
 		fetch_read_through(file, waiter);
@@ -95,7 +104,7 @@ static int answer_whole(struct object *file, struct waiter *waiter, bool *quiet)
 	if (*quiet || file->is_dir)
 		return MONITOR_GO;
 	if (failed_just_now(file))
-		return error_told(file->error);
+		return tell_failure(file);
 	if (file->broken || (file->absent == 0 && !file->finishing))
 		return file->broken ? file->broken : -EIO;
 	int result = park(file, waiter);

@@ -231,7 +231,7 @@ static int join(struct making *making, struct birth **group, size_t count)
 	flights_add(making->flights, flight);
 	for (size_t i = 0; i < count; i++) {
 		int result = join_name(making, fd, flight, &link, group[i]->entry.name);
-		if (result == -ENOSPC || result == -EDQUOT || result == -EROFS)
+		if (result < 0 && (making->single || result == -ENOSPC || result == -EDQUOT || result == -EROFS))
 			return result;
 		if (result < 0)
 			making_lost(making, group[i]->entry.name, "link", result, true);

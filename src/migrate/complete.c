@@ -39,11 +39,13 @@ static void call_finish_off(struct object *object, int error)
 {
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
+	bool told = object_tells(object);
 	pthread_mutex_unlock(&object->lock);
 	ledger_error(&object->migrate->ledger, &(struct failure){.ino = object->ino,
 	                                                         .handle = &object->handle,
 	                                                         .what = "complete",
 	                                                         .error = error,
+	                                                         .told = told,
 	                                                         .bytes = object->file.source_size});
 	object_fail(object, 0, UINT64_MAX, error);
 	object_wake(object);

@@ -39,7 +39,8 @@ struct crawl {
 	bool holding; /* above the high-water mark of unfinished files */
 	struct cursor dirs, files;
 	uint64_t last_tick_ns;
-	atomic_bool saw_everything;
+	atomic_bool saw_everything; /* every directory but those that the administrator waives */
+	atomic_bool links_purged;
 	bool completed, told; /* everything is here; who wanted to know it knows */
 };
 
@@ -86,6 +87,11 @@ void crawl_file_done(struct migrate *migrate)
 bool crawl_saw_everything(struct migrate *migrate)
 {
 	return migrate->crawl && atomic_load(&migrate->crawl->saw_everything);
+}
+
+bool crawl_links_purged(struct migrate *migrate)
+{
+	return migrate->crawl && atomic_load(&migrate->crawl->links_purged);
 }
 
 /* --- names --- */
@@ -151,7 +157,8 @@ static bool hold_for_backlog(struct crawl *crawl)
 	struct totals totals;
 
 	store_totals(migrate->store, &totals);
-	uint64_t pending = totals.files_pending > totals.files_error ? (uint64_t)(totals.files_pending - totals.files_error) : 0;
+	int64_t in_trouble = totals.files_error + totals.files_waived;
+	uint64_t pending = totals.files_pending > in_trouble ? (uint64_t)(totals.files_pending - in_trouble) : 0;
 	if (pending >= atomic_load(&migrate->tuned.backlog_high))
 		crawl->holding = true;
 	else if (pending <= atomic_load(&migrate->tuned.backlog_low))
@@ -210,6 +217,27 @@ static bool take_file(struct object *file)
 	return true;
 }
 
+static bool start_file(struct migrate *migrate, struct object *file)
+{
+	if (!take_file(file))
+		return false;
+	struct file_job *job = must_alloc(sizeof(*job));
+	*job = (struct file_job){.job.run = run_file, .file = object_ref(file)};
+	if (lane_submit(migrate->data, &job->job, LANE_BACKGROUND))
+		return true;
+	pthread_mutex_lock(&file->lock);
+	file->crawled = false;
+	pthread_mutex_unlock(&file->lock);
+	object_put(file);
+	free(job);
+	return false;
+}
+
+void crawl_try_file(struct migrate *migrate, struct object *file)
+{
+	start_file(migrate, file);
+}
+
 static bool supply_data(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
@@ -223,14 +251,8 @@ static bool supply_data(struct crawl *crawl)
 		struct object *file;
 		if (object_get(migrate, ino, NULL, false, &file) <= 0)
 			continue;
-		if (!take_file(file)) {
-			object_put(file);
-			continue;
-		}
-		struct file_job *job = must_alloc(sizeof(*job));
-		*job = (struct file_job){.job.run = run_file, .file = file};
-		lane_submit(migrate->data, &job->job, LANE_BACKGROUND);
-		did = true;
+		did = start_file(migrate, file) || did;
+		object_put(file);
 	}
 	return did;
 }
@@ -257,17 +279,49 @@ static bool frontier_empty(struct crawl *crawl)
 	return crawl->used == 0;
 }
 
-/* Every directory was seen: no record, nothing in memory, nothing on its way. Then no name is still to come. */
-static void check_saw_everything(struct crawl *crawl)
+/* What is waived is not waited for; it may come over all the same, and may be taken back. */
+static bool names_settled(const struct totals *totals)
+{
+	return totals->dirs_found - totals->dirs_migrated <= totals->dirs_waived;
+}
+
+static bool data_settled(const struct totals *totals)
+{
+	return totals->files_pending <= totals->files_waived;
+}
+
+/* Nothing in memory, nothing on its way, no record of any directory: then no name is still to come. */
+static void purge_links(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
 
-	if (atomic_load(&crawl->saw_everything) || !frontier_empty(crawl) || !lane_idle(migrate->names) ||
-	    store_flush(migrate->store) < 0 || !no_records(store_dirs_after, migrate->store))
+	if (atomic_load(&crawl->links_purged) || !no_records(store_dirs_after, migrate->store))
 		return;
 	births_purge(migrate);
-	atomic_store(&crawl->saw_everything, true);
-	log_event(LOG_LEVEL_INFO, "seen", "what=%s", "every directory");
+	atomic_store(&crawl->links_purged, true);
+}
+
+/* Every directory was seen: nothing in memory, nothing on its way, no record that somebody waits for. */
+static void check_saw_everything(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	struct totals totals;
+
+	store_totals(migrate->store, &totals);
+	if (atomic_load(&crawl->saw_everything) && !names_settled(&totals)) {
+		atomic_store(&crawl->saw_everything, false); /* what was waived is to come after all */
+		crawl->completed = crawl->told = false;
+	}
+	bool known = atomic_load(&crawl->saw_everything) && (atomic_load(&crawl->links_purged) || totals.dirs_waived);
+	if (known || !names_settled(&totals) || !frontier_empty(crawl) || !lane_idle(migrate->names) ||
+	    store_flush(migrate->store) < 0)
+		return;
+	store_totals(migrate->store, &totals);
+	if (!names_settled(&totals))
+		return;
+	purge_links(crawl);
+	if (!atomic_exchange(&crawl->saw_everything, true))
+		log_event(LOG_LEVEL_INFO, "seen", "what=%s", "every directory");
 }
 
 static void tell_complete(struct crawl *crawl)
@@ -288,17 +342,22 @@ static void check_complete(struct crawl *crawl)
 	struct migrate *migrate = crawl->migrate;
 	struct totals totals;
 
+	store_totals(migrate->store, &totals);
+	if (crawl->completed && !data_settled(&totals))
+		crawl->completed = crawl->told = false;
 	if (crawl->completed) {
 		tell_complete(crawl);
 		return;
 	}
-	if (!atomic_load(&crawl->saw_everything) || !lane_idle(migrate->data) || store_flush(migrate->store) < 0 ||
-	    !no_records(store_files_after, migrate->store))
+	if (!atomic_load(&crawl->saw_everything) || !lane_idle(migrate->data) || store_flush(migrate->store) < 0)
+		return;
+	store_totals(migrate->store, &totals);
+	if (!names_settled(&totals) || !data_settled(&totals))
 		return;
 	crawl->completed = true;
-	store_totals(migrate->store, &totals);
-	log_event(LOG_LEVEL_INFO, "complete", "directories=%lld files=%lld bytes=%lld", (long long)totals.dirs_migrated,
-	          (long long)totals.files_migrated, (long long)totals.bytes_migrated);
+	log_event(LOG_LEVEL_INFO, "complete", "directories=%lld files=%lld bytes=%lld waived=%lld",
+	          (long long)totals.dirs_migrated, (long long)totals.files_migrated, (long long)totals.bytes_migrated,
+	          (long long)(totals.dirs_waived + totals.files_waived + totals.names_waived));
 	tell_complete(crawl);
 }
 

@@ -34,11 +34,36 @@ int error_told(int error)
 	return error == -ENODATA || error == -ENOENT ? -EIO : error;
 }
 
+static const char *explain(int error)
+{
+	switch (error) {
+	case -ENODATA:
+		return "the source is shorter than when it was listed";
+	case -ENOENT:
+		return "it is gone from the source";
+	default:
+		return NULL;
+	}
+}
+
+void fetch_failed(struct object *object, int error, bool told)
+{
+	if (error == -ECANCELED || error == -ESTALE)
+		return;
+	ledger_error(&object->migrate->ledger, &(struct failure){.ino = object->ino,
+	                                                         .handle = &object->handle,
+	                                                         .what = "read",
+	                                                         .detail = explain(error),
+	                                                         .error = error_told(error),
+	                                                         .bytes = object->file.source_size,
+	                                                         .told = told});
+	LOCKED(&object->lock);
+	object->error = error; /* recorded before anyone is told (I7) */
+	object->error_ns = clock_monotonic_ns();
+}
+
 static void note_failure(struct object *object, uint64_t segment, int error)
 {
-	struct migrate *migrate = object->migrate;
-	uint64_t start = segment * object->file.segsize;
-
 	if (error == -ESTALE) {
 		file_drop(object);
 		return;
@@ -46,27 +71,14 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 	if (error == -ECANCELED)
 		return;
 	pthread_mutex_lock(&object->lock);
-	bool told = object->waiters != NULL, dropped = object->dropped;
+	bool told = object_tells(object), dropped = object->dropped;
 	pthread_mutex_unlock(&object->lock);
 	if (dropped) {
 		object_wake(object);
 		return;
 	}
-	ledger_error(&migrate->ledger,
-	             &(struct failure){.ino = object->ino,
-	                               .handle = &object->handle,
-	                               .what = "read",
-	                               .detail = error == -ENODATA  ? "the source is shorter than when it was listed"
-	                                         : error == -ENOENT ? "it is gone from the source"
-	                                                            : NULL,
-	                               .error = error_told(error),
-	                               .bytes = object->file.source_size,
-	                               .told = told});
-	pthread_mutex_lock(&object->lock);
-	object->error = error; /* recorded before anyone is told (I7) */
-	object->error_ns = clock_monotonic_ns();
-	pthread_mutex_unlock(&object->lock);
-	object_fail(object, start, object->file.segsize, error_told(error));
+	fetch_failed(object, error, told);
+	object_fail(object, segment * object->file.segsize, object->file.segsize, error_told(error));
 }
 
 /* The target has no room for this segment: whoever waits to read gets the bytes all the same. */

@@ -37,6 +37,8 @@ struct migrate {
 	struct load load;
 	struct govern *govern;
 	struct crawl *crawl;
+	pthread_mutex_t deciding; /* changes of the ledger that read before they write: decide.c, again.c */
+	struct again *again;
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
@@ -47,6 +49,8 @@ struct migrate {
 	atomic_ullong target_full_ns; /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
 	void (*_Atomic complete)(void *context);
 	void *complete_context;
+	void (*appear)(void *context, const struct handle *dir, const char *name);
+	void *appear_context;
 };
 
 /* Background work that has begun is to go on. */
@@ -100,6 +104,12 @@ bool links_shown(struct migrate *migrate, const struct subject *subject, uint32_
 /* Removes the staging names of all files when every directory was seen. */
 void births_purge(struct migrate *migrate);
 
+/* again.c: single names that could not be made. */
+void again_start(struct migrate *migrate);
+void again_free(struct migrate *migrate);
+/* Tries those whose entries say "retrying". */
+void again_run(struct migrate *migrate);
+
 /* fetch.c. The first four under lock. */
 void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_class class);
 /* A read found what it needs; those that follow it shall, too. */
@@ -108,6 +118,8 @@ void fetch_ahead(struct object *file, uint64_t off, uint64_t len);
 void fetch_request_one(struct object *file, uint64_t segment);
 /* through.c: answers a parked read from the source, without storing. */
 void fetch_read_through(struct object *file, struct waiter *waiter);
+/* Bytes of a file could not be had of the source: the ledger, and a pause before the next who asks. */
+void fetch_failed(struct object *file, int error, bool told);
 /* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
 bool fetch_all(struct object *file);
 /* What applications are told of a failure: not that a name is missing which they see. */
@@ -164,5 +176,9 @@ void crawl_dir_done(struct migrate *migrate);
 void crawl_file_done(struct migrate *migrate);
 void crawl_poke(struct migrate *migrate);
 bool crawl_saw_everything(struct migrate *migrate);
+/* Brings this file in the background, now, unless that is under way already. */
+void crawl_try_file(struct migrate *migrate, struct object *file);
+/* No name is still to come: what is linked later is on its own. */
+bool crawl_links_purged(struct migrate *migrate);
 
 #endif

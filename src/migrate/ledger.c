@@ -18,6 +18,7 @@
 
 #define BACKOFF_FIRST_NS (1 * NS_PER_S)
 #define BACKOFF_LAST_NS (300 * NS_PER_S)
+#define BACKOFF_OUTAGE_NS (30 * NS_PER_S)
 
 static struct ledger_entry **slot(struct ledger *ledger, uint64_t ino)
 {
@@ -34,15 +35,16 @@ static int remember(void *context, const struct error_record *record)
 	struct ledger_entry **at = slot(ledger, record->ino);
 
 	if (record->kind > ERROR_OF_FILE || *at)
-		return 0; /* losses, and single names, which have no object to try again */
+		return 0; /* names are in the store alone; losses and drift are only told */
 	*at = must_alloc(sizeof(**at));
 	**at = (struct ledger_entry){
 		.ino = record->ino,
 		.id = record->id,
-		.tries = 0, /* a new start is a new chance */
-		.state = ERROR_RETRYING,
+		.kind = record->kind,
+		.tries = record->tries,
+		.state = record->state == ERROR_WAIVED ? ERROR_WAIVED : ERROR_RETRYING, /* a new start is a new chance */
 		.first_ns = record->first_ns,
-		.is_dir = record->kind == ERROR_OF_DIR,
+		.told = record->told,
 	};
 	ledger->count++;
 	return 0;
@@ -68,8 +70,12 @@ void ledger_close(struct ledger *ledger)
 			free(entry);
 		}
 	}
+	for (size_t i = 0; i < LEDGER_FIXED; i++)
+		error_record_free(ledger->fixed[i]);
 	pthread_mutex_destroy(&ledger->lock);
 }
+
+/* --- recording --- */
 
 /* The present path below the target, as the kernel knows it; empty when it cannot be told. */
 static void find_path(struct ledger *ledger, const struct failure *failure, char *path, size_t size)
@@ -112,11 +118,61 @@ static void record_of(const struct failure *failure, struct error_record *record
 	};
 }
 
-static uint64_t backoff_ns(unsigned tries)
+static uint64_t backoff_ns(unsigned tries, bool outage)
 {
-	uint64_t wait = BACKOFF_FIRST_NS << (tries < 16 ? tries : 16);
+	uint64_t wait = BACKOFF_FIRST_NS << (tries < 16 ? tries : 16), most = outage ? BACKOFF_OUTAGE_NS : BACKOFF_LAST_NS;
 
-	return wait < BACKOFF_LAST_NS ? wait : BACKOFF_LAST_NS;
+	return wait < most ? wait : most;
+}
+
+/* What a total counts an entry as. */
+static struct totals counted(enum error_kind kind, enum error_state state, int64_t n)
+{
+	bool waived = state == ERROR_WAIVED;
+
+	switch (kind) {
+	case ERROR_OF_DIR:
+		return waived ? (struct totals){.dirs_waived = n} : (struct totals){.dirs_error = n};
+	case ERROR_OF_FILE:
+		return waived ? (struct totals){.files_waived = n} : (struct totals){.files_error = n};
+	case ERROR_OF_NAME:
+		return waived ? (struct totals){.names_waived = n} : (struct totals){.files_error = n};
+	default:
+		return (struct totals){0};
+	}
+}
+
+static void count(struct batch *batch, enum error_kind kind, enum error_state state, int64_t n)
+{
+	struct totals delta = counted(kind, state, n);
+
+	batch_totals_add(batch, &delta);
+}
+
+/* What memory knows better than the store. */
+static void overlay(const struct ledger_entry *entry, struct error_record *record)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	record->id = entry->id;
+	record->first_ns = entry->first_ns;
+	record->tries = entry->tries;
+	record->state = entry->state;
+	record->told = entry->told;
+	record->next_ns = 0;
+	if (entry->state == ERROR_RETRYING)
+		record->next_ns = clock_wall_ns() + (entry->next_try_ns > now ? entry->next_try_ns - now : 0);
+}
+
+/* What a waived object gets when an application tries it stays an error, and stays waived. */
+static enum error_state state_after(struct ledger *ledger, const struct ledger_entry *entry, const struct failure *failure)
+{
+	if (entry->state == ERROR_WAIVED)
+		return ERROR_WAIVED;
+	if (failure->outage)
+		return ERROR_RETRYING;
+	unsigned retries = atomic_load(&ledger->retries);
+	return failure->final || entry->round > retries ? ERROR_WAITING : ERROR_RETRYING;
 }
 
 /* Counts the attempt; true when this is the object's first failure. */
@@ -130,19 +186,20 @@ static bool count_failure(struct ledger *ledger, const struct failure *failure, 
 		**at = (struct ledger_entry){
 			.ino = failure->ino,
 			.id = store_error_id(ledger->store),
-			.is_dir = failure->is_dir,
+			.kind = record->kind,
 			.first_ns = record->last_ns,
 		};
-		ledger->count++;
+		__atomic_store_n(&ledger->count, ledger->count + 1, __ATOMIC_RELAXED);
 	}
 	struct ledger_entry *entry = *at;
-	entry->next_try_ns = clock_monotonic_ns() + backoff_ns(entry->tries);
+	entry->next_try_ns = clock_monotonic_ns() + backoff_ns(entry->round, failure->outage);
 	entry->tries++;
-	entry->state = entry->tries > atomic_load(&ledger->retries) ? ERROR_WAITING : ERROR_RETRYING;
-	record->id = entry->id;
-	record->first_ns = entry->first_ns;
-	record->tries = entry->tries;
-	record->state = entry->state;
+	entry->round += !failure->outage;
+	entry->outage = failure->outage;
+	entry->state = state_after(ledger, entry, failure);
+	if (failure->told)
+		entry->told = -failure->error;
+	overlay(entry, record);
 	return first;
 }
 
@@ -156,7 +213,7 @@ void ledger_error(struct ledger *ledger, const struct failure *failure)
 	record_of(failure, &record, path);
 	pthread_mutex_lock(&ledger->lock);
 	if (count_failure(ledger, failure, &record))
-		batch_totals_add(batch, failure->is_dir ? &(struct totals){.dirs_error = 1} : &(struct totals){.files_error = 1});
+		count(batch, record.kind, record.state, 1);
 	batch_error_put(batch, &record);
 	store_submit(ledger->store, batch, 0, NULL, NULL);
 	pthread_mutex_unlock(&ledger->lock);
@@ -178,10 +235,15 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	record_of(failure, &record, path);
 	record.id = store_error_id(ledger->store);
 	record.first_ns = record.last_ns;
-	record.kind = failure->blocks ? ERROR_OF_NAME : ERROR_LOSS;
+	record.kind = failure->blocks ? ERROR_OF_NAME : failure->drift ? ERROR_DRIFT : ERROR_LOSS;
 	record.state = failure->blocks ? ERROR_WAITING : ERROR_WAIVED;
-	if (failure->blocks)
-		batch_totals_add(batch, &(struct totals){.files_error = 1});
+	if (failure->blocks) {
+		record.tries = 1;
+		record.name = (char *)failure->name;
+		record.handle = *failure->handle;
+		record.source = failure->source;
+	}
+	count(batch, record.kind, record.state, 1);
 	batch_error_put(batch, &record);
 	if (!with)
 		store_submit(ledger->store, batch, 0, NULL, NULL);
@@ -190,30 +252,145 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	          failure->blocks ? "waiting" : "waived", *record.detail ? record.detail : NULL);
 }
 
+void ledger_told(struct ledger *ledger, uint64_t ino, int error)
+{
+	if (ledger_count(ledger) == 0)
+		return;
+	LOCKED(&ledger->lock);
+	struct ledger_entry *entry = *slot(ledger, ino);
+	struct error_record *record;
+
+	if (!entry || entry->told == -error)
+		return;
+	entry->told = -error;
+	if (store_error_get(ledger->store, entry->id, &record) <= 0)
+		return; /* it is on its way there; what is told goes with the next change */
+	overlay(entry, record);
+	struct batch *batch = batch_new();
+	batch_error_put(batch, record);
+	store_submit(ledger->store, batch, 0, NULL, NULL);
+	error_record_free(record);
+}
+
+/* --- the end of an entry --- */
+
+static struct error_record *copy_record(const struct error_record *record)
+{
+	const char *const strings[] = {record->what, record->path, record->detail};
+	size_t size = sizeof(*record), lens[3];
+
+	for (size_t i = 0; i < 3; i++)
+		size += lens[i] = strlen(strings[i] ? strings[i] : "") + 1;
+	struct error_record *copy = must_alloc(size);
+	char *room = (char *)(copy + 1), *placed[3];
+	*copy = *record;
+	for (size_t i = 0; i < 3; room += lens[i++])
+		placed[i] = memcpy(room, strings[i] ? strings[i] : "", lens[i]);
+	copy->what = placed[0];
+	copy->path = placed[1];
+	copy->detail = placed[2];
+	copy->name = NULL;
+	copy->source = (struct source_ref){0};
+	return copy;
+}
+
+/* Under lock. */
+static void keep_fixed(struct ledger *ledger, const struct error_record *record)
+{
+	struct error_record **at = &ledger->fixed[ledger->fixed_next++ % LEDGER_FIXED];
+
+	error_record_free(*at);
+	*at = copy_record(record);
+	(*at)->state = ERROR_FIXED;
+	(*at)->last_ns = clock_wall_ns();
+	(*at)->next_ns = 0;
+	log_event(LOG_LEVEL_INFO, "fixed", "id=%llu what=%s path=%s tries=%u", (unsigned long long)record->id, record->what,
+	          record->path, record->tries);
+}
+
 void ledger_clear(struct ledger *ledger, uint64_t ino)
 {
-	if (__atomic_load_n(&ledger->count, __ATOMIC_RELAXED) == 0)
+	if (ledger_count(ledger) == 0)
 		return;
-	pthread_mutex_lock(&ledger->lock);
+	LOCKED(&ledger->lock);
 	struct ledger_entry **at = slot(ledger, ino), *entry = *at;
-	if (entry) {
-		struct batch *batch = batch_new();
-		batch_error_delete(batch, entry->id);
-		batch_totals_add(batch, entry->is_dir ? &(struct totals){.dirs_error = -1} : &(struct totals){.files_error = -1});
-		store_submit(ledger->store, batch, 0, NULL, NULL);
-		*at = entry->next;
-		ledger->count--;
-		log_event(LOG_LEVEL_INFO, "fixed", "id=%llu ino=%llu tries=%u", (unsigned long long)entry->id,
-		          (unsigned long long)ino, entry->tries);
-		free(entry);
-	}
-	pthread_mutex_unlock(&ledger->lock);
+	if (!entry)
+		return;
+	/* One that was recorded a moment ago may not be in the store yet: then its path is not known. */
+	char nothing[] = "";
+	struct error_record *stored = NULL,
+			    unknown = {.ino = ino, .kind = entry->kind, .what = nothing, .path = nothing, .detail = nothing};
+	struct error_record *record = store_error_get(ledger->store, entry->id, &stored) > 0 ? stored : &unknown;
+	overlay(entry, record);
+	keep_fixed(ledger, record);
+	struct batch *batch = batch_new();
+	batch_error_delete(batch, entry->id);
+	count(batch, entry->kind, entry->state, -1);
+	batch_totals_add(batch, &(struct totals){.errors_fixed = 1});
+	store_submit(ledger->store, batch, 0, NULL, NULL);
+	*at = entry->next;
+	__atomic_store_n(&ledger->count, ledger->count - 1, __ATOMIC_RELAXED);
+	free(entry);
+	if (stored)
+		error_record_free(stored);
 }
+
+void ledger_source_back(struct ledger *ledger)
+{
+	LOCKED(&ledger->lock);
+	for (size_t i = 0; i < LEDGER_BUCKETS; i++)
+		for (struct ledger_entry *entry = ledger->buckets[i]; entry; entry = entry->next)
+			if (entry->outage)
+				entry->next_try_ns = 0;
+}
+
+/* --- what the administrator decides --- */
+
+int ledger_decide(struct ledger *ledger, const struct error_record *record, enum error_state state)
+{
+	LOCKED(&ledger->lock);
+	struct ledger_entry *entry = *slot(ledger, record->ino);
+	struct error_record *stored;
+
+	if (!entry || entry->id != record->id || store_error_get(ledger->store, entry->id, &stored) <= 0)
+		return -ENOENT;
+	bool changed = entry->state != state;
+	struct batch *batch = batch_new();
+	count(batch, entry->kind, entry->state, -1);
+	count(batch, entry->kind, state, 1);
+	entry->state = state;
+	if (state == ERROR_RETRYING)
+		entry->round = 0, entry->next_try_ns = 0;
+	overlay(entry, stored);
+	batch_error_put(batch, stored);
+	store_submit(ledger->store, batch, SUBMIT_URGENT, NULL, NULL);
+	error_record_free(stored);
+	return changed;
+}
+
+void ledger_name_state(struct batch *batch, struct error_record *record, enum error_state state)
+{
+	count(batch, record->kind, record->state, -1);
+	count(batch, record->kind, state, 1);
+	record->state = state;
+	batch_error_put(batch, record);
+}
+
+void ledger_name_clear(struct ledger *ledger, struct batch *batch, const struct error_record *record)
+{
+	count(batch, record->kind, record->state, -1);
+	batch_totals_add(batch, &(struct totals){.errors_fixed = 1});
+	batch_error_delete(batch, record->id);
+	LOCKED(&ledger->lock);
+	keep_fixed(ledger, record);
+}
+
+/* --- asking --- */
 
 bool ledger_due(struct ledger *ledger, uint64_t ino, uint64_t *wait_ns)
 {
 	*wait_ns = 0;
-	if (__atomic_load_n(&ledger->count, __ATOMIC_RELAXED) == 0)
+	if (ledger_count(ledger) == 0)
 		return true;
 	LOCKED(&ledger->lock);
 	struct ledger_entry *entry = *slot(ledger, ino);
@@ -246,10 +423,63 @@ unsigned ledger_tries(struct ledger *ledger, uint64_t ino)
 	LOCKED(&ledger->lock);
 	const struct ledger_entry *entry = *slot(ledger, ino);
 
-	return entry ? entry->tries : 0;
+	return entry ? entry->round : 0;
 }
 
 size_t ledger_count(struct ledger *ledger)
 {
 	return __atomic_load_n(&ledger->count, __ATOMIC_RELAXED);
+}
+
+struct walk {
+	struct ledger *ledger;
+	error_record_fn each;
+	void *context;
+};
+
+static int present(void *context, const struct error_record *stored)
+{
+	const struct walk *walk = context;
+	struct error_record record = *stored;
+
+	if (record.kind <= ERROR_OF_FILE) {
+		LOCKED(&walk->ledger->lock);
+		const struct ledger_entry *entry = *slot(walk->ledger, record.ino);
+		if (!entry || entry->id != record.id)
+			return 0; /* it has cleared, and the store does not know yet */
+		overlay(entry, &record);
+	}
+	return walk->each(walk->context, &record);
+}
+
+int ledger_walk(struct ledger *ledger, error_record_fn each, void *context)
+{
+	return store_errors_walk(ledger->store, present, &(struct walk){ledger, each, context});
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct error_record *x = *(struct error_record *const *)a, *y = *(struct error_record *const *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+int ledger_walk_fixed(struct ledger *ledger, error_record_fn each, void *context)
+{
+	CLEAN_FREE struct error_record **all = must_alloc(LEDGER_FIXED * sizeof(struct error_record *));
+	size_t n = 0;
+	int result = 0;
+
+	pthread_mutex_lock(&ledger->lock);
+	for (size_t i = 0; i < LEDGER_FIXED; i++)
+		if (ledger->fixed[i])
+			all[n++] = copy_record(ledger->fixed[i]);
+	pthread_mutex_unlock(&ledger->lock);
+	qsort(all, n, sizeof(struct error_record *), by_id);
+	for (size_t i = 0; i < n; i++) {
+		if (result == 0)
+			result = each(context, all[i]);
+		error_record_free(all[i]);
+	}
+	return result;
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The error ledger (I7): every failure is recorded at once, tried again a bounded number of times with back-off, then waits for
- * the administrator. An entry clears when the object comes over after all.
+ * The error ledger (I7): every failure is recorded at once with what the application got, tried again a bounded number of times
+ * with back-off, then waits for the administrator. An entry clears when the object comes over after all.
  *
- * Two kinds: errors of objects (a directory or file that cannot be brought) and losses (a thing the target cannot hold: an
- * attribute, an owner). Losses do not keep a migration from finishing; they are listed with state "waived".
+ *     retrying -> waiting -> waived         retry: back to retrying, from waiting and from waived
+ *         \----------\---------\--> fixed   counted, and the last ones listed as long as the daemon lives
+ *
+ * Kinds (state/record.h): directories and files that cannot be brought, single names that cannot be made; and losses and drift,
+ * which are told and keep nothing from finishing.
+ *
+ * In memory are the directories and files alone: what background work must know of each before it tries. All else is in the store.
+ * Who changes the entry of a name holds migrate->deciding and reads it after a flush (decide.c, again.c).
  *
  * Threads: any. Lock: one, a leaf.
  */
@@ -19,22 +25,28 @@
 struct ledger_entry {
 	struct ledger_entry *next;
 	uint64_t ino, id;
-	bool is_dir;
-	unsigned tries;
+	enum error_kind kind;
 	enum error_state state;
+	unsigned tries;       /* ever */
+	unsigned round;       /* since the start, or the administrator's last retry */
 	uint64_t next_try_ns; /* clock_monotonic_ns() */
 	uint64_t first_ns;
+	int told;    /* positive errno that an application got last, or 0 */
+	bool outage; /* the source could not be reached: it is due as soon as that answers */
 };
 
 #define LEDGER_BUCKETS 1024
+#define LEDGER_FIXED 1000
 
 struct ledger {
 	struct store *store;
 	int root_fd;
 	atomic_uint retries;
 	pthread_mutex_t lock;
-	struct ledger_entry *buckets[LEDGER_BUCKETS]; /* errors of objects; as many as there are errors */
+	struct ledger_entry *buckets[LEDGER_BUCKETS]; /* as many as there are errors */
 	size_t count;
+	struct error_record *fixed[LEDGER_FIXED]; /* a ring */
+	size_t fixed_next;
 };
 
 /* Reads the entries of earlier runs. */
@@ -46,12 +58,16 @@ struct failure {
 	const struct handle *handle; /* of the object, to find its present path; may be NULL */
 	bool is_dir;
 	const char *name;   /* the entry below the object, or NULL */
-	const char *what;   /* "list", "read", "create", ... */
+	const char *what;   /* "list", "read", "create", "drift", ... */
 	const char *detail; /* or NULL */
 	int error;          /* negative errno */
 	uint64_t bytes;
-	bool told;   /* an application waits and gets this error */
-	bool blocks; /* of a loss: a whole object is missing, so finish must wait for the administrator */
+	bool told;                /* an application waits and gets this error */
+	bool final;               /* trying again by itself would be of no use */
+	bool outage;              /* the source cannot be reached: tries are not used up */
+	bool blocks;              /* of a loss: a whole object is missing, so finish must wait for the administrator... */
+	struct source_ref source; /* ... and this is its directory at the source, to try it again */
+	bool drift;               /* of a loss: the source changed */
 };
 
 /* For failures from now on. */
@@ -62,17 +78,35 @@ void ledger_error(struct ledger *ledger, const struct failure *failure);
 /* Something of an object, or one entry of a directory, is lost. Logs it. Appended to `batch`, if there is one, so that a step
  * which is done again is not told of twice. */
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *batch);
-/* The object came over: removes its entry, if there is one. */
+/* The object came over, or is no more: removes its entry, if there is one. */
 void ledger_clear(struct ledger *ledger, uint64_t ino);
+/* An application got this (negative) error because of an object that is in error. */
+void ledger_told(struct ledger *ledger, uint64_t ino, int error);
+/* The source answers again: what waits for that is due now. */
+void ledger_source_back(struct ledger *ledger);
 
 /* May background try this object now? Objects without an entry: yes. *wait_ns: otherwise, how long until then; UINT64_MAX: not
  * by itself. */
 bool ledger_due(struct ledger *ledger, uint64_t ino, uint64_t *wait_ns);
 /* The errno of an object's entry, with its sentence; 0 when there is none. */
 int ledger_find(struct ledger *ledger, uint64_t ino, char *detail, size_t size);
-/* Failed attempts since the start. */
+/* Failed attempts since the start, or the administrator's last retry. */
 unsigned ledger_tries(struct ledger *ledger, uint64_t ino);
-/* Objects in error. */
+/* Objects in error, waived ones too. */
 size_t ledger_count(struct ledger *ledger);
+
+typedef int (*error_record_fn)(void *context, const struct error_record *record);
+/* Every entry, ascending by id, as it is at this moment; a non-zero return ends the walk and is returned. */
+int ledger_walk(struct ledger *ledger, error_record_fn each, void *context);
+/* The same of those that were fixed last. */
+int ledger_walk_fixed(struct ledger *ledger, error_record_fn each, void *context);
+
+/* The state of an object's entry becomes RETRYING, due now and with all its tries, or WAIVED. 1: it changed, 0: it was so already;
+ * -ENOENT: the entry is not there any more. */
+int ledger_decide(struct ledger *ledger, const struct error_record *record, enum error_state state);
+
+/* Of names; under migrate->deciding, `record` as it is in the store. Appended to the batch. */
+void ledger_name_state(struct batch *batch, struct error_record *record, enum error_state state);
+void ledger_name_clear(struct ledger *ledger, struct batch *batch, const struct error_record *record);
 
 #endif

@@ -25,10 +25,11 @@ void making_lost(struct making *making, const char *name, const char *what, int 
 	            &(struct failure){.ino = making->dir->ino,
 	                              .handle = &making->dir->handle,
 	                              .is_dir = true,
-	                              .name = name,
+	                              .name = making->single && name ? making->single : name,
 	                              .what = what,
 	                              .error = error,
-	                              .blocks = blocks},
+	                              .blocks = blocks,
+	                              .source = {making->dir->source_len, making->dir->source_bytes}},
 	            making->batch);
 }
 

@@ -28,7 +28,8 @@ struct making {
 	struct digest_stream *stream; /* for its digest */
 	struct object **children;
 	size_t n_children, children_cap;
-	int error; /* what ended it */
+	int error;          /* what ended it */
+	const char *single; /* one name alone, staged under another (again.c): a failure is its caller's to record; else NULL */
 };
 
 #define MAKE_BUFFER_SIZE (256u * 1024)
@@ -45,6 +46,8 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 
 /* Appends the digest of a regular file whose data is here, in the stream. To be called when nothing more is done to the file. */
 int make_record_digest(struct making *making, int fd);
+/* populate.c: makes one entry in making->dirfd; one of a file with several names is only noted in making->births. */
+int populate_entry(struct making *making, const struct dmm_entry *entry);
 
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
 

@@ -41,6 +41,7 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	migrate->target = target;
 	migrate->source = source;
 	pthread_mutex_init(&migrate->births, NULL);
+	pthread_mutex_init(&migrate->deciding, NULL);
 	pthread_mutex_init(&migrate->flights_lock, NULL);
 	table_init(&migrate->table);
 	progress_init(&migrate->progress);
@@ -50,6 +51,8 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	int result = ledger_open(&migrate->ledger, store, target->root_fd, options->error_retries);
 	if (result >= 0)
 		result = start_lanes(migrate);
+	if (result >= 0)
+		again_start(migrate);
 	if (result >= 0)
 		result = govern_start(migrate);
 	if (result >= 0)
@@ -100,6 +103,7 @@ void migrate_free(struct migrate *migrate)
 {
 	ledger_close(&migrate->ledger);
 	govern_free(migrate);
+	again_free(migrate);
 	free(migrate->crawl);
 	free(migrate);
 }
@@ -117,6 +121,14 @@ void migrate_on_complete(struct migrate *migrate, void (*complete)(void *context
 	migrate->complete_context = context;
 	atomic_store(&migrate->complete, complete);
 	crawl_poke(migrate);
+}
+
+void migrate_on_appear(struct migrate *migrate, void (*appear)(void *context, const struct handle *dir, const char *name),
+                       void *context)
+{
+	migrate->appear_context = context;
+	migrate->appear = appear;
+	again_run(migrate);
 }
 
 /* --- the root --- */
@@ -191,7 +203,8 @@ static enum migration_state state_of(struct migrate *migrate, const struct migra
 
 	if (store_gave_up(migrate->store))
 		return MIGRATION_FAILED;
-	if (stat->crawl_done && totals->files_pending == 0 && totals->files_error == 0 && totals->dirs_error == 0)
+	if (stat->crawl_done && totals->files_pending <= totals->files_waived && totals->files_error == 0 &&
+	    totals->dirs_error == 0)
 		return MIGRATION_COMPLETE;
 	return atomic_load(&migrate->paused) ? MIGRATION_PAUSED : MIGRATION_RUNNING;
 }
@@ -293,7 +306,8 @@ static void await_last_look(struct migrate *migrate)
 
 	for (int i = 0; i < 30 && !crawl_saw_everything(migrate) && !atomic_load(&migrate->paused); i++) {
 		store_totals(migrate->store, &totals);
-		if (totals.files_pending > 0 || totals.dirs_found > totals.dirs_migrated)
+		if (totals.files_pending > totals.files_waived ||
+		    totals.dirs_found - totals.dirs_migrated > totals.dirs_waived)
 			return;
 		crawl_poke(migrate);
 		usleep(100000);
@@ -312,13 +326,18 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 	await_last_look(migrate);
 	store_totals(migrate->store, &totals);
 	if (totals.files_error + totals.dirs_error > 0) {
-		snprintf(message, size, "%lld directories and %lld files are in error; see dmmfs-admin errors %u",
-		         (long long)totals.dirs_error, (long long)totals.files_error, migrate->options.migid);
+		unsigned migid = migrate->options.migid;
+		snprintf(message, size,
+		         "%lld directories and %lld files are in error: dmmfs-admin errors %u lists them; try them again with "
+		         "dmmfs-admin retry %u, or accept the loss of each with dmmfs-admin waive PATH %u",
+		         (long long)totals.dirs_error, (long long)totals.files_error, migid, migid, migid);
 		return -EINPROGRESS;
 	}
-	if (!crawl_saw_everything(migrate) || totals.files_pending > 0) {
-		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s",
-		         (long long)(totals.dirs_found - totals.dirs_migrated), (long long)totals.files_pending,
+	int64_t dirs = totals.dirs_found - totals.dirs_migrated - totals.dirs_waived;
+	int64_t files = totals.files_pending - totals.files_waived;
+	if (!crawl_saw_everything(migrate) || dirs > 0 || files > 0) {
+		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s", (long long)dirs,
+		         (long long)files,
 		         (long long)totals.bytes_pending, atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
 		return -EINPROGRESS;
 	}

@@ -13,10 +13,10 @@
  *   answer     events -> the above
  *   crawl      the background: which directory, which file next
  *   govern     how much the background may take: schedule, limit (bucket), how long applications wait (load)
- *   ledger     every failure has an owner (I7)
+ *   ledger     every failure has an owner (I7); decide: retry and waive; again: single names; remains: what is waived, at the end
  *   progress   counters, rates, latencies; stat and where
  *
- * Lock order: births > object rights > object lock > table shard > ledger, progress (leaves). The store's and the lanes' own
+ * Lock order: deciding > births > object rights > object lock > table shard > ledger, progress (leaves). The store's and the lanes' own
  * locks are leaves below all of these; their callbacks are called without locks.
  */
 #ifndef DMM_MIGRATE_MIGRATE_H
@@ -84,6 +84,25 @@ void migrate_set_govern(struct migrate *migrate, const struct govern_settings *s
 void migrate_stat(struct migrate *migrate, struct migration_stat *stat);
 /* Where is the object behind this descriptor (O_PATH will do) now? */
 int migrate_where(struct migrate *migrate, int fd, struct where_report *report);
+
+/* The entries of the error ledger as they are now, and those that were fixed last. */
+int migrate_errors(struct migrate *migrate, int (*each)(void *context, const struct error_record *record), void *context);
+int migrate_errors_fixed(struct migrate *migrate, int (*each)(void *context, const struct error_record *record), void *context);
+
+/* Which entries are meant: by id, or by path below the target (no slash at either end, "": everything); `ino`: of the object that
+ * is there now, or 0. */
+struct error_target {
+	uint64_t id, ino;
+	const char *path;
+};
+/* The administrator's word on them; see struct migration_port. Any thread, several at once. */
+int migrate_decide(struct migrate *migrate, enum error_decision decision, const struct error_target *targets, size_t count,
+                   struct decision_result *result);
+
+/* Called when a name appears in a directory that applications have seen without it: from a worker thread. Names that the
+ * administrator wanted tried again when the last run ended are tried from now on. */
+void migrate_on_appear(struct migrate *migrate, void (*appear)(void *context, const struct handle *dir, const char *name),
+                       void *context);
 
 /* 0 when nothing is pending or in error; -EINPROGRESS with a sentence what is. */
 int migrate_check_finished(struct migrate *migrate, char *message, size_t size);

@@ -452,15 +452,19 @@ struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64
 	return collect(object, wants_span, &(struct span){off, len});
 }
 
+/* An open never fails because the data cannot be had: the read will say so. */
+static bool is_opening(const struct waiter *waiter)
+{
+	return waiter->event.kind == EVENT_OPEN || waiter->event.kind == EVENT_OPEN_WRITE;
+}
+
 void wake_all(struct migrate *migrate, struct waiter *list, int error)
 {
 	for (struct waiter *next; list; list = next) {
 		next = list->next;
 		list->next = NULL;
 		progress_woken(migrate, list);
-		/* An open never fails because the data cannot be had: the read will say so. */
-		bool opening = list->event.kind == EVENT_OPEN || list->event.kind == EVENT_OPEN_WRITE;
-		list->wake(list, opening && !list->need ? 0 : error, NULL, 0);
+		list->wake(list, is_opening(list) && !list->need ? 0 : error, NULL, 0);
 	}
 }
 
@@ -472,11 +476,25 @@ void object_wake(struct object *object)
 	wake_all(object->migrate, list, 0);
 }
 
+bool object_tells(const struct object *object)
+{
+	for (const struct waiter *waiter = object->waiters; waiter; waiter = waiter->next)
+		if (!waiter->need && !is_opening(waiter))
+			return true;
+	return false;
+}
+
 void object_fail(struct object *object, uint64_t off, uint64_t len, int error)
 {
+	bool told = false;
+
 	pthread_mutex_lock(&object->lock);
 	struct waiter *list = object_collect_failed(object, off, len);
 	pthread_mutex_unlock(&object->lock);
+	for (const struct waiter *waiter = list; waiter; waiter = waiter->next)
+		told = told || !is_opening(waiter);
+	if (told) /* who came after the failure was recorded */
+		ledger_told(&object->migrate->ledger, object->ino, error);
 	wake_all(object->migrate, list, error);
 }
 

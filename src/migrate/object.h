@@ -47,6 +47,7 @@ struct object {
 	int broken;                  /* the store has given up: negative errno, what waits for a record gets it */
 	int error;                   /* of the last attempt, negative errno; 0 when that went well */
 	uint64_t error_ns;           /* clock_monotonic_ns() of it */
+	bool drift_accepted;         /* the administrator wants the source as it is now */
 	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
 	struct moment mtime;         /* to be shown and restored */
 
@@ -123,6 +124,9 @@ struct waiter *object_collect(struct object *object);
 /* The same with those that wait for [off, off+len) to come over, because it cannot. */
 struct waiter *object_collect_failed(struct object *object, uint64_t off, uint64_t len);
 void wake_all(struct migrate *migrate, struct waiter *list, int error);
+
+/* Under lock: would somebody get the error if the object failed now? */
+bool object_tells(const struct object *object);
 
 /* Locks, collects, unlocks, wakes. */
 void object_wake(struct object *object);

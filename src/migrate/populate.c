@@ -202,7 +202,7 @@ static int make_other(struct making *making, const struct dmm_entry *entry)
 	return result;
 }
 
-static int make_entry(struct making *making, const struct dmm_entry *entry)
+int populate_entry(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
 
@@ -243,7 +243,7 @@ static bool may_pass(struct making *making, int error)
 static int take_entry(void *context, const struct dmm_entry *entry)
 {
 	struct making *making = context;
-	int result = entry->error ? -entry->error : make_entry(making, entry);
+	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
 	if (making->names)
 		name_set_add(making->names, entry->name);
@@ -485,7 +485,7 @@ static void record_failure(struct object *dir, int error)
 		return;
 	}
 	pthread_mutex_lock(&dir->lock);
-	bool told = dir->waiters != NULL;
+	bool told = object_tells(dir);
 	pthread_mutex_unlock(&dir->lock);
 	ledger_error(&migrate->ledger, &(struct failure){.ino = dir->ino,
 	                                                 .handle = &dir->handle,

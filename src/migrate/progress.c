@@ -116,11 +116,11 @@ static void rates(struct progress *progress, struct migration_stat *stat)
 static int64_t time_remaining(const struct migration_stat *stat)
 {
 	const struct totals *totals = &stat->totals;
-	int64_t files = totals->files_found - totals->files_migrated - totals->files_error;
+	int64_t files = totals->files_found - totals->files_migrated - totals->files_error - totals->files_waived;
 	int64_t bytes = totals->bytes_found - totals->bytes_migrated;
 	double by_files = 0, by_bytes = 0;
 
-	if (files <= 0 && bytes <= 0 && stat->crawl_done)
+	if (files <= 0 && (bytes <= 0 || totals->files_waived) && stat->crawl_done)
 		return 0;
 	if ((files > 0 && !stat->rate_files_per_s) && (bytes > 0 && !stat->rate_bytes_per_s))
 		return -1;

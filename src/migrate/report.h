@@ -91,6 +91,20 @@ struct finish_result {
 	char message[1024]; /* why not, and what to do; empty on success */
 };
 
+/* Which entries of the error ledger the administrator means: one by its id, or by path all of the object there and below it. */
+struct error_choice {
+	uint64_t id;      /* 0: by path */
+	const char *path; /* as the administrator typed it: absolute, or as an entry has it */
+};
+
+enum error_decision { DECIDE_RETRY, DECIDE_WAIVE };
+
+struct decision_result {
+	uint64_t changed;   /* entries that are tried again, or are waived now */
+	uint64_t unchanged; /* entries that were waived already, or are fixed */
+	char message[4352]; /* why not */
+};
+
 /* What admin/ asks of a migration. All calls from any thread; 0 or negative errno. */
 struct migration_port {
 	void *context;
@@ -102,6 +116,12 @@ struct migration_port {
 	 * gone (or detached) and the daemon goes on to take its state away. */
 	int (*finish)(void *context, const struct finish_request *request, struct finish_result *result);
 	int (*errors)(void *context, int (*each)(void *each_context, const struct error_record *record), void *each_context);
+	/* The same of the entries that were fixed last. */
+	int (*errors_fixed)(void *context, int (*each)(void *each_context, const struct error_record *record),
+	                    void *each_context);
+	/* No choices: all that are retrying or waiting. -ENOENT when a choice means no entry: then nothing changes. */
+	int (*decide)(void *context, enum error_decision decision, const struct error_choice *choices, size_t count,
+	              struct decision_result *result);
 	const char *uuid; /* of the migration: a request that names another one is not for us; lives as long as the port */
 	/* Unmounts, and leaves everything on disk as it is. The same answers as finish. */
 	int (*halt)(void *context, const struct finish_request *request, struct finish_result *result);

@@ -97,6 +97,8 @@ static void through_run(struct lane_job *job)
 		uint64_t len = clip_to_size(object, &event);
 		CLEAN_FREE char *buf = must_alloc(len);
 		int result = read_mixed(object, buf, event.off, len);
+		if (result < 0)
+			fetch_failed(object, result, true);
 		if (unpark_if_same(object, through->waiter, &event))
 			through->waiter->wake(through->waiter, result < 0 ? result : 0, result < 0 ? NULL : buf, len);
 	}

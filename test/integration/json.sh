@@ -38,7 +38,7 @@ fails()
 say '--- nothing is there'
 valid list
 valid show
-for command in show stat errors finish start halt pause resume delete; do
+for command in show stat errors retry finish start halt pause resume delete; do
 	fails 3 $command 1
 done
 fails 3 where /etc/hostname
@@ -72,6 +72,11 @@ valid where "$m/large"
 valid where "$(printf '%s/odd \n\\ \xff\xfe name' "$m")"
 valid errors 1
 check 'there was an error to tell of' grep -q EIO json.out
+valid retry broken 1
+valid waive broken 1
+valid errors --state waived 1
+fails 1 waive nosuch 1
+valid retry broken 1
 if "$admin" where --json "$m/large" "$m/nosuch" >json.out 2>/dev/null; then fail 'where of a name that is not there'; fi
 fits where 'one of several paths is not there'
 

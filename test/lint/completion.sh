@@ -22,13 +22,16 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'create start halt pause resume delete list show stat where finish errors log db'
+offers 'dmmfs-admin ' 'create start halt pause resume delete list show stat where finish errors retry waive log db'
 offers 'dmmfs-admin s' 'start show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
 offers 'dmmfs-admin --confdir /usr li' 'list'
 offers 'dmmfs-admin stat ' 'a1b2 c3d4'
 offers 'dmmfs-admin errors a' 'a1b2'
+offers 'dmmfs-admin errors --state wait' 'waiting'
+offers 'dmmfs-admin waive --a' '--all'
+offers 'dmmfs-admin retry c' 'c3d4'
 offers 'dmmfs-admin finish --lazy c' 'c3d4'
 offers 'dmmfs-admin stat -' '--json --confdir --rundir --help --watch -w'
 offers 'dmmfs-admin stat -w ' ''

@@ -84,6 +84,43 @@ static int simulated_errors(void *context, int (*each)(void *each_context, const
 	return 0;
 }
 
+static int simulated_errors_fixed(void *context, int (*each)(void *each_context, const struct error_record *record),
+                                  void *each_context)
+{
+	char nothing[] = "", path[] = "some/dir/healed", what[] = "read";
+	struct error_record record = {.id = 77,
+	                              .kind = ERROR_OF_FILE,
+	                              .state = ERROR_FIXED,
+	                              .error = EIO,
+	                              .tries = 2,
+	                              .what = what,
+	                              .path = path,
+	                              .detail = nothing};
+
+	(void)context;
+	return each(each_context, &record);
+}
+
+/* Knows the errors 1 to n_errors, and every path but those that hold "missing". */
+static int simulated_decide(void *context, enum error_decision decision, const struct error_choice *choices, size_t count,
+                            struct decision_result *result)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+
+	for (size_t i = 0; i < count; i++) {
+		if (choices[i].id ? choices[i].id > simulated->n_errors : strstr(choices[i].path, "missing") != NULL) {
+			snprintf(result->message, sizeof(result->message), "there is no such error");
+			return -ENOENT;
+		}
+	}
+	simulated->decided = decision;
+	*(decision == DECIDE_WAIVE && simulated->waived ? &result->unchanged : &result->changed) =
+		count ? count : simulated->n_errors;
+	simulated->waived = decision == DECIDE_WAIVE;
+	return 0;
+}
+
 static void fill_busy(struct finish_result *result)
 {
 	result->holders = calloc(2, sizeof(*result->holders));
@@ -151,6 +188,8 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	                                          .where = simulated_where,
 	                                          .finish = simulated_finish,
 	                                          .errors = simulated_errors,
+	                                          .errors_fixed = simulated_errors_fixed,
+	                                          .decide = simulated_decide,
 	                                          .uuid = SIMULATED_UUID,
 	                                          .halt = simulated_halt,
 	                                          .pause = simulated_pause};

@@ -26,6 +26,8 @@ struct simulated {
 	unsigned finishes, finishes_waiting, halts;
 	bool released;
 	struct finish_request asked; /* the last one */
+	enum error_decision decided; /* likewise */
+	bool waived;                 /* the errors are */
 };
 
 void simulated_init(struct simulated *simulated, uint32_t migid, const char *mountpoint);

@@ -192,6 +192,41 @@ START_TEST(test_errors_in_pages)
 }
 END_TEST
 
+START_TEST(test_errors_of_a_state)
+{
+	simulated.n_errors = 6;
+	json_t *reply = ask(json_pack("{s:s, s:s}", "op", "errors", "state", "retrying"));
+	ck_assert_uint_eq(json_array_size(json_object_get(reply, "errors")), 2);
+	json_decref(reply);
+	reply = ask(json_pack("{s:s, s:s}", "op", "errors", "state", "fixed"));
+	json_t *entry = json_array_get(json_object_get(reply, "errors"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(entry, "state")), "fixed");
+	ck_assert_str_eq(json_string_value(json_object_get(entry, "kind")), "file");
+	json_decref(reply);
+	expect_refusal(json_pack("{s:s, s:s}", "op", "errors", "state", "lost"), "EINVAL", "retrying, waiting, waived or fixed");
+	expect_refusal(json_pack("{s:s, s:i}", "op", "errors", "state", 1), "EINVAL", "state");
+}
+END_TEST
+
+START_TEST(test_decisions)
+{
+	simulated.n_errors = 6;
+	json_t *reply = ask(json_pack("{s:s}", "op", "retry"));
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(reply, "retry"), "changed")), 6);
+	json_decref(reply);
+	reply = ask(json_pack("{s:s, s:[{s:i}, {s:s}]}", "op", "waive", "entries", "id", 3, "path", "some/dir"));
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(reply, "waive"), "changed")), 2);
+	ck_assert_int_eq(simulated.decided, DECIDE_WAIVE);
+	json_decref(reply);
+	expect_refusal(json_pack("{s:s, s:[{s:i}]}", "op", "retry", "entries", "id", 7), "ENOENT", "no such error");
+	expect_refusal(json_pack("{s:s, s:[]}", "op", "retry", "entries"), "EINVAL", "entries");
+	expect_refusal(json_pack("{s:s, s:i}", "op", "waive", "entries", 1), "EINVAL", "entries");
+	expect_refusal(json_pack("{s:s, s:[{s:i}]}", "op", "waive", "entries", "id", 0), "EINVAL", "entries");
+	expect_refusal(json_pack("{s:s, s:[{s:s}]}", "op", "waive", "entries", "path", ""), "EINVAL", "entries");
+	expect_refusal(json_pack("{s:s, s:[{s:i, s:s}]}", "op", "waive", "entries", "id", 1, "path", "x"), "EINVAL", "entries");
+}
+END_TEST
+
 START_TEST(test_halt)
 {
 	json_t *reply = ask(json_pack("{s:s, s:b, s:i}", "op", "halt", "lazy", 1, "wait_s", 60));
@@ -504,6 +539,8 @@ int main(void)
 	tcase_add_test(tests, test_stat_extremes);
 	tcase_add_test(tests, test_where);
 	tcase_add_test(tests, test_errors_in_pages);
+	tcase_add_test(tests, test_errors_of_a_state);
+	tcase_add_test(tests, test_decisions);
 	tcase_add_test(tests, test_halt);
 	tcase_add_test(tests, test_pause);
 	tcase_add_test(tests, test_another_migration);

@@ -468,8 +468,27 @@ class Errors(CliTest):
         self.assertEqual(entries[1]["escaped"], ["path"])
         daemon.tell("errors 2")
         lines = self.admin("errors", "1").splitlines()
-        self.assertRegex(lines[1], r"^waiting +1  2023-11-14 22:13:21  read   EIO     -     some/dir/file-1")
+        self.assertRegex(lines[1], r"^ 1  waiting +1  2023-11-14 22:13:20  2023-11-14 22:13:21  -     read   EIO     -     some/dir/file-1")
         self.assertIn("some/dir/\\xe9\\file-2", lines[2])
+        self.assertEqual([entry["state"] for entry in self.json("errors", "--state", "waived", "1")], ["waived"])
+        self.assertEqual(self.json("errors", "--state", "fixed", "1")[0]["path"], "some/dir/healed")
+        self.admin("errors", "--state", "broken", "1", status=2)
+
+    def test_decisions(self):
+        daemon = self.daemon()
+        daemon.tell("errors 12")
+        self.assertEqual(self.admin("retry", "1"), "12 errors are tried again.\n")
+        self.assertEqual(self.admin("retry", "3", "./some/dir/", "/mnt/x/file", "1"), "3 errors are tried again.\n")
+        self.assertEqual(self.admin("waive", "7", "1"), "1 error is waived.\n")
+        self.assertEqual(self.json("waive", "7", "1"), {"ok": True, "migid": 1, "changed": 0, "unchanged": 1})
+        self.assertEqual(self.json("waive", "--all", "1")["unchanged"], 12)
+        self.assertEqual(self.json("waive", "13", "1", status=1)["error"], "ENOENT")
+        self.admin("retry", "missing", "1", status=1)
+        self.assertIn("no such error", self.err)
+        self.admin("retry", "0", "1", status=2)
+        for wrong in ["retry"], ["waive"], ["waive", "1"], ["waive", "--all", "7", "1"]:
+            self.admin(*wrong, status=2)
+        self.admin("retry", "3", "99", status=3)
 
 
 if __name__ == "__main__":
