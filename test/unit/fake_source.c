@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fake_source.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,13 +72,16 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 		.size = object->size,
 		.fsid = 1,
 		.fileid = id + 100,
-		.mtime = {.sec = 1000000 + id, .nsec = 123456700 + id},
+		.mtime = {.sec = object->mtime ? object->mtime : 1000000 + id, .nsec = 123456700 + id},
 	};
 	return entry(context, &one);
 }
 
 uint64_t source_capabilities(const struct source *source)
 {
+	for (unsigned id = 0; id < FAKE_OBJECTS; id++)
+		if (fake_objects[id].xattr)
+			return DMM_CAP_XATTR;
 	return 0;
 }
 
@@ -165,7 +170,10 @@ int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, s
 
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context)
 {
-	return 0;
+	const struct fake_object *object = &fake_objects[id_of(handle)];
+	CLEAN_FREE char *value = object->xattr ? calloc(1, object->xattr_bytes + 1) : NULL;
+
+	return value ? xattr(context, object->xattr, value, object->xattr_bytes) : 0;
 }
 
 void source_counters(const struct source *source, struct source_counters *counters)

@@ -23,6 +23,10 @@ struct fake_object {
 	} names[FAKE_NAMES];
 	unsigned n_names;
 
+	const char *xattr; /* name of the one extended attribute it has, or NULL; sources have them when an object has */
+	size_t xattr_bytes;
+	int64_t mtime; /* seconds; 0: one of its own */
+
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
 	uint64_t fail_from; /* reads of bytes below succeed */
