@@ -2,6 +2,7 @@
 
 # A command, what its arguments are (none, migids, files), and its options.
 _dmmfs_admin_commands=(
+	'plan none -p --quick'
 	'create none -h -p'
 	'start migids'
 	'halt migids --lazy --wait'
@@ -46,7 +47,7 @@ _dmmfs_admin()
 	COMPREPLY=()
 
 	case $before in
-	-w | --watch | --wait | -n | --lines) return ;; # a number
+	-w | --watch | --wait | -n | --lines | --quick) return ;; # a number
 	-p) # a property and its value
 		compopt -o nospace && mapfile -t COMPREPLY < <(compgen -W 'source= target= mountpoint=' -- "$word")
 		return

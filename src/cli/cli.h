@@ -59,6 +59,7 @@ extern const struct command command_retry;
 extern const struct command command_waive;
 extern const struct command command_log;
 extern const struct command command_db;
+extern const struct command command_plan;
 
 /* Options that every command takes; at the end of its table and of its letters. */
 enum { OPTION_JSON = 0x1000, OPTION_CONFDIR, OPTION_RUNDIR };

@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/memory.h"
-#include "dmmfs-config.h"
+#include "cli/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +18,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static const char *daemon_program(void)
-{
-	const char *named = getenv("DMMFS_DAEMON");
-	return named && *named ? named : DMM_SBINDIR "/dmmfs";
-}
 
 static void become(const char *program, const char *const *arguments, int out, int err)
 {
@@ -103,7 +97,7 @@ int look_run(struct cli *cli, const char *const *arguments, bool through,
 		return cli_fail(cli, CLI_FAILED, errno, "no pipe and no temporary file can be had: %s", strerror(errno));
 	pid_t child = fork();
 	if (child == 0)
-		become(daemon_program(), arguments, ends[1], fileno(words));
+		become(run_daemon_program(), arguments, ends[1], fileno(words));
 	if (ends[1] >= 0)
 		close(ends[1]);
 	if (child > 0 && !through)

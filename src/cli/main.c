@@ -14,6 +14,7 @@
 /* In the order in which --help and the manual page show them. */
 static const struct command *const commands[] = {
 	/* clang-format off */
+	&command_plan,
 	&command_create,
 	&command_start,
 	&command_halt,

@@ -24,7 +24,7 @@ static const char *set_or_null(const char *name)
 	return value && *value ? value : NULL;
 }
 
-static const char *daemon_program(void)
+const char *run_daemon_program(void)
 {
 	const char *named = set_or_null("DMMFS_DAEMON");
 	return named ? named : DMM_SBINDIR "/dmmfs";
@@ -138,7 +138,7 @@ static void explain(struct ran *ran, const char *program)
 
 void run_daemon(const struct cli *cli, const char *const *arguments, struct ran *ran)
 {
-	const char *program = daemon_program();
+	const char *program = run_daemon_program();
 	size_t count = 0;
 	while (arguments[count])
 		count++;

@@ -13,6 +13,9 @@ struct ran {
 	char *message; /* the last line of standard error that begins with the program's name, without that; "" when there is none */
 };
 
+/* The path of the daemon's program. */
+const char *run_daemon_program(void);
+
 /* Runs the daemon's program with these arguments (NULL at the end), in the configuration that was named to us. What it says beside
  * its message goes to our standard error. A message for people is there whenever the status is not 0. */
 void run_daemon(const struct cli *cli, const char *const *arguments, struct ran *ran);

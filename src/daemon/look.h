@@ -3,8 +3,8 @@
  * The modes of the program that look and change nothing: what dmmfs-admin runs for `db` and `plan`, since what they need, state,
  * target and source, is known in the house alone.
  *
- *   dmmfs --inspect check|dump|export ...    a state, or the configuration (inspect.c, save.c)
- *   dmmfs --plan SOURCE TARGET ...           what a migration would meet (plan.c)
+ *   dmmfs --inspect check|dump|export ...            a state, or the configuration (inspect.c, save.c)
+ *   dmmfs --plan SECONDS SOURCE MOUNTPOINT -o ...    what a migration would meet (plan.c, verdict.c); SECONDS: for the walk, 0: no end
  *
  * They say what they find on standard output, an object of JSON in each line with one key that tells what it is: "progress",
  * "finding", "summary", "failure"; a dump prints the entries themselves. A "summary" is the last word; whoever gets
@@ -20,6 +20,7 @@
 
 /* The modes: from the command line without the name of the program to an exit status. */
 int inspect_main(int argc, char **argv);
+int plan_main(int argc, char **argv);
 
 /* Prints {what: object}, and gives the object up. */
 void look_say(const char *what, json_t *object);

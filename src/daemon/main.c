@@ -204,6 +204,8 @@ int main(int argc, char **argv)
 		return delete_main(argc, argv);
 	if (argc > 1 && strcmp(argv[1], "--inspect") == 0)
 		return inspect_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "--plan") == 0)
+		return plan_main(argc - 1, argv + 1);
 	struct options options;
 	struct outcome outcome = {.status = EXIT_USAGE};
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));

@@ -37,6 +37,13 @@ static bool type_mounted_at(const char *path, char *type, size_t size)
 	return found;
 }
 
+bool place_is_ours(const char *path)
+{
+	char type[64];
+
+	return type_mounted_at(path, type, sizeof(type)) && strcmp(type, "fuse.dmmfs") == 0;
+}
+
 int place_clear(const char *mountpoint, char *error, size_t error_size)
 {
 	char type[64];

@@ -5,11 +5,15 @@
 #ifndef DMM_DAEMON_PLACE_H
 #define DMM_DAEMON_PLACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A mount of ours at this path whose daemon has died (ENOTCONN) is detached, so that the new one can take its place. A living one
  * is refused with -EBUSY. */
 int place_clear(const char *mountpoint, char *error, size_t error_size);
+
+/* Is something of dmmfs mounted at exactly this path? */
+bool place_is_ours(const char *path);
 
 /* Does the way up from `inner` pass through `outer`? Compared by identity, so links and bind mounts do not deceive. 1, 0, or negative
  * errno when one of them cannot be looked at. */

@@ -46,6 +46,8 @@ fails 3 where /etc/hostname
 say '--- a migration runs'
 make_tree source
 mkdir target
+valid plan -p "source=$work/source" -p "target=$m"
+fails 7 plan -p "source=$work/none" -p "target=$m"
 slow 'read error EIO broken'
 echo broken >source/broken
 start_slow one "$work/source" "$m" -o background=off,segsize=64K,errorretries=1

@@ -22,7 +22,7 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'create start halt pause resume delete list show stat where finish errors retry waive log db'
+offers 'dmmfs-admin ' 'plan create start halt pause resume delete list show stat where finish errors retry waive log db'
 offers 'dmmfs-admin s' 'start show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
@@ -46,4 +46,5 @@ offers 'dmmfs-admin db dump --database l' 'links links-ino'
 offers 'dmmfs-admin halt ' 'a1b2 c3d4'
 offers 'dmmfs-admin delete --r' '--rundir --remove'
 offers 'dmmfs-admin create -p s' 'source='
+offers 'dmmfs-admin plan --q' '--quick'
 exit $failed
