@@ -19,7 +19,9 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REST_MAX_NS (5 * NS_PER_S)
 
@@ -40,6 +42,7 @@ struct govern {
 	bool stop;
 	struct govern_settings settings;
 	struct govern_terms terms;
+	char logged[SCHEDULE_RULE_TEXT]; /* the rule that was in force when one was logged last; "none" */
 	struct bucket bucket;
 	struct governed_lane lanes[GOVERNED_LANES];
 	uint64_t next_tick_ns;
@@ -65,26 +68,31 @@ void govern_terms(const struct govern_settings *settings, time_t now, struct gov
 		terms->limit_bytes_per_s = rule->limit_bytes_per_s;
 }
 
-static void log_rule(const struct govern *govern)
+static const char *rule_text(const struct govern *govern, char *buf, size_t size)
 {
-	char rule[SCHEDULE_RULE_TEXT];
-
 	if (govern->terms.rule < 0)
-		log_info("no rule of the schedule is in force");
-	else
-		log_info("rule %d of the schedule is in force: %s", govern->terms.rule + 1,
-		         schedule_rule_format(&govern->settings.schedule.rules[govern->terms.rule], rule, sizeof(rule)));
+		return "none";
+	return schedule_rule_format(&govern->settings.schedule.rules[govern->terms.rule], buf, size);
 }
 
-static void renew_terms(struct govern *govern, bool edited)
+/* Of an edit, too, that has another rule in the same place. */
+static void log_rule(struct govern *govern)
 {
-	int before = govern->terms.rule;
+	char buf[SCHEDULE_RULE_TEXT];
+	const char *text = rule_text(govern, buf, sizeof(buf));
 
+	if (strcmp(text, govern->logged) == 0)
+		return;
+	log_event(LOG_LEVEL_INFO, "rule", "number=%d rule=%s", govern->terms.rule + 1, text);
+	snprintf(govern->logged, sizeof(govern->logged), "%s", text);
+}
+
+static void renew_terms(struct govern *govern)
+{
 	tzset(); /* the zone of the machine may have been changed */
 	govern_terms(&govern->settings, time(NULL), &govern->terms);
 	bucket_set(&govern->bucket, govern->terms.limit_bytes_per_s, clock_monotonic_ns());
-	if (govern->terms.rule != before || (edited && govern->settings.schedule.n_rules))
-		log_rule(govern);
+	log_rule(govern);
 }
 
 /* --- lanes --- */
@@ -150,7 +158,7 @@ static void tick(struct govern *govern, uint64_t now_ns)
 	if (now_ns < govern->next_tick_ns)
 		return;
 	govern->next_tick_ns = now_ns + LOAD_TICK_NS;
-	renew_terms(govern, false);
+	renew_terms(govern);
 	load_tick(&migrate->load, govern->terms.latency_us,
 	          atomic_load_explicit(&migrate->progress.demand_waiting, memory_order_relaxed));
 }
@@ -181,7 +189,7 @@ int govern_start(struct migrate *migrate)
 
 	govern->migrate = migrate;
 	govern->settings = migrate->options.govern;
-	govern->terms.rule = -1;
+	strcpy(govern->logged, "none");
 	pthread_mutex_init(&govern->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -190,7 +198,7 @@ int govern_start(struct migrate *migrate)
 	govern->lanes[GOVERNED_NAMES] = (struct governed_lane){.lane = migrate->names, .set = UINT_MAX};
 	govern->lanes[GOVERNED_DATA] = (struct governed_lane){.lane = migrate->data, .set = UINT_MAX};
 	migrate->govern = govern;
-	renew_terms(govern, false);
+	renew_terms(govern);
 	apply(govern, clock_monotonic_ns()); /* before the first job */
 	int error = pthread_create(&govern->thread, NULL, run, govern);
 	if (error)
@@ -239,7 +247,7 @@ void migrate_set_govern(struct migrate *migrate, const struct govern_settings *s
 	LOCKED(&govern->lock);
 
 	govern->settings = *settings;
-	renew_terms(govern, true);
+	renew_terms(govern);
 	apply(govern, clock_monotonic_ns());
 	pthread_cond_signal(&govern->poked);
 }
@@ -329,9 +337,7 @@ void govern_stat(struct migrate *migrate, struct background_stat *stat)
 		.share_pct = (unsigned)ceil(100 * migrate->load.share),
 		.yields_to = yields_to(&migrate->load),
 	};
-	if (govern->terms.rule >= 0)
-		schedule_rule_format(&govern->settings.schedule.rules[govern->terms.rule], stat->rule_text,
-		                     sizeof(stat->rule_text));
+	rule_text(govern, stat->rule_text, sizeof(stat->rule_text));
 	if (schedule_until(&govern->settings.schedule, now, &until))
 		stat->rule_until = until;
 }
