@@ -52,7 +52,7 @@ static int fail_busy(const struct cli *cli, json_t *reply)
 	for (size_t i = 0; i < json_array_size(holders); i++)
 		if (is_our_shell(json_array_get(holders, i)))
 			fprintf(stderr,
-			        "dmmfs-admin: process %u is the one that called this command: leave the directory (cd /) and "
+			        "dmmfs-admin: process %u is the one that called this command: leave the mount (cd /) and "
 			        "call it again\n",
 			        (unsigned)getppid());
 	if (cli->json) {

@@ -102,6 +102,8 @@ static int run(struct cli *cli, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli cli = {0};
+	/* What a shell left open for us may lie on the mount that is to go, and must not go on to a daemon that is started. */
+	close_range(3, ~0u, 0);
 	setlocale(LC_CTYPE, "");
 	int status = run(&cli, argc, argv);
 	/* Output that nobody got is no success: a full disk, a closed pipe. */

@@ -22,6 +22,11 @@ static bool setting_is(struct daemon *daemon, uint32_t migid, const char *name, 
 	return config_get(daemon->config, migid, name, &stored) >= 0 && strcmp(stored, value) == 0;
 }
 
+static bool uses(struct daemon *daemon, uint32_t migid, const char *place)
+{
+	return setting_is(daemon, migid, "target", place) || setting_is(daemon, migid, "mountpoint", place);
+}
+
 static int refuse_other(struct daemon *daemon, uint32_t migid, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
@@ -38,7 +43,7 @@ static int refuse_other(struct daemon *daemon, uint32_t migid, char *error, size
 	else
 		snprintf(error, error_size,
 		         "migration %u uses %s: name another target and mount point, or end that one ('dmmfs-admin delete %u')",
-		         migid, options->target, migid);
+		         migid, uses(daemon, migid, options->target) ? options->target : options->mountpoint, migid);
 	return -EEXIST;
 }
 
@@ -49,10 +54,8 @@ static bool uses_our_place(struct daemon *daemon, uint32_t migid)
 
 	if (migid == options->migid)
 		return true;
-	return !setting_is(daemon, migid, "state", "complete") && (setting_is(daemon, migid, "target", options->target) ||
-	                                                           setting_is(daemon, migid, "mountpoint", options->target) ||
-	                                                           setting_is(daemon, migid, "target", options->mountpoint) ||
-	                                                           setting_is(daemon, migid, "mountpoint", options->mountpoint));
+	return !setting_is(daemon, migid, "state", "complete") &&
+	       (uses(daemon, migid, options->target) || uses(daemon, migid, options->mountpoint));
 }
 
 static int check_others(struct daemon *daemon, char *error, size_t error_size)

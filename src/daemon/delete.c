@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/size.h"
 #include "daemon/daemon.h"
 #include "daemon/erase.h"
 #include "daemon/place.h"
@@ -215,6 +216,7 @@ static int survey_keep(struct deletion *deletion)
 	struct daemon *daemon = &deletion->daemon;
 	struct abandon abandon = {.store = daemon->store, .target = &daemon->target, .died_ns = deletion->died_ns};
 	struct totals totals;
+	char bytes[32];
 	int result = abandon_survey(&abandon);
 
 	if (result < 0)
@@ -225,15 +227,15 @@ static int survey_keep(struct deletion *deletion)
 	uint64_t failed = (uint64_t)(totals.files_error + totals.dirs_error);
 	if (deletion->force || (!counts->files_absent && !counts->files_changed && !counts->dirs_absent && !failed))
 		return 0;
-	return refuse(
-		deletion, -EINPROGRESS,
-		"migration %u is not finished: %" PRIu64 " files (%" PRIu64 " bytes) and the entries of %" PRIu64
-		" directories have not come over; with -f it is deleted without them, and what is not whole is removed from "
-		"the target%s",
-		daemon->migid, counts->files_absent + counts->files_changed, counts->bytes_absent + counts->bytes_changed,
-		counts->dirs_absent,
-		counts->files_changed ? ", but for files that were changed there: these stay, with zeros for what is missing"
-				      : "");
+	size_format(counts->bytes_absent + counts->bytes_changed, bytes, sizeof(bytes));
+	return refuse(deletion, -EINPROGRESS,
+	              "migration %u is not finished: %" PRIu64 " files (%s) and the entries of %" PRIu64
+	              " directories have not come over, %" PRIu64
+	              " are in error; with -f it is deleted without them, and what is not whole is removed from the target%s",
+	              daemon->migid, counts->files_absent + counts->files_changed, bytes, counts->dirs_absent, failed,
+	              counts->files_changed
+	                      ? ", but for files that were changed there: these stay, with zeros for what is missing"
+	                      : "");
 }
 
 static void report_erase(struct deletion *deletion, const struct erase_counts *counts)
@@ -247,6 +249,7 @@ static int survey_remove(struct deletion *deletion)
 {
 	struct daemon *daemon = &deletion->daemon;
 	struct erase_counts counts;
+	char bytes[32];
 	int result = erase_check_mounts(deletion->options.target, deletion->message, sizeof(deletion->message));
 
 	if (result < 0 || deletion->force)
@@ -256,10 +259,11 @@ static int survey_remove(struct deletion *deletion)
 		return refuse(deletion, result, "the target %s cannot be listed: %s", deletion->options.target,
 		              strerror(-result));
 	report_erase(deletion, &counts);
+	size_format(counts.bytes, bytes, sizeof(bytes));
 	return refuse(deletion, -EINPROGRESS,
-	              "--remove takes everything that is below %s: %" PRIu64 " files and %" PRIu64 " directories, %" PRIu64
-	              " bytes; what applications made or changed there exists nowhere else. With -f it is done",
-	              deletion->options.target, counts.files, counts.dirs, counts.bytes);
+	              "--remove takes everything that is below %s: %" PRIu64 " files and %" PRIu64
+	              " directories, %s; what applications made or changed there exists nowhere else. With -f it is done",
+	              deletion->options.target, counts.files, counts.dirs, bytes);
 }
 
 /* Is the phase that a deletion has come to the one that is asked for now? */
@@ -398,8 +402,12 @@ static int delete_migration(struct deletion *deletion)
 		result = delete_complete(deletion);
 	else if (state_is(deletion, "finishing"))
 		result = complete_finish(deletion);
-	else
-		result = find_out(deletion);
+	else if ((result = find_out(deletion)) == FORGOTTEN && deletion->uuid && !deletion->force)
+		result = refuse(
+			deletion, -EINPROGRESS,
+			"%s does not carry the mark of migration %u, which is not finished: is its file system mounted? With "
+			"-f the entry goes, and nothing there is touched",
+			deletion->target, daemon->migid);
 	json_object_set_new(deletion->report, "data",
 	                    json_string(result == FORGOTTEN ? "untouched"
 	                                : deletion->remove  ? "removed"

@@ -296,9 +296,9 @@ static void take_back(struct daemon *daemon)
 {
 	if (!daemon->fresh)
 		return;
-	if (!daemon->store) {
-		rmdir(daemon->statedir);
-		target_withdraw(&daemon->target);
+	if (!daemon->store) { /* a state that holds anything belongs to another start, which was faster */
+		if (rmdir(daemon->statedir) == 0 || errno == ENOENT)
+			target_withdraw(&daemon->target);
 		return;
 	}
 	store_close(daemon->store);
