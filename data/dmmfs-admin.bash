@@ -12,6 +12,7 @@ _dmmfs_admin_commands=(
 	'list none'
 	'show migids'
 	'stat migids --watch -w'
+	'watch none --all -a --watch -w'
 	'where files'
 	'finish migids --lazy --wait'
 	'errors migids --state'

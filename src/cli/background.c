@@ -18,69 +18,69 @@ static bool has(const json_t *object, const char *key)
 	return json_is_integer(json_object_get(object, key)) || json_is_string(json_object_get(object, key));
 }
 
-static void print_rule(const json_t *background)
+static void print_rule(FILE *to, const json_t *background)
 {
 	char until[FORMAT_BYTES];
 	bool ends = has(background, "rule_until");
 	if (ends)
 		format_time((int64_t)member_count(background, "rule_until"), until);
 	if (has(background, "rule"))
-		printf("rule %u%s%s: %s", (unsigned)member_count(background, "rule"), ends ? ", until " : "", ends ? until : "",
-		       member_text(background, "rule_text"));
+		fprintf(to, "rule %u%s%s: %s", (unsigned)member_count(background, "rule"), ends ? ", until " : "",
+		        ends ? until : "", member_text(background, "rule_text"));
 	else
-		printf("no rule of the schedule until %s", until);
+		fprintf(to, "no rule of the schedule until %s", until);
 }
 
-static void print_limits(const json_t *background)
+static void print_limits(FILE *to, const json_t *background)
 {
 	char rate[FORMAT_BYTES];
 	if (member_count(background, "data_workers") == 0) {
-		printf("stopped: only what applications ask for comes over");
+		fprintf(to, "stopped: only what applications ask for comes over");
 		return;
 	}
 	if (has(background, "limit_bytes_per_s"))
-		printf("at most %s", format_rate(member_count(background, "limit_bytes_per_s"), rate));
+		fprintf(to, "at most %s", format_rate(member_count(background, "limit_bytes_per_s"), rate));
 	else
-		printf("no limit");
-	printf(", %u of %u workers for directories, %u of %u for files", (unsigned)member_count(background, "names_workers"),
-	       (unsigned)member_count(background, "names_workers_max"), (unsigned)member_count(background, "data_workers"),
-	       (unsigned)member_count(background, "data_workers_max"));
+		fprintf(to, "no limit");
+	fprintf(to, ", %u of %u workers for directories, %u of %u for files", (unsigned)member_count(background, "names_workers"),
+	        (unsigned)member_count(background, "names_workers_max"), (unsigned)member_count(background, "data_workers"),
+	        (unsigned)member_count(background, "data_workers_max"));
 }
 
-static void print_yield(const json_t *background)
+static void print_yield(FILE *to, const json_t *background)
 {
-	const char *to = member_text(background, "yields_to");
-	bool demand = strcmp(to, "demand") == 0;
+	const char *whom = member_text(background, "yields_to");
+	bool demand = strcmp(whom, "demand") == 0;
 	char latency[FORMAT_BYTES], target[FORMAT_BYTES];
 	format_latency(member_count(background, "latency_target_us"), target);
-	if (demand || strcmp(to, "operations") == 0)
-		printf("yields, down to %u %%: %s took %s (p90) in the last second, more than %s",
-		       (unsigned)member_count(background, "share_pct"), demand ? "waits for the source" : "operations",
-		       format_latency(member_count(background, demand ? "demand_p90_us" : "served_p90_us"), latency), target);
-	else if (strcmp(to, "recovering") == 0)
-		printf("yielded, back at %u %%: applications wait less than %s again",
-		       (unsigned)member_count(background, "share_pct"), target);
+	if (demand || strcmp(whom, "operations") == 0)
+		fprintf(to, "yields, down to %u %%: %s took %s (p90) in the last second, more than %s",
+		        (unsigned)member_count(background, "share_pct"), demand ? "waits for the source" : "operations",
+		        format_latency(member_count(background, demand ? "demand_p90_us" : "served_p90_us"), latency), target);
+	else if (strcmp(whom, "recovering") == 0)
+		fprintf(to, "yielded, back at %u %%: applications wait less than %s again",
+		        (unsigned)member_count(background, "share_pct"), target);
 	else
-		printf("does not yield: applications wait less than %s", target);
+		fprintf(to, "does not yield: applications wait less than %s", target);
 }
 
-void background_print(const json_t *figures, const char *head)
+void background_print(FILE *to, const json_t *figures, const char *head)
 {
 	const json_t *background = background_of(figures);
 	int indent = (int)strlen(head);
 	if (!background)
 		return;
-	fputs(head, stdout);
+	fputs(head, to);
 	if (has(background, "rule") || has(background, "rule_until")) {
-		print_rule(background);
-		printf("\n%*s", indent, "");
+		print_rule(to, background);
+		fprintf(to, "\n%*s", indent, "");
 	}
-	print_limits(background);
+	print_limits(to, background);
 	if (has(background, "latency_target_us")) {
-		printf("\n%*s", indent, "");
-		print_yield(background);
+		fprintf(to, "\n%*s", indent, "");
+		print_yield(to, background);
 	}
-	putchar('\n');
+	fputc('\n', to);
 }
 
 /* "18:00" within a day, otherwise "Mon 18:00". */

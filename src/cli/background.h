@@ -6,9 +6,10 @@
 #define DMM_CLI_BACKGROUND_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 /* Lines that begin with `head` in the first and as many blanks in the others. Nothing when there is nothing to say. */
-void background_print(const json_t *figures, const char *head);
+void background_print(FILE *to, const json_t *figures, const char *head);
 
 /* "limit 20 MiB/s until 18:00", "background stopped"; "" when nothing holds it back. And "yields to applications", or "".
  * `buf` has FORMAT_BYTES. */

@@ -30,6 +30,9 @@ struct cli {
 	const char *confdir, *rundir;
 	bool json;
 	int status;       /* what to return when cli_option() ended the command */
+	unsigned timeout_s; /* for figures; 0: what is usual */
+	bool quiet;         /* what cli_fail() says is kept in `said`, nothing is printed */
+	char said[512];
 	json_t *failures; /* NULL, or an array that takes the objects of cli_fail() instead of standard output */
 	json_t *uuids;    /* of the migrations that were read last, by migid: what their daemons are asked for */
 };
@@ -52,6 +55,7 @@ extern const struct command command_delete;
 extern const struct command command_list;
 extern const struct command command_show;
 extern const struct command command_stat;
+extern const struct command command_watch;
 extern const struct command command_where;
 extern const struct command command_finish;
 extern const struct command command_errors;

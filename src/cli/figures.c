@@ -83,14 +83,15 @@ int daemon_fail(struct cli *cli, uint32_t migid, int error, json_t *reply)
 		return code;
 	}
 	if (error == -ECONNREFUSED)
-		return cli_fail(cli, CLI_SILENT, error,
-		                "the daemon of migration %u has died and left its socket: 'dmmfs-admin start %u' goes on where it "
-		                "was",
-		                migid, migid);
+		return cli_fail(
+			cli, CLI_SILENT, error,
+			"the daemon of migration %u has died and left its socket: 'dmmfs-admin start %u' goes on where it "
+			"was",
+			migid, migid);
 	if (daemon_is_absent(error))
 		return cli_fail(cli, CLI_SILENT, error,
-		                "no daemon runs for migration %u: 'dmmfs-admin start %u' starts it, it goes on where it was", migid,
-		                migid);
+		                "no daemon runs for migration %u: 'dmmfs-admin start %u' starts it, it goes on where it was",
+		                migid, migid);
 	if (error == -ETIMEDOUT)
 		return cli_fail(cli, CLI_SILENT, error,
 		                "the daemon of migration %u does not answer: see its log, or try again later", migid);
@@ -197,7 +198,8 @@ static json_t *look_again(struct cli *cli, uint32_t migid)
 json_t *figures_get(struct cli *cli, const struct migration *migration)
 {
 	json_t *reply = NULL, *figures = NULL;
-	int error = daemon_ask(cli, migration->migid, json_pack("{s:s}", "op", "stat"), STAT_TIMEOUT_S, &reply);
+	int error = daemon_ask(cli, migration->migid, json_pack("{s:s}", "op", "stat"),
+	                       cli->timeout_s ? cli->timeout_s : STAT_TIMEOUT_S, &reply);
 	if (error == 0 && json_is_object(json_object_get(reply, "stat"))) {
 		figures = json_incref(json_object_get(reply, "stat"));
 		json_object_set_new(figures, "daemon", json_string("running"));

@@ -185,9 +185,8 @@ static size_t column_width(const struct table *table, size_t column)
 }
 
 /* How many columns of the row have to be written; at least the first. */
-static size_t columns_used(const struct table *table, size_t row)
+static size_t columns_used(const struct table *table, size_t row, size_t used)
 {
-	size_t used = table->n_columns;
 	while (used > 1 && (!cell_at(table, row, used - 1)->text || !*cell_at(table, row, used - 1)->text))
 		used--;
 	return used;
@@ -210,11 +209,16 @@ static void print_cell(const struct cell *cell, char alignment, size_t width, bo
 
 void table_print(const struct table *table, FILE *to)
 {
+	table_print_columns(table, table->n_columns, to);
+}
+
+void table_print_columns(const struct table *table, size_t n_columns, FILE *to)
+{
 	size_t *widths = memory_must(calloc(table->n_columns, sizeof(*widths)));
 	for (size_t column = 0; column < table->n_columns; column++)
 		widths[column] = column_width(table, column);
 	for (size_t row = 0; row < table->n_rows; row++) {
-		size_t used = columns_used(table, row);
+		size_t used = columns_used(table, row, n_columns);
 		for (size_t column = 0; column < used; column++)
 			print_cell(cell_at(table, row, column), table->alignment[column], widths[column], column + 1 == used, to);
 	}

@@ -37,6 +37,7 @@ void table_set(struct table *table, size_t column, const char *text);           
 void table_color(struct table *table, size_t column, const char *color); /* an escape sequence; NULL or "": none */
 void table_row(struct table *table);                                     /* begins a row */
 void table_print(const struct table *table, FILE *to);
+void table_print_columns(const struct table *table, size_t n_columns, FILE *to); /* the first of them */
 void table_free(struct table *table);
 
 #endif

@@ -125,7 +125,7 @@ int loglines_of_daemon(const struct cli *cli, uint32_t migid, json_int_t after, 
 	json_t *reply, *entry;
 	size_t i;
 	json_t *request = json_pack("{s:s, s:I, s:I}", "op", "log", "after", after, "last", (json_int_t)last);
-	int error = daemon_ask(cli, migid, request, ASK_TIMEOUT_S, &reply);
+	int error = daemon_ask(cli, migid, request, cli->timeout_s ? cli->timeout_s : ASK_TIMEOUT_S, &reply);
 	if (error) {
 		json_decref(reply);
 		return error;

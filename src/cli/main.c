@@ -24,6 +24,7 @@ static const struct command *const commands[] = {
 	&command_list,
 	&command_show,
 	&command_stat,
+	&command_watch,
 	&command_where,
 	&command_finish,
 	&command_errors,

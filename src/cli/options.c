@@ -76,6 +76,10 @@ bool cli_seconds(struct cli *cli, const char *option, const char *text, unsigned
 
 static void complain(struct cli *cli, enum exit_code code, int error, const char *message)
 {
+	if (cli->quiet) {
+		snprintf(cli->said, sizeof(cli->said), "%s", message);
+		return;
+	}
 	fprintf(stderr, "dmmfs-admin: %s\n", message);
 	if (!cli->json)
 		return;

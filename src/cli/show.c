@@ -66,7 +66,7 @@ static void print_figures(const json_t *object)
 	print_value("remaining", summary_remaining_long(object, text));
 	print_value("errors", format_count(summary_errors(object), text));
 	print_value("demand", summary_demand(object, text, sizeof(text)));
-	background_print(object, "  background   ");
+	background_print(stdout, object, "  background   ");
 }
 
 static void print_properties(const json_t *properties)

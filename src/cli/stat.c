@@ -71,7 +71,7 @@ static void print_now(const json_t *figures)
 	printf("Demand       %s\n", summary_demand(figures, text, sizeof(text)));
 	printf("Moved        %s on demand,", size_format(member_count(figures, "demand_bytes"), size, sizeof(size)));
 	printf(" %s in the background\n", size_format(member_count(figures, "background_bytes"), size, sizeof(size)));
-	background_print(figures, "Background   ");
+	background_print(stdout, figures, "Background   ");
 }
 
 static void print_trouble(const json_t *figures)

@@ -56,6 +56,7 @@ valid show 1
 valid show
 valid stat "$m"
 valid_lines stat -w 1 1
+valid_lines watch -w 1
 valid where "$m/deep/er/est/file"
 valid where "$m" "$m/holes" "$m/fifo"
 valid errors 1

@@ -22,7 +22,9 @@ offers()
 	[ "${COMPREPLY[*]-}" = "$2" ] || { echo "after '$1': '${COMPREPLY[*]-}' instead of '$2'"; failed=1; }
 }
 
-offers 'dmmfs-admin ' 'plan create start halt pause resume delete list show stat where finish errors retry waive log db'
+# The commands that there are, in the order of --help.
+commands=$(sed -n 's/^\t&command_\(.*\),$/\1/p' "$DMMFS_SOURCEDIR/src/cli/main.c" | paste -sd' ')
+offers 'dmmfs-admin ' "$commands"
 offers 'dmmfs-admin s' 'start show stat'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'

@@ -53,7 +53,7 @@ commands = [name for path in sorted((top / "src/cli").glob("*.c"))
 for name in commands:
     if not (top / f"test/schemas/{name}.json").exists():
         faults.append(f"dmmfs-admin {name} has no test/schemas/{name}.json: describe there what its --json prints")
-    if not re.search(rf"^\s*valid {name}( |$)", script, re.M):
+    if not re.search(rf"^\s*valid(_lines)? {name}( |$)", script, re.M):
         faults.append(f"dmmfs-admin {name} is not validated: add a line 'valid {name} ARGUMENTS' to test/integration/json.sh")
 if not commands:
     faults.append("no command was found in src/cli: look at this test")

@@ -4,6 +4,7 @@
 
 usage: test_cli_daemon.py DMMFS-ADMIN SIMULATED-DAEMON     as root, without a mount
 """
+import fcntl
 import json
 import os
 import pty
@@ -12,10 +13,13 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
+import unicodedata
 import unittest
 
 ADMIN, DAEMON = map(os.path.abspath, sys.argv[1:3])
@@ -261,6 +265,122 @@ class ManPage(CliTest):
             words.update(re.findall(r"(?<![\w-])--?[a-z]+", self.admin(command, "--help")))
         for word in sorted(words):
             self.assertRegex(text, rf"(?<![\w-]){re.escape(word)}(?![\w-])")
+
+
+class Live(CliTest):
+    """dmmfs-admin watch on a terminal."""
+
+    def start(self, rows=24, columns=80):
+        pid, self.terminal = pty.fork()
+        if pid == 0:
+            os.execve(ADMIN, [ADMIN, "watch", "-w", "1"], dict(self.env, TERM="xterm"))
+        self.addCleanup(os.close, self.terminal)
+        self.resize(rows, columns, None)
+        self.seen = ""
+        return pid
+
+    def resize(self, rows, columns, pid):
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if pid:
+            os.kill(pid, signal.SIGWINCH)
+
+    def read_until(self, wanted, seconds=10):
+        """What came, up to and with `wanted`, and forgets it."""
+        end = time.monotonic() + seconds
+        while wanted not in self.seen:
+            self.assertLess(time.monotonic(), end, f"waited in vain for {wanted!r}: {self.seen[-2000:]!r}")
+            if select.select([self.terminal], [], [], 0.2)[0]:
+                try:
+                    self.seen += os.read(self.terminal, 65536).decode(errors="replace")
+                except OSError:
+                    self.seen += "<closed>"
+        came, _, self.seen = self.seen.partition(wanted)
+        return came + wanted
+
+    def end(self, pid, wanted):
+        self.assertIn("\x1b[?25h", self.read_until("\x1b[?1049l"))
+        status = os.waitpid(pid, 0)[1]
+        self.assertEqual(os.waitstatus_to_exitcode(status), wanted)
+
+    def test_keys(self):
+        self.daemon()
+        self.daemon(b"second")
+        pid = self.start(30, 120)
+        self.read_until("\x1b[?1049h")
+        self.read_until("> 1")
+        self.read_until("Migration 1\x1b[0m of /old/home")
+        os.write(self.terminal, b"\x1b[B")
+        self.read_until("> 2")
+        os.write(self.terminal, b"j")  # there is none below
+        self.read_until("Migration 2\x1b[0m")
+        os.write(self.terminal, b"k")
+        self.read_until("> 1")
+        os.write(self.terminal, b"q")
+        self.end(pid, 0)
+
+    def test_never_wider_and_never_higher(self):
+        self.daemon(b"a very long name that does not fit at all \xff\xe2\x82\xac" + (40 * "\u6f22").encode())
+        pid = self.start()
+        self.read_until("\x1b[J")
+        for rows, columns in (24, 80), (10, 40), (3, 20), (50, 200), (2, 9), (24, 80):
+            self.resize(rows, columns, pid)
+            time.sleep(0.2)
+            self.seen = ""
+            self.read_until("\x1b[J")
+            frame = self.read_until("\x1b[J", 5)
+            lines = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", frame).split("\r\n")
+            self.assertLessEqual(len(lines), rows)
+            for line in lines:
+                width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+                self.assertLess(width, columns, line)
+        os.write(self.terminal, b"q")
+        self.end(pid, 0)
+
+    def test_signals_give_the_terminal_back(self):
+        self.daemon()
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+            pid = self.start()
+            self.read_until("> 1")
+            self.assertFalse(termios.tcgetattr(self.terminal)[3] & termios.ECHO)
+            os.kill(pid, number)
+            self.end(pid, -number)
+
+    def test_echo_is_there_again(self):
+        self.daemon()
+        pid, self.terminal = pty.fork()
+        if pid == 0:
+            os.execve("/bin/sh", ["sh", "-c", f"'{ADMIN}' watch; stty -a; sleep 1"], dict(self.env, TERM="xterm"))
+        self.addCleanup(os.close, self.terminal)
+        self.seen = ""
+        self.read_until("\x1b[J")
+        os.write(self.terminal, b"q")
+        self.assertRegex(self.read_until("echoke"), r"(?s)1049l.* icanon.* echo ")
+        os.waitpid(pid, 0)
+
+    def test_a_hung_daemon_holds_nothing_up(self):
+        hung = self.daemon()
+        self.daemon(b"second")
+        os.kill(hung.process.pid, signal.SIGSTOP)
+        pid = self.start()
+        began = time.monotonic()
+        self.read_until("no answer")
+        os.write(self.terminal, b"q")
+        self.end(pid, 0)
+        self.assertLess(time.monotonic() - began, 8)
+        os.kill(hung.process.pid, signal.SIGCONT)
+
+    def test_without_migrations(self):
+        pid = self.start()
+        self.read_until("There are no migrations")
+        os.write(self.terminal, b"q")
+        self.end(pid, 0)
+
+    def test_lines(self):
+        self.daemon()
+        with subprocess.Popen([ADMIN, "watch", "-w", "1"], env=self.env, stdout=subprocess.PIPE, text=True) as watch:
+            for _ in range(2):
+                self.assertRegex(watch.stdout.readline(), r"^1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  running  33 %")
+            watch.terminate()
 
 
 class Watching(CliTest):
