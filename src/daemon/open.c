@@ -296,9 +296,9 @@ static void take_back(struct daemon *daemon)
 {
 	if (!daemon->fresh)
 		return;
-	if (!daemon->store) { /* a state that holds anything belongs to another start, which was faster */
-		if (rmdir(daemon->statedir) == 0 || errno == ENOENT)
-			target_withdraw(&daemon->target);
+	if (!daemon->store) {
+		rmdir(daemon->statedir);
+		target_withdraw(&daemon->target);
 		return;
 	}
 	store_close(daemon->store);
@@ -346,7 +346,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	if (result != 0)
 		return result;
 	result = settle(daemon, error, error_size);
-	if (result < 0)
+	if (result < 0 && result != -EBUSY) /* busy: what is there is another start's, which was faster */
 		take_back(daemon);
 	daemon->options->migrate.migid = daemon->migid;
 	log_set_migid(daemon->migid);
