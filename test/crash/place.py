@@ -151,7 +151,8 @@ OURS = ".dmmfs"
 
 def xattrs_of(path):
     names = sorted(os.listxattr(path, follow_symlinks=False))
-    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names if name != "trusted.dmmfs"}
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names
+            if name != "trusted.dmmfs" and not name.startswith("trusted.SGI_ACL_")}  # which xfs shows beside each ACL
 
 
 def read_all(path):
