@@ -245,18 +245,29 @@ void lane_stop(struct lane *lane)
 	free(lane);
 }
 
-bool lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class)
+static bool enqueue(struct lane *lane, struct lane_job *job, enum lane_class class,
+                    void (*put)(struct queue *queue, struct lane_job *job))
 {
 	uv_mutex_lock(&lane->lock);
 	bool taken = class == LANE_DEMAND || !lane->stopping;
 	if (taken) {
 		job->class = class;
 		job->queued = true;
-		queue_append(&lane->queues[class], job);
+		put(&lane->queues[class], job);
 		uv_cond_signal(&lane->changed);
 	}
 	uv_mutex_unlock(&lane->lock);
 	return taken;
+}
+
+bool lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class)
+{
+	return enqueue(lane, job, class, queue_append);
+}
+
+bool lane_put_back(struct lane *lane, struct lane_job *job, enum lane_class class)
+{
+	return enqueue(lane, job, class, queue_prepend);
 }
 
 bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class)

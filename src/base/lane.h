@@ -44,6 +44,9 @@ void lane_stop(struct lane *lane);
 /* False: the lane is being stopped and did not take the job, which still belongs to the caller. Never for demand. */
 bool lane_submit(struct lane *lane, struct lane_job *job, enum lane_class class);
 
+/* The same for a job that has begun and let others go first: it is the next of its class. */
+bool lane_put_back(struct lane *lane, struct lane_job *job, enum lane_class class);
+
 /* Moves a job that still waits to the front of this queue, unless it is in a more urgent one: what most wait for comes first.
  * False when it is running already or not queued. */
 bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class);

@@ -196,10 +196,9 @@ static void run_file(struct lane_job *job)
 	struct migrate *migrate = file->migrate;
 
 	bool stopping = atomic_load(&migrate->stopping);
-	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && background_wanted(migrate)) {
-		lane_submit(migrate->data, job, LANE_BACKGROUND); /* demand first, then on with it */
+	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && background_wanted(migrate) &&
+	    lane_put_back(migrate->data, job, LANE_BACKGROUND)) /* demand first, or not now; then on with it */
 		return;
-	}
 	pthread_mutex_lock(&file->lock);
 	file->crawled = false;
 	pthread_mutex_unlock(&file->lock);

@@ -167,6 +167,24 @@ START_TEST(test_order_and_promotion)
 }
 END_TEST
 
+START_TEST(test_put_back)
+{
+	struct gate gate = gate_new();
+	struct gated_job blocker, jobs[3];
+	struct lane *lane = start(1, 0);
+	submit(lane, &blocker, &gate, 0, true, LANE_BACKGROUND);
+	ck_assert(wait_for(&gate, &gate.arrived, 1));
+	submit(lane, &jobs[0], &gate, 1, false, LANE_BACKGROUND);
+	submit(lane, &jobs[1], &gate, 2, false, LANE_BACKGROUND);
+	jobs[2] = (struct gated_job){.job.run = gated_run, .gate = &gate, .id = 3};
+	ck_assert(lane_put_back(lane, &jobs[2].job, LANE_BACKGROUND));
+	gate_open(&gate);
+	lane_stop(lane);
+	static const int wanted[] = {0, 3, 1, 2};
+	ck_assert_mem_eq(gate.order, wanted, sizeof(wanted));
+}
+END_TEST
+
 START_TEST(test_pause)
 {
 	struct gate held = gate_new(), demand = gate_new();
@@ -374,6 +392,7 @@ int main(void)
 	tcase_add_test(tests, test_reserve_is_kept);
 	tcase_add_test(tests, test_demand_takes_all);
 	tcase_add_test(tests, test_order_and_promotion);
+	tcase_add_test(tests, test_put_back);
 	tcase_add_test(tests, test_pause);
 	tcase_add_test(tests, test_limit);
 	tcase_add_test(tests, test_stop_drains_a_paused_lane);
