@@ -13,6 +13,8 @@ _dmmfs_admin_commands=(
 	'show migids'
 	'stat migids --watch -w'
 	'watch none --all -a --watch -w'
+	'set migids --property -p'
+	'get migids --property -p --describe'
 	'where files'
 	'finish migids --lazy --wait'
 	'errors migids --state'
@@ -21,6 +23,9 @@ _dmmfs_admin_commands=(
 	'log migids --follow -f --lines -n'
 	'db db --database --state'
 )
+
+# From the program's own table, when this is built.
+_dmmfs_admin_properties='@NAMES@'
 
 _dmmfs_admin_migids()
 {
@@ -49,8 +54,11 @@ _dmmfs_admin()
 
 	case $before in
 	-w | --watch | --wait | -n | --lines | --quick) return ;; # a number
-	-p) # a property and its value
-		compopt -o nospace && mapfile -t COMPREPLY < <(compgen -W 'source= target= mountpoint=' -- "$word")
+	-p | --property)
+		local suffix='='
+		[[ $command != get ]] || suffix=''
+		[[ -z $suffix ]] || compopt -o nospace
+		mapfile -t COMPREPLY < <(compgen -S "$suffix" -W "$_dmmfs_admin_properties" -- "$word")
 		return
 		;;
 	--database)

@@ -56,6 +56,8 @@ extern const struct command command_list;
 extern const struct command command_show;
 extern const struct command command_stat;
 extern const struct command command_watch;
+extern const struct command command_set;
+extern const struct command command_get;
 extern const struct command command_where;
 extern const struct command command_finish;
 extern const struct command command_errors;

@@ -25,6 +25,8 @@ static const struct command *const commands[] = {
 	&command_show,
 	&command_stat,
 	&command_watch,
+	&command_set,
+	&command_get,
 	&command_where,
 	&command_finish,
 	&command_errors,

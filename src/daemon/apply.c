@@ -55,7 +55,7 @@ static int apply_logfile(struct daemon *daemon, const char *value)
 static const struct application {
 	const char *name;
 	int (*apply)(struct daemon *daemon, const char *value);
-	int (*check)(const char *value); /* what the table of properties cannot know; NULL: nothing */
+	int (*check)(const char *value); /* can it be written to? NULL: it is no file */
 } applications[] = {
 	{"segsize", apply_migrate, NULL},
 	{"whole", apply_migrate, NULL},
@@ -95,8 +95,9 @@ static int check_all(const struct setting_change *changes, size_t n, char *error
 			return result;
 		result = application && application->check ? application->check(value) : 0;
 		if (result < 0) {
-			snprintf(error, error_size, "%s=%.200s: %s", changes[i].name, value, strerror(-result));
-			return result;
+			snprintf(error, error_size, "%s=%.200s can not be written to: %s", changes[i].name, value,
+			         strerror(-result));
+			return -EINVAL;
 		}
 	}
 	return 0;
@@ -196,7 +197,8 @@ int daemon_get(void *context, int (*each)(void *each_context, const char *name, 
 	LOCKED(&daemon->properties);
 
 	for (size_t i = 0; result >= 0 && (property = property_at(i)); i++)
-		result = each(each_context, property->name, options_value(options, property->name), origins[options->origin[i]]);
+		result = each(each_context, property->name, options_value(options, property->name),
+		              origins[options->values.text[i] ? options->origin[i] : VALUE_DEFAULT]);
 	for (size_t i = 0; result >= 0 && i < options->values.n_plugin; i++) {
 		snprintf(name, sizeof(name), SETTINGS_PLUGIN "%s", options->values.plugin[i].name);
 		result = each(each_context, name, options->values.plugin[i].value,

@@ -118,6 +118,17 @@ static bool take_flag(struct options *options, const char *option)
 	return mount_flag_take(option, len, &options->flags_set) && mount_flag_take(option, len, &options->flags_kept);
 }
 
+/* The flags as one word, as dmmfs-admin has them. */
+static int take_flags(struct parse *parse, const char *list)
+{
+	char why[1024];
+
+	if (property_check(property_find("mountflags"), list, why, sizeof(why)) < 0)
+		return fail(parse, "option %s", why);
+	mount_flags_parse(list, &parse->options->flags_set);
+	return mount_flags_parse(list, &parse->options->flags_kept);
+}
+
 /* Options that this program does not know may be the source plugin's; whether they are is checked when all is parsed. */
 static int keep_for_plugin(struct parse *parse, const char *name, const char *value)
 {
@@ -154,6 +165,8 @@ static int take_option(struct parse *parse, const char *option)
 		return take_place(parse, name, &options->confdir, value);
 	if (strcmp(name, "rundir") == 0)
 		return take_place(parse, name, &options->rundir, value);
+	if (strcmp(name, "mountflags") == 0)
+		return take_flags(parse, value);
 	const struct property *property = property_find(name);
 	return property ? take_property(parse, property, value) : keep_for_plugin(parse, name, value);
 }

@@ -32,7 +32,7 @@ static const struct property table[] = {
 		.type = PROPERTY_TEXT,
 		.when = PROPERTY_AT_CREATE,
 		.argument = "SOURCE",
-		.without = "must be given",
+		.without = "none, it must be given",
 		.positional = true,
 		.help = "The tree that is to move: a directory, or a URL that a source plugin knows. It is only ever read.",
 	},
@@ -72,7 +72,7 @@ static const struct property table[] = {
 		.argument = "NAME",
 		.allowed = "the name of a source plugin: posix, nfs, cifs, or another that is installed",
 		.without = "what the form of the source tells",
-		.help = "The source plugin: posix, nfs, cifs, or another that is installed.",
+		.help = "The source plugin.",
 	},
 	{
 		.name = "plugindir",
@@ -90,7 +90,7 @@ static const struct property table[] = {
 		.when = PROPERTY_LIVE,
 		.argument = "FILE",
 		.without = "the system log alone; in the foreground, standard error",
-		.help = "Where to log as well. The file may be rotated.",
+		.help = "Where to log as well. The file may be rotated. See LOG.",
 	},
 	{
 		.name = "collision",

@@ -57,6 +57,12 @@ valid show
 valid stat "$m"
 valid_lines stat -w 1 1
 valid_lines watch -w 1
+valid get 1
+valid get
+valid get --describe
+valid set -p segsize=64K -p whole= 1
+fails 2 set -p segsize=1 1
+fails 4 set -p threads=1 1
 valid where "$m/deep/er/est/file"
 valid where "$m" "$m/holes" "$m/fifo"
 valid errors 1

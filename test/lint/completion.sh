@@ -9,7 +9,7 @@ dmmfs-admin()
 # shellcheck disable=SC2317
 compopt() { :; }
 # shellcheck source=/dev/null
-. "$DMMFS_SOURCEDIR/data/dmmfs-admin.bash"
+. "$DMMFS_BUILDDIR/data/dmmfs-admin"
 failed=0
 
 # offers WORDS EXPECTED: the last of WORDS is being typed.
@@ -25,7 +25,7 @@ offers()
 # The commands that there are, in the order of --help.
 commands=$(sed -n 's/^\t&command_\(.*\),$/\1/p' "$DMMFS_SOURCEDIR/src/cli/main.c" | paste -sd' ')
 offers 'dmmfs-admin ' "$commands"
-offers 'dmmfs-admin s' 'start show stat'
+offers 'dmmfs-admin s' 'start show stat set'
 offers 'dmmfs-admin --' '--json --confdir --rundir --help --version'
 offers 'dmmfs-admin --confdir /us' '/usr'
 offers 'dmmfs-admin --confdir /usr li' 'list'
@@ -41,12 +41,15 @@ offers 'dmmfs-admin finish --l' '--lazy'
 offers 'dmmfs-admin finish --w' '--wait'
 offers 'dmmfs-admin log -' '--json --confdir --rundir --help --follow -f --lines -n'
 offers 'dmmfs-admin list --j' '--json'
+offers 'dmmfs-admin set -p maxn' 'maxnsproc='
+offers 'dmmfs-admin get -p maxn' 'maxnsproc'
+offers 'dmmfs-admin get --d' '--describe'
 offers 'dmmfs-admin where /us' '/usr'
 offers 'dmmfs-admin db ' 'check dump export'
 offers 'dmmfs-admin db check a' 'a1b2'
 offers 'dmmfs-admin db dump --database l' 'links links-ino'
 offers 'dmmfs-admin halt ' 'a1b2 c3d4'
 offers 'dmmfs-admin delete --r' '--rundir --remove'
-offers 'dmmfs-admin create -p s' 'source='
+offers 'dmmfs-admin create -p so' 'source='
 offers 'dmmfs-admin plan --q' '--quick'
 exit $failed
