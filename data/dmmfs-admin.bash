@@ -20,6 +20,8 @@ _dmmfs_admin_commands=(
 	'errors migids --state'
 	'retry migids'
 	'waive migids --all'
+	'verify migids --full --sample --seed --rate --no-wait --status --stop'
+	'report migids'
 	'log migids --follow -f --lines -n'
 	'db db --database --state'
 )
@@ -53,7 +55,7 @@ _dmmfs_admin()
 	COMPREPLY=()
 
 	case $before in
-	-w | --watch | --wait | -n | --lines | --quick) return ;; # a number
+	-w | --watch | --wait | -n | --lines | --quick | --sample | --seed | --rate) return ;; # a number
 	-p | --property)
 		local suffix='='
 		[[ $command != get ]] || suffix=''
@@ -62,7 +64,7 @@ _dmmfs_admin()
 		return
 		;;
 	--database)
-		mapfile -t COMPREPLY < <(compgen -W 'meta identity dirs files segments links links-ino errors' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'meta identity dirs files segments links links-ino errors digests' -- "$word")
 		return
 		;;
 	--confdir | --rundir | --state)

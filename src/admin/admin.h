@@ -15,6 +15,9 @@
  *   {"op":"pause"}, {"op":"resume"}               -> {"ok":true,"pause":{}}, {"ok":true,"resume":{}}
  *   {"op":"set","properties":{NAME:TEXT|null,...}} -> {"ok":true,"set":{}}
  *   {"op":"get"}                                  -> {"ok":true,"properties":[{"name":N,"value":TEXT|null,"from":FROM},...]}
+ *   {"op":"verify","action":A,...}                -> {"ok":true,"verify":{...}}; A is start or stop
+ *   {"op":"verification"}                         -> {"ok":true,"verify":{...}}: of the one that runs or ran last
+ *   {"op":"report"}                               -> {"ok":true,"report":{...}}
  *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish, halt: and "holders"
  *
  * Only "op" and "path" are needed. Each request may say in "uuid" which migration it means; another one's is refused (ESTALE).
@@ -34,8 +37,7 @@
 
 struct admin;
 
-/* Makes the directory (mode 0700) and the socket (0600). Only root is served; but where the directory lets a group in (0750, as
- * tmpfiles.d makes /run/dmmfs for the group dmmfs) the socket is that group's, too, and its members are answered "stat". `rundir` NULL: /run/dmmfs, or what DMMFS_RUNDIR says. The port stays the
+/* Makes the directory (mode 0700) and the socket (0600). `rundir` NULL: /run/dmmfs, or what DMMFS_RUNDIR says. The port stays the
  * caller's and must live until admin_stop(). -EADDRINUSE: another daemon answers for this migid; -EPERM: the directory is not
  * ours alone. Logs why it fails. */
 int admin_start(const char *rundir, uint32_t migid, const struct migration_port *port, struct admin **admin);
@@ -55,5 +57,8 @@ json_t *admin_stat_json(const struct migration_stat *stat);
 
 /* The same as text, newly allocated. */
 char *admin_stat_text(const struct migration_stat *stat);
+
+/* The custody record as JSON text, newly allocated; NULL when it cannot be made. The port is asked for the ledger. */
+char *admin_report_text(const struct migration_port *port, const struct migration_report *report);
 
 #endif

@@ -5,6 +5,7 @@
 #include "admin/request.h"
 
 #include "admin/admin.h"
+#include "admin/custody.h"
 #include "admin/decide.h"
 #include "admin/json.h"
 #include "admin/properties.h"
@@ -230,7 +231,7 @@ static const struct operation {
 	const char *name;
 	json_t *(*answer)(const struct migration_port *port, uint32_t migid, const json_t *request);
 	bool is_long;
-	const char *members[4];
+	const char *members[6];
 } operations[] = {
 	{"stat", answer_stat, false, {NULL}},
 	{"where", answer_where, false, {"path", NULL}},
@@ -244,6 +245,9 @@ static const struct operation {
 	{"resume", answer_pause, false, {NULL}},
 	{"set", answer_set, false, {"properties", NULL}},
 	{"get", answer_get, false, {NULL}},
+	{"verify", answer_verify, false, {"action", "full", "sample_ppm", "seed", "limit_bytes_per_s", NULL}},
+	{"verification", answer_verification, false, {NULL}},
+	{"report", answer_report, true, {NULL}},
 };
 
 static const struct operation *find_operation(const json_t *request)
@@ -290,12 +294,6 @@ static json_t *answer_and_log(const struct operation *operation, const struct mi
 		log_event(LOG_LEVEL_INFO, "refused", "to=%s error=%s", operation->name,
 		          json_string_value(json_object_get(reply, "error")));
 	return reply;
-}
-
-bool request_is_for_guests(const json_t *request)
-{
-	const struct operation *operation = find_operation(request);
-	return operation && operation->answer == answer_stat;
 }
 
 json_t *request_answer(const struct migration_port *port, uint32_t migid, const json_t *request)

@@ -63,6 +63,8 @@ extern const struct command command_finish;
 extern const struct command command_errors;
 extern const struct command command_retry;
 extern const struct command command_waive;
+extern const struct command command_verify;
+extern const struct command command_report;
 extern const struct command command_log;
 extern const struct command command_db;
 extern const struct command command_plan;

@@ -32,6 +32,8 @@ static const struct command *const commands[] = {
 	&command_errors,
 	&command_retry,
 	&command_waive,
+	&command_verify,
+	&command_report,
 	&command_log,
 	&command_db,
 	/* clang-format on */
@@ -109,7 +111,6 @@ int main(int argc, char **argv)
 	close_range(3, ~0u, 0);
 	setlocale(LC_CTYPE, "");
 	int status = run(&cli, argc, argv);
-	json_decref(cli.uuids);
 	/* Output that nobody got is no success: a full disk, a closed pipe. */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_OK) {
 		fprintf(stderr, "dmmfs-admin: standard output: %s\n", strerror(errno));

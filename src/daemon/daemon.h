@@ -79,6 +79,14 @@ void daemon_autofinish(void *context);
 int daemon_halt(void *context, const struct finish_request *request, struct finish_result *result);
 int daemon_pause(void *context, bool paused);
 
+/* custody.c */
+int daemon_report(void *context, struct migration_report *report);
+/* In the configuration, where it outlives the state. */
+int daemon_keep_report(struct daemon *daemon);
+int daemon_verify_start(void *context, const struct verify_request *request);
+int daemon_verify_stop(void *context);
+void daemon_verify_status(void *context, struct verify_status *status);
+
 /* port.c: answers to admin/. */
 void daemon_port(struct daemon *daemon, struct migration_port *port);
 void daemon_stat(struct daemon *daemon, struct migration_stat *stat);

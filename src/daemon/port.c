@@ -169,5 +169,9 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.pause = daemon_pause,
 		.set = daemon_set,
 		.get = daemon_get,
+		.verify_start = daemon_verify_start,
+		.verify_stop = daemon_verify_stop,
+		.verify_status = daemon_verify_status,
+		.report = daemon_report,
 	};
 }

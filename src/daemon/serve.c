@@ -113,12 +113,17 @@ static int end(struct daemon *daemon, bool served)
 		keep_result(daemon, ending);
 	else
 		config_set(daemon->config, daemon->migid, "state", "halted");
+	/* Before anything is taken away. What cannot be kept is not lost: everything stays, and the next start finishes. */
+	if (served && ending == ENDING_FINISH)
+		result = daemon_keep_report(daemon);
+	if (result < 0)
+		log_error("the report cannot be kept, so the migration is not finished: error=%s", errno_name(result));
 	if (daemon->fs)
 		fs_free(daemon->fs);
 	daemon->fs = NULL;
 	store_close(daemon->store); /* before the migration goes: what it handed in last calls it back */
 	daemon->store = NULL;
-	if (ending == ENDING_FINISH)
+	if (ending == ENDING_FINISH && result >= 0)
 		result = daemon_clean_up(daemon);
 	tell_ended(daemon, result);
 	admin_stop(daemon->admin);

@@ -3,7 +3,6 @@
  * Putting a migration together and taking it apart.
  */
 #include "migrate/internal.h"
-#include "migrate/order.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -52,12 +51,11 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	int result = ledger_open(&migrate->ledger, store, target->root_fd, options->error_retries);
 	if (result >= 0)
 		result = start_lanes(migrate);
+	verify_open_job(migrate);
 	if (result >= 0)
 		again_start(migrate);
 	if (result >= 0)
 		result = govern_start(migrate);
-	if (result >= 0)
-		result = order_start(migrate);
 	if (result >= 0)
 		result = crawl_start(migrate);
 	*started = migrate;
@@ -92,7 +90,7 @@ void migrate_stop(struct migrate *migrate)
 {
 	atomic_store(&migrate->stopping, true);
 	source_cancel_all(migrate->source);
-	order_stop(migrate);
+	verify_end_job(migrate);
 	crawl_stop(migrate);
 	govern_stop(migrate);
 	lane_pause(migrate->names, false);
@@ -105,10 +103,10 @@ void migrate_stop(struct migrate *migrate)
 
 void migrate_free(struct migrate *migrate)
 {
+	verify_free_job(migrate);
 	ledger_close(&migrate->ledger);
 	govern_free(migrate);
 	again_free(migrate);
-	order_free(migrate);
 	free(migrate->crawl);
 	free(migrate);
 }
@@ -232,7 +230,6 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	stat->source_retries = counters.retries;
 	progress_stat(migrate, stat);
 	govern_stat(migrate, &stat->background);
-	order_stat(migrate, stat);
 }
 
 static void add_range(struct where_report *report, uint64_t off, uint64_t len, enum where_kind kind)
@@ -285,8 +282,6 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 	report->mode = st.st_mode;
 	report->size = (uint64_t)st.st_size;
 	report->finished = true;
-	report->order_class = NULL;
-	report->ahead = -1;
 	report->error = ledger_find(&migrate->ledger, st.st_ino, report->error_detail, sizeof(report->error_detail));
 	struct object *object;
 	int found = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)
@@ -303,8 +298,6 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 		where_dir(object, report);
 	else
 		where_file(object, report);
-	if (!report->finished)
-		order_report(migrate, object, report);
 	object_put(object);
 	return 0;
 }

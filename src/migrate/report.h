@@ -7,6 +7,7 @@
 #define DMM_MIGRATE_REPORT_H
 
 #include "property/schedule.h"
+#include "migrate/custody.h"
 #include "state/record.h"
 #include "state/settings.h"
 
@@ -33,16 +34,6 @@ struct background_stat {
 	enum yields_to yields_to;
 };
 
-/* The order in force, and what came of it since the daemon started: directories and files. */
-struct order_stat {
-	char rules[4096];
-	bool learn;
-	bool building;   /* the queues are being filled after a start or a change: the order is not exact yet */
-	uint64_t raised; /* because users touched something beside them */
-	uint64_t done_fetch, done_first, done_raised, done_last; /* all others came in the general order */
-	uint64_t waiting_fetch, waiting_first, waiting_raised, waiting_last;
-};
-
 struct migration_stat {
 	uint32_t migid;
 	enum migration_state state;
@@ -64,7 +55,6 @@ struct migration_stat {
 	bool passthrough;  /* kernel passthrough is in use */
 	uint64_t segsize;
 	struct background_stat background;
-	struct order_stat order;
 };
 
 enum where_kind { WHERE_SOURCE, WHERE_RESIDENT, WHERE_CHANGED, WHERE_HOLE };
@@ -82,32 +72,7 @@ struct where_report {
 	char error_detail[512];
 	struct where_range *ranges; /* of a regular file, ascending, without gaps; NULL for others. Freed by the caller */
 	size_t n_ranges;
-	/* Of what is pending: */
-	const char *order_class; /* "fetch", "first", "raised", "normal", "last"; NULL: it is finished */
-	char clause[256];        /* of the order, that decides; empty: none */
-	int64_t ahead;           /* how many of its kind come before it, -1: not known */
 };
-
-enum fetch_state { FETCH_RUNNING, FETCH_DONE };
-
-struct fetch_error {
-	char *path; /* below the top */
-	int error;  /* positive errno */
-	char detail[256];
-};
-
-/* A fetch of files and trees. */
-struct fetch_status {
-	uint32_t number;
-	enum fetch_state state;
-	bool paused, target_full;          /* why nothing may happen at present */
-	uint64_t files_found, bytes_found; /* so far */
-	uint64_t files_done, bytes_done;
-	struct fetch_error *errors; /* once it is done: what did not come over, the first of errors_total */
-	size_t n_errors;
-	uint64_t errors_total;
-};
-void fetch_status_free(struct fetch_status *status);
 
 struct finish_request {
 	bool lazy;       /* detach at once, whatever is open */
@@ -141,6 +106,16 @@ struct decision_result {
 	char message[4352]; /* why not */
 };
 
+/* The custody record. Times are seconds since the epoch, 0: not yet, or not known. */
+struct migration_report {
+	struct migration_stat stat;
+	char uuid[37], machine[256];
+	const char *version;
+	int64_t created_s, started_s, completed_s, written_s; /* started: this run of the daemon */
+	struct digest_summary digests;
+	struct verify_status verify;
+};
+
 /* What admin/ asks of a migration. All calls from any thread; 0 or negative errno. */
 struct migration_port {
 	void *context;
@@ -169,6 +144,12 @@ struct migration_port {
 	 * is returned. */
 	int (*get)(void *context, int (*each)(void *each_context, const char *name, const char *value, const char *from),
 	           void *each_context);
+	/* As migrate/migrate.h has them; the status is to be freed. */
+	int (*verify_start)(void *context, const struct verify_request *request);
+	int (*verify_stop)(void *context);
+	void (*verify_status)(void *context, struct verify_status *status);
+	/* Its verify status is to be freed. Reads all digests. */
+	int (*report)(void *context, struct migration_report *report);
 };
 
 #endif

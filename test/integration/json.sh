@@ -108,6 +108,8 @@ valid show 1
 valid stat 1
 fails 5 where "$m/plain"
 fails 5 errors 1
+fails 5 report 1
+fails 5 verify 1
 fails 5 finish 1
 [ -S /run/systemd/journal/socket ] || fails 5 log 1 # the journal would know
 
@@ -115,6 +117,9 @@ say '--- everything here, a file open'
 slow
 start_slow one "$work/source" "$m" -o background=on
 await_complete "$m"
+valid verify 1
+valid verify --status 1
+valid report 1
 exec 9<target/plain
 fails 4 finish 1
 check 'it says who has it open' grep -q '"holders"' json.out
@@ -128,6 +133,8 @@ valid show 1
 valid stat 1
 valid stat -w 1 1
 valid where "$m/large" "$m"
+valid report 1
+fails 4 verify 1
 valid errors 1
 valid finish 1
 fails 4 start 1

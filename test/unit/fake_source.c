@@ -10,8 +10,6 @@
 
 struct fake_object fake_objects[FAKE_OBJECTS];
 
-static _Atomic unsigned turns;
-
 struct source_file {
 	unsigned id;
 	bool listed;
@@ -20,7 +18,6 @@ struct source_file {
 void fake_reset(void)
 {
 	memset(fake_objects, 0, sizeof(fake_objects));
-	turns = 0;
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
@@ -106,8 +103,7 @@ int source_file_open(struct source *source, struct dmm_bytes handle, struct sour
 {
 	struct fake_object *object = &fake_objects[id_of(handle)];
 
-	if (object->opens++ == 0)
-		object->turn = ++turns;
+	object->opens++;
 	if (object->open_error)
 		return object->open_error;
 	*file = calloc(1, sizeof(**file));
