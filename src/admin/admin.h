@@ -37,7 +37,8 @@
 
 struct admin;
 
-/* Makes the directory (mode 0700) and the socket (0600). `rundir` NULL: /run/dmmfs, or what DMMFS_RUNDIR says. The port stays the
+/* Makes the directory (mode 0700) and the socket (0600). Only root is served; but where the directory lets a group in (0750, as
+ * tmpfiles.d makes /run/dmmfs for the group dmmfs) the socket is that group's, too, and its members are answered "stat". `rundir` NULL: /run/dmmfs, or what DMMFS_RUNDIR says. The port stays the
  * caller's and must live until admin_stop(). -EADDRINUSE: another daemon answers for this migid; -EPERM: the directory is not
  * ours alone. Logs why it fails. */
 int admin_start(const char *rundir, uint32_t migid, const struct migration_port *port, struct admin **admin);

@@ -296,6 +296,12 @@ static json_t *answer_and_log(const struct operation *operation, const struct mi
 	return reply;
 }
 
+bool request_is_for_guests(const json_t *request)
+{
+	const struct operation *operation = find_operation(request);
+	return operation && operation->answer == answer_stat;
+}
+
 json_t *request_answer(const struct migration_port *port, uint32_t migid, const json_t *request)
 {
 	const char *op = json_string_value(json_object_get(request, "op"));

@@ -16,6 +16,9 @@ json_t *request_answer(const struct migration_port *port, uint32_t migid, const 
 /* True for requests that may take long. */
 bool request_is_long(const json_t *request);
 
+/* True for requests that those may make who are not root, but allowed to see how migrations get on. */
+bool request_is_for_guests(const json_t *request);
+
 /* {"ok":false,"error":NAME,"message":...}; `error` negative or positive. */
 json_t *request_refuse(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -2,7 +2,7 @@
  *
  * The administrator's socket.
  *
- * Life of a connection: accepted, the peer proven to be root, submitted to the lane as demand; a thread reads the request and
+ * Life of a connection: accepted, the peer proven to be root or a guest, submitted to the lane as demand; a thread reads the request and
  * answers it, or, when it may take long, submits it again as background, of which the lane runs only two at once. Then it is
  * closed: one request a connection, so nobody holds a thread by being idle.
  *
@@ -33,6 +33,7 @@
 #define THREADS 6
 #define THREADS_FOR_SHORT 4
 #define CONNECTIONS_MAX 64
+#define GUESTS_MAX 2 /* idle ones must not keep root out */
 #define READ_TIMEOUT_NS (10 * NS_PER_S)
 #define WRITE_TIMEOUT_NS (30 * NS_PER_S)
 
@@ -40,6 +41,7 @@ struct connection {
 	struct lane_job job;
 	struct admin *admin;
 	int fd;
+	bool is_guest;   /* of the group that may ask for figures, and not root */
 	json_t *request; /* NULL until it was read */
 	bool reading;
 	struct connection *next, *prev;
@@ -50,13 +52,14 @@ struct admin {
 	uint32_t migid;
 	char path[PATH_MAX];
 	struct stat identity; /* of the socket's name */
+	gid_t guests;         /* the group of the directory, if that lets it in; 0: nobody but root */
 	int listening, stop_event;
 	pthread_t accepting;
 	struct lane *lane;
 	atomic_bool stopping;
 	pthread_mutex_t lock; /* guards what follows */
 	struct connection *connections;
-	unsigned n_connections;
+	unsigned n_connections, n_guests;
 	bool quiet;          /* the port is not to be called any more */
 	unsigned n_in_port;  /* short requests that are in the port */
 	pthread_cond_t left; /* one has left it */
@@ -86,6 +89,7 @@ static void connection_close(struct connection *connection)
 		if (connection->next)
 			connection->next->prev = connection->prev;
 		admin->n_connections--;
+		admin->n_guests -= connection->is_guest;
 	}
 	close(connection->fd);
 	json_decref(connection->request);
@@ -115,7 +119,10 @@ static void connection_answer(struct lane_job *job)
 	struct admin *admin = connection->admin;
 	bool is_long = request_is_long(connection->request);
 	json_t *reply;
-	if (enter_port(admin, is_long)) {
+	if (connection->is_guest && !request_is_for_guests(connection->request)) {
+		reply = request_refuse(EPERM, "only root may ask the daemon of migration %u for more than its figures",
+		                       admin->migid);
+	} else if (enter_port(admin, is_long)) {
 		reply = request_answer(admin->port, admin->migid, connection->request);
 		leave_port(admin, is_long);
 	} else {
@@ -151,20 +158,37 @@ static void connection_serve(struct lane_job *job)
 
 /* --- accepting ------------------------------------------------------------------------------------------------------------ */
 
+/* Among the groups of the peer as they were when it connected. */
+static bool is_member(int fd, const struct ucred *peer, gid_t group)
+{
+	gid_t groups[1024];
+	socklen_t len = sizeof(groups);
+	if (peer->gid == group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return false;
+	for (size_t i = 0; i < len / sizeof(*groups); i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
 /* Why the peer is not served, as a negative errno, or 0. */
-static int check_peer(struct admin *admin, int fd)
+static int check_peer(struct admin *admin, int fd, bool *is_guest)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
-	if (peer.uid != 0) {
+	*is_guest = peer.uid != 0;
+	if (*is_guest && (!admin->guests || !is_member(fd, &peer, admin->guests))) {
 		log_warning("refused a request of another user than root: migid=%u uid=%u pid=%d", admin->migid, peer.uid,
 		            peer.pid);
 		return -EPERM;
 	}
 	LOCKED(&admin->lock);
-	return admin->n_connections >= CONNECTIONS_MAX ? -EAGAIN : 0;
+	bool full = admin->n_connections >= CONNECTIONS_MAX || (*is_guest && admin->n_guests >= GUESTS_MAX);
+	return full ? -EAGAIN : 0;
 }
 
 static void refuse_peer(struct admin *admin, int fd, int error)
@@ -178,12 +202,13 @@ static void refuse_peer(struct admin *admin, int fd, int error)
 	json_decref(reply);
 }
 
-static int connection_open(struct admin *admin, int fd)
+static int connection_open(struct admin *admin, int fd, bool is_guest)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 	if (!connection)
 		return -ENOMEM;
-	*connection = (struct connection){.job.run = connection_serve, .admin = admin, .fd = fd, .reading = true};
+	*connection =
+		(struct connection){.job.run = connection_serve, .admin = admin, .fd = fd, .is_guest = is_guest, .reading = true};
 	{
 		LOCKED(&admin->lock);
 		connection->next = admin->connections;
@@ -191,6 +216,7 @@ static int connection_open(struct admin *admin, int fd)
 			connection->next->prev = connection;
 		admin->connections = connection;
 		admin->n_connections++;
+		admin->n_guests += is_guest;
 	}
 	lane_submit(admin->lane, &connection->job, LANE_DEMAND);
 	return 0;
@@ -205,10 +231,11 @@ static void accept_one(struct admin *admin)
 			poll(NULL, 0, 100);
 		return;
 	}
-	int error = check_peer(admin, fd);
+	bool is_guest = false;
+	int error = check_peer(admin, fd, &is_guest);
 	if (error)
 		refuse_peer(admin, fd, error);
-	else if (connection_open(admin, fd) == 0)
+	else if (connection_open(admin, fd, is_guest) == 0)
 		steal_fd(&fd);
 }
 
@@ -244,6 +271,20 @@ static int lock_rundir(const char *rundir, int *dir)
 	return 0;
 }
 
+/* A directory that lets its group in says who the guests are (tmpfiles.d: dmmfs). */
+static int admit_guests(struct admin *admin, int dir)
+{
+	struct stat st;
+	if (fstat(dir, &st) < 0)
+		return -errno;
+	if (st.st_gid == 0 || (st.st_mode & 050) != 050)
+		return 0;
+	if (lchown(admin->path, (uid_t)-1, st.st_gid) < 0 || chmod(admin->path, 0660) < 0)
+		return -errno;
+	admin->guests = st.st_gid;
+	return 0;
+}
+
 static int open_socket(struct admin *admin, const char *rundir)
 {
 	CLEAN_FD int dir = -1;
@@ -252,6 +293,8 @@ static int open_socket(struct admin *admin, const char *rundir)
 		error = socket_path(rundir, admin->migid, admin->path, sizeof(admin->path));
 	if (!error)
 		error = socket_listen(admin->path, &admin->listening);
+	if (!error)
+		error = admit_guests(admin, dir);
 	if (!error && lstat(admin->path, &admin->identity) < 0)
 		error = -errno;
 	return error;

@@ -111,6 +111,7 @@ int main(int argc, char **argv)
 	close_range(3, ~0u, 0);
 	setlocale(LC_CTYPE, "");
 	int status = run(&cli, argc, argv);
+	json_decref(cli.uuids);
 	/* Output that nobody got is no success: a full disk, a closed pipe. */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_OK) {
 		fprintf(stderr, "dmmfs-admin: standard output: %s\n", strerror(errno));

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "daemon/govern.h"
+#include "property/rules.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,9 +41,42 @@ static int apply_autofinish(struct daemon *daemon, const char *value)
 	return 0;
 }
 
-static int check_logfile(const char *value)
+static int check_logfile(const char *value, char *error, size_t error_size)
 {
-	return value ? log_check_file(value) : 0;
+	int result = value ? log_check_file(value) : 0;
+
+	if (result < 0)
+		snprintf(error, error_size, "logfile=%.200s can not be written to: %s", value, strerror(-result));
+	return result < 0 ? -EINVAL : 0;
+}
+
+/* Its lists are read, its owners are known. */
+static int check_order(const char *value, char *error, size_t error_size)
+{
+	struct rules *rules;
+	int result = value ? rules_parse(value, &rules, error, error_size) : 0;
+
+	if (result < 0 || !value)
+		return result;
+	result = rules_load(rules, error, error_size);
+	rules_free(rules);
+	return result;
+}
+
+static int apply_order(struct daemon *daemon, const char *value)
+{
+	char error[1024];
+	int result = migrate_set_order(daemon->migrate, value, error, sizeof(error));
+
+	if (result < 0)
+		log_warning("%s", error);
+	return result;
+}
+
+static int apply_learn(struct daemon *daemon, const char *value)
+{
+	migrate_set_learn(daemon->migrate, daemon->options->migrate.learn);
+	return 0;
 }
 
 static int apply_logfile(struct daemon *daemon, const char *value)
@@ -55,22 +89,17 @@ static int apply_logfile(struct daemon *daemon, const char *value)
 static const struct application {
 	const char *name;
 	int (*apply)(struct daemon *daemon, const char *value);
-	int (*check)(const char *value); /* can it be written to? NULL: it is no file */
+	/* What the table of properties cannot know, with a sentence. NULL: nothing. */
+	int (*check)(const char *value, char *error, size_t error_size);
 } applications[] = {
-	{"segsize", apply_migrate, NULL},
-	{"whole", apply_migrate, NULL},
-	{"background", apply_migrate, NULL},
-	{"bandwidth", apply_govern, NULL},
-	{"schedule", apply_govern, NULL},
-	{"latency", apply_govern, NULL},
-	{"highwater", apply_migrate, NULL},
-	{"lowwater", apply_migrate, NULL},
-	{"errorretries", apply_migrate, NULL},
-	{"maxnsproc", apply_migrate, NULL},
-	{"resnsproc", apply_migrate, NULL},
-	{"maxdfproc", apply_migrate, NULL},
-	{"resdfproc", apply_migrate, NULL},
-	{"autofinish", apply_autofinish, NULL},
+	{"segsize", apply_migrate, NULL},          {"whole", apply_migrate, NULL},
+	{"background", apply_migrate, NULL},       {"bandwidth", apply_govern, NULL},
+	{"schedule", apply_govern, NULL},          {"latency", apply_govern, NULL},
+	{"order", apply_order, check_order},       {"learn", apply_learn, NULL},
+	{"highwater", apply_migrate, NULL},        {"lowwater", apply_migrate, NULL},
+	{"errorretries", apply_migrate, NULL},     {"maxnsproc", apply_migrate, NULL},
+	{"resnsproc", apply_migrate, NULL},        {"maxdfproc", apply_migrate, NULL},
+	{"resdfproc", apply_migrate, NULL},        {"autofinish", apply_autofinish, NULL},
 	{"logfile", apply_logfile, check_logfile},
 };
 
@@ -93,12 +122,9 @@ static int check_all(const struct setting_change *changes, size_t n, char *error
 		int result = settings_check(&changes[i], PROPERTY_LIVE, error, error_size);
 		if (result < 0)
 			return result;
-		result = application && application->check ? application->check(value) : 0;
-		if (result < 0) {
-			snprintf(error, error_size, "%s=%.200s can not be written to: %s", changes[i].name, value,
-			         strerror(-result));
-			return -EINVAL;
-		}
+		result = application && application->check ? application->check(value, error, error_size) : 0;
+		if (result < 0)
+			return result;
 	}
 	return 0;
 }

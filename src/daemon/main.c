@@ -135,8 +135,8 @@ static int serve(struct options *options, struct start *start, struct outcome *o
 	start->daemon = &daemon;
 	outcome->status = EXIT_FAILED;
 	int result = chdir("/") < 0 ? -errno : daemon_open(&daemon, outcome->message, sizeof(outcome->message));
-	if (result == DAEMON_COMPLETE)
-		complete_already(&daemon, outcome);
+	if (result == DAEMON_COMPLETE && complete_already(&daemon, outcome) == EXIT_OK)
+		notify_ready(); /* a unit that is left over ends well, too */
 	if (result == 0) {
 		if (pthread_create(&thread, NULL, await_signal, &daemon) == 0)
 			pthread_detach(thread);

@@ -311,6 +311,8 @@ static const struct binding {
 	{"errorretries", FIELD(migrate.error_retries)},
 	{"background", FIELD(migrate.background)},
 	{"verify", FIELD(migrate.digests)},
+	{"order", FIELD(migrate.order)},
+	{"learn", FIELD(migrate.learn)},
 	{"autofinish", FIELD(autofinish)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},

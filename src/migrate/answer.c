@@ -6,6 +6,7 @@
  * EVENT_OPEN to EVENT_CLOSE.
  */
 #include "migrate/internal.h"
+#include "migrate/order.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -69,6 +70,8 @@ static int answer_read(struct object *file, const struct event *event, struct wa
 		fetch_read_through(file, waiter);
 	else if (result == MONITOR_PARKED)
 		fetch_request(file, event->off, event->len, LANE_DEMAND);
+	if (result == MONITOR_PARKED)
+		order_touch(file->migrate, file);
 	return result;
 }
 
@@ -92,8 +95,10 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 		return MONITOR_GO;
 	}
 	int result = park(file, waiter);
-	if (result == MONITOR_PARKED && file->absent)
+	if (result == MONITOR_PARKED && file->absent) {
 		fetch_request(file, 0, file->file.limit, LANE_DEMAND);
+		order_touch(migrate, file);
+	}
 	return result;
 }
 

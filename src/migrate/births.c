@@ -26,6 +26,7 @@
 struct birth {
 	struct dmm_entry entry; /* name and handle point behind the struct */
 	bool born_here;
+	struct verdict verdict; /* of the first of its names */
 	char bytes[];
 };
 
@@ -56,11 +57,12 @@ bool births_empty(const struct births *births)
 	return births->count == 0;
 }
 
-void births_add(struct births *births, const struct dmm_entry *entry)
+void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict)
 {
 	struct birth *birth = must_alloc(sizeof(*birth) + entry->name_len + 1 + entry->handle.len);
 
 	birth->entry = *entry;
+	birth->verdict = *verdict;
 	birth->entry.name = memcpy(birth->bytes, entry->name, entry->name_len + 1);
 	birth->entry.handle.data = memcpy(birth->bytes + entry->name_len + 1, entry->handle.data, entry->handle.len);
 	if (births->count == births->cap) {
@@ -87,6 +89,7 @@ static int give_birth(struct making *making, struct birth *birth, struct batch *
 	struct stat st;
 
 	staging_name(attr, name);
+	making->verdict = birth->verdict;
 	int result = make_collect(making, entry, NULL, link_text);
 	if (result < 0)
 		return result;

@@ -6,9 +6,13 @@
  * a bounded frontier in memory holds directories that were just found, so that a deep tree need not wait for a commit on each
  * level. The crawl of names waits while too many files are unfinished (I12), and everything waits while the target is full.
  *
+ * Where an order is asked for (order.h) its queues come first, and the store gives what they lack. What is to come last waits until
+ * nothing else is left, or until it is what fills the backlog.
+ *
  * Lock: one, a leaf.
  */
 #include "migrate/internal.h"
+#include "migrate/order.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -21,12 +25,15 @@
 #define FRONTIER_MAX 16384
 #define REFILL 256
 #define TICK_NS NS_PER_S
+/* With an order: a round through the store that found nothing is not made again so soon. */
+#define ROUND_PAUSE_NS NS_PER_S
 
 struct cursor {
 	uint64_t inos[REFILL];
 	unsigned next, count;
 	uint64_t after;
-	bool wrapped; /* came to the end since it last gave something to do */
+	bool fruitful; /* it gave something to do in this round */
+	uint64_t pause_until_ns;
 };
 
 struct crawl {
@@ -37,7 +44,9 @@ struct crawl {
 	bool news, stop;
 	struct object *frontier[FRONTIER_MAX]; /* a ring */
 	unsigned first, used;
-	bool holding; /* above the high-water mark of unfinished files */
+	bool holding;           /* above the high-water mark of unfinished files */
+	enum order_class worst; /* that may go now */
+	bool late;              /* nothing is left but what is to come last */
 	struct cursor dirs, files;
 	uint64_t last_tick_ns;
 	atomic_bool saw_everything; /* every directory but those that the administrator waives */
@@ -48,6 +57,9 @@ struct crawl {
 struct file_job {
 	struct lane_job job;
 	struct object *file;
+	enum lane_class lane_class;
+	enum order_class class;
+	struct bring *bring;
 };
 
 /* --- news from the workers --- */
@@ -167,12 +179,124 @@ static bool hold_for_backlog(struct crawl *crawl)
 	return crawl->holding;
 }
 
+/* --- in order --- */
+
+/* What was taken from a queue, with its object; false: it is gone, or it is not its time. */
+static bool load_entry(struct crawl *crawl, bool is_dir, struct queue_entry *entry)
+{
+	struct migrate *migrate = crawl->migrate;
+	uint64_t wait_ns;
+	bool due = entry->key.class == CLASS_FETCH || ledger_due(&migrate->ledger, entry->ino, &wait_ns);
+
+	if (due && (entry->object || object_get(migrate, entry->ino, NULL, is_dir, &entry->object) > 0))
+		return true;
+	if (entry->object)
+		object_put(entry->object);
+	order_ended(migrate, entry->key.class, entry->bring, false, 0, 0);
+	return false;
+}
+
+/* From the store: what no queue knows. What is to come last goes into its queue instead. */
+static bool next_unordered(struct crawl *crawl, bool is_dir, struct queue_entry *entry)
+{
+	struct migrate *migrate = crawl->migrate;
+	struct cursor *cursor = is_dir ? &crawl->dirs : &crawl->files;
+
+	if (crawl->worst < CLASS_NORMAL || clock_monotonic_ns() < cursor->pause_until_ns)
+		return false;
+	for (uint64_t ino; (ino = next_record(crawl, cursor, is_dir ? store_dirs_after : store_files_after));) {
+		struct verdict verdict = {.key.class = CLASS_NORMAL};
+		if (order_knows(migrate, is_dir, ino) || object_get(migrate, ino, NULL, is_dir, &entry->object) <= 0)
+			continue;
+		if (order_judges(migrate))
+			order_judge_object(migrate, entry->object, &verdict);
+		entry->ino = ino;
+		entry->key = verdict.key;
+		entry->bring = NULL; /* a fetch finds by itself what is its */
+		if (verdict.key.class != CLASS_LAST || crawl->worst == CLASS_LAST)
+			return true;
+		if (is_dir)
+			order_offer_dirs(migrate, &entry->object, &verdict, 1);
+		else
+			order_offer_files(migrate, &(struct offer){.ino = ino, .verdict = verdict}, 1);
+		object_put(entry->object);
+	}
+	if (!cursor->fruitful)
+		cursor->pause_until_ns = clock_monotonic_ns() + ROUND_PAUSE_NS;
+	cursor->fruitful = false;
+	return false;
+}
+
+static bool next_in_order(struct crawl *crawl, bool is_dir, struct queue_entry *entry)
+{
+	struct object *dir;
+
+	while (is_dir && order_judges(crawl->migrate) && (dir = take_frontier(crawl))) { /* from before it was asked for */
+		struct verdict verdict;
+		order_judge_object(crawl->migrate, dir, &verdict);
+		order_offer_dirs(crawl->migrate, &dir, &verdict, 1);
+		object_put(dir);
+	}
+	while (order_take(crawl->migrate, is_dir, CLASS_FIRST, crawl->worst, entry))
+		if (load_entry(crawl, is_dir, entry))
+			return true;
+	if (is_dir && crawl->worst >= CLASS_NORMAL && (dir = take_frontier(crawl))) {
+		*entry = (struct queue_entry){.ino = dir->ino, .key.class = CLASS_NORMAL, .object = dir};
+		return true;
+	}
+	return next_unordered(crawl, is_dir, entry);
+}
+
+/* Takes the entry's references over. */
+static bool start_dir(struct crawl *crawl, const struct queue_entry *entry, enum lane_class class)
+{
+	struct object *dir = entry->object;
+
+	pthread_mutex_lock(&dir->lock);
+	bool mine = dir->life == DIR_ABSENT && !dir->bring;
+	if (mine) {
+		dir->turn = entry->key.class;
+		dir->bring = entry->bring;
+	}
+	pthread_mutex_unlock(&dir->lock);
+	bool started = populate_request(dir, class);
+	if (!mine)
+		order_ended(crawl->migrate, entry->key.class, entry->bring, false, 0, 0);
+	else if (!started)
+		populate_ended(dir, false);
+	crawl->dirs.fruitful = crawl->dirs.fruitful || started;
+	object_put(dir);
+	return started;
+}
+
+/* What is handed to the workers can not be overtaken any more: no more than keeps them busy. */
+static bool has_enough(struct lane *lane, enum lane_class class)
+{
+	struct lane_load load;
+
+	lane_load(lane, &load);
+	return load.queued[class] + load.running[class] >= load.most + 2;
+}
+
+static bool supply_names_in_order(struct crawl *crawl)
+{
+	struct queue_entry entry;
+	bool did = false;
+
+	while (!has_enough(crawl->migrate->names, LANE_BACKGROUND) && !hold_for_backlog(crawl) &&
+	       next_in_order(crawl, true, &entry))
+		did = start_dir(crawl, &entry, LANE_BACKGROUND) || did;
+	return did;
+}
+
 static bool supply_names(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
 	size_t most = 2 * (size_t)atomic_load(&migrate->tuned.maxnsproc);
 	bool did = false;
 
+	if (order_in_use(migrate))
+		return supply_names_in_order(crawl);
 	while (background_load(migrate->names) < most && !hold_for_backlog(crawl)) {
 		struct object *dir = take_frontier(crawl);
 		if (!dir) {
@@ -197,12 +321,17 @@ static void run_file(struct lane_job *job)
 	struct migrate *migrate = file->migrate;
 
 	bool stopping = atomic_load(&migrate->stopping);
-	if (!stopping && !target_is_full(migrate) && !fetch_all(file) && background_wanted(migrate) &&
-	    lane_put_back(migrate->data, job, LANE_BACKGROUND)) /* demand first, or not now; then on with it */
+	bool governed = file_job->lane_class == LANE_BACKGROUND;
+	if (!stopping && !target_is_full(migrate) && !fetch_all(file, governed) &&
+	    (governed ? background_wanted(migrate) : may_go_on(migrate)) &&
+	    lane_put_back(migrate->data, job, file_job->lane_class)) /* demand first, or not now; then on with it */
 		return;
 	pthread_mutex_lock(&file->lock);
 	file->crawled = false;
+	bool here = file->absent == 0;
+	uint64_t bytes = file->file.source_size;
 	pthread_mutex_unlock(&file->lock);
+	order_ended(migrate, file_job->class, file_job->bring, here, 1, bytes);
 	object_put(file);
 	free(file_job);
 	crawl_poke(migrate);
@@ -217,25 +346,44 @@ static bool take_file(struct object *file)
 	return true;
 }
 
-static bool start_file(struct migrate *migrate, struct object *file)
+/* Takes the entry's references over. */
+static bool start_file(struct migrate *migrate, const struct queue_entry *entry, enum lane_class class)
 {
-	if (!take_file(file))
-		return false;
-	struct file_job *job = must_alloc(sizeof(*job));
-	*job = (struct file_job){.job.run = run_file, .file = object_ref(file)};
-	if (lane_submit(migrate->data, &job->job, LANE_BACKGROUND))
-		return true;
-	pthread_mutex_lock(&file->lock);
-	file->crawled = false;
-	pthread_mutex_unlock(&file->lock);
+	struct object *file = entry->object;
+	bool taken = take_file(file);
+	struct file_job *job = taken ? must_alloc(sizeof(*job)) : NULL;
+
+	if (taken) {
+		*job = (struct file_job){
+			.job.run = run_file, .file = file, .lane_class = class, .class = entry->key.class, .bring = entry->bring};
+		if (lane_submit(migrate->data, &job->job, class))
+			return true;
+		pthread_mutex_lock(&file->lock);
+		file->crawled = false;
+		pthread_mutex_unlock(&file->lock);
+		free(job);
+	}
 	object_put(file);
-	free(job);
+	order_ended(migrate, entry->key.class, entry->bring, false, 0, 0);
 	return false;
 }
 
 void crawl_try_file(struct migrate *migrate, struct object *file)
 {
-	start_file(migrate, file);
+	struct queue_entry entry = {.ino = file->ino, .key.class = CLASS_NORMAL, .object = object_ref(file)};
+
+	start_file(migrate, &entry, LANE_BACKGROUND);
+}
+
+static bool supply_data_in_order(struct crawl *crawl)
+{
+	struct queue_entry entry;
+	bool did = false;
+
+	while (!has_enough(crawl->migrate->data, LANE_BACKGROUND) && next_in_order(crawl, false, &entry))
+		did = start_file(crawl->migrate, &entry, LANE_BACKGROUND) || did;
+	crawl->files.fruitful = crawl->files.fruitful || did;
+	return did;
 }
 
 static bool supply_data(struct crawl *crawl)
@@ -244,6 +392,8 @@ static bool supply_data(struct crawl *crawl)
 	size_t most = 2 * (size_t)atomic_load(&migrate->tuned.maxdfproc);
 	bool did = false;
 
+	if (order_in_use(migrate))
+		return supply_data_in_order(crawl);
 	while (background_load(migrate->data) < most) {
 		uint64_t ino = next_record(crawl, &crawl->files, store_files_after);
 		if (!ino)
@@ -251,10 +401,80 @@ static bool supply_data(struct crawl *crawl)
 		struct object *file;
 		if (object_get(migrate, ino, NULL, false, &file) <= 0)
 			continue;
-		did = start_file(migrate, file) || did;
-		object_put(file);
+		struct queue_entry entry = {.ino = ino, .key.class = CLASS_NORMAL, .object = file};
+		did = start_file(migrate, &entry, LANE_BACKGROUND) || did;
 	}
 	return did;
+}
+
+/* --- what an administrator fetches, and what is to come last --- */
+
+/* On the workers of read-ahead: before what is queued for the background. */
+static bool supply_fetches(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	struct queue_entry entry;
+	bool did = false;
+
+	while (!has_enough(migrate->names, LANE_READAHEAD) &&
+	       order_fetching(migrate) < atomic_load(&migrate->tuned.backlog_high) &&
+	       order_take(migrate, true, CLASS_FETCH, CLASS_FETCH, &entry))
+		did = (load_entry(crawl, true, &entry) && start_dir(crawl, &entry, LANE_READAHEAD)) || did;
+	while (!has_enough(migrate->data, LANE_READAHEAD) && order_take(migrate, false, CLASS_FETCH, CLASS_FETCH, &entry))
+		did = (load_entry(crawl, false, &entry) && start_file(migrate, &entry, LANE_READAHEAD)) || did;
+	return did;
+}
+
+static bool frontier_empty(struct crawl *crawl)
+{
+	LOCKED(&crawl->lock);
+	return crawl->used == 0;
+}
+
+/* Does anything wait that comes before the last? Where the backlog is full of these, nothing more can be found before them. */
+static bool others_wait(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+
+	return order_waiting(migrate, false, CLASS_NORMAL) ||
+	       (!crawl->holding && (!frontier_empty(crawl) || order_waiting(migrate, true, CLASS_NORMAL)));
+}
+
+/* Or is it at work, on its way to the queues, or in the store alone? */
+static bool others_come(struct crawl *crawl)
+{
+	struct migrate *migrate = crawl->migrate;
+	uint64_t now = clock_monotonic_ns();
+
+	if (background_load(migrate->data) > 0 || now >= crawl->files.pause_until_ns)
+		return true;
+	return !crawl->holding && (now >= crawl->dirs.pause_until_ns || !lane_idle(migrate->names) ||
+	                           store_backlog(migrate->store) > 0 || order_any_coming(migrate));
+}
+
+static bool last_may_go(struct crawl *crawl)
+{
+	if (!order_in_use(crawl->migrate) || others_wait(crawl))
+		crawl->late = false;
+	else if (!crawl->late)
+		crawl->late = !others_come(crawl);
+	return crawl->late;
+}
+
+static bool supply(struct crawl *crawl)
+{
+	bool did = order_in_use(crawl->migrate) && supply_fetches(crawl);
+
+	crawl->worst = order_turn(crawl->migrate);
+	if (crawl->worst == CLASS_FETCH) /* on demand only */
+		return did;
+	did = supply_names(crawl) || did;
+	did = supply_data(crawl) || did;
+	if (did || crawl->worst < CLASS_NORMAL || !last_may_go(crawl))
+		return did;
+	crawl->worst = CLASS_LAST;
+	did = supply_names(crawl);
+	return supply_data(crawl) || did;
 }
 
 /* --- the end --- */
@@ -271,12 +491,6 @@ static void empty_frontier(struct crawl *crawl)
 {
 	for (struct object *dir; (dir = take_frontier(crawl));)
 		object_put(dir);
-}
-
-static bool frontier_empty(struct crawl *crawl)
-{
-	LOCKED(&crawl->lock);
-	return crawl->used == 0;
 }
 
 /* What is waived is not waited for; it may come over all the same, and may be taken back. */
@@ -393,12 +607,9 @@ static bool work(struct crawl *crawl)
 
 	if (atomic_load(&migrate->paused) || target_is_full(migrate))
 		return false;
-	if (atomic_load(&migrate->tuned.background)) {
-		bool did = supply_names(crawl);
-		did = supply_data(crawl) || did;
-		if (did)
-			return true;
-	} else {
+	if (supply(crawl))
+		return true;
+	if (!atomic_load(&migrate->tuned.background)) {
 		empty_frontier(crawl); /* it may have been on until now */
 		if (!no_records(store_dirs_after, migrate->store))
 			return false; /* demand alone may bring everything, too, but not yet */

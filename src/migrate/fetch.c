@@ -427,18 +427,19 @@ static bool claim_next(struct object *object, uint64_t *segment)
 /* Whether it may be fetched is asked before it is claimed: demand for a claimed segment waits for who claimed it. */
 enum turn { TURN_GO, TURN_NOT_NOW, TURN_NOTHING_LEFT };
 
-static enum turn take_turn(struct object *object, uint64_t *segment)
+static enum turn take_turn(struct object *object, uint64_t *segment, bool governed)
 {
 	struct migrate *migrate = object->migrate;
 	uint64_t bytes = next_bytes(object, segment);
 
 	if (bytes == 0)
 		return TURN_NOTHING_LEFT;
-	if (!govern_take(migrate, bytes))
+	if (governed && !govern_take(migrate, bytes))
 		return TURN_NOT_NOW;
 	if (claim_next(object, segment))
 		return TURN_GO;
-	govern_give_back(migrate, bytes);
+	if (governed)
+		govern_give_back(migrate, bytes);
 	return TURN_NOTHING_LEFT;
 }
 
@@ -457,12 +458,14 @@ static bool demand_presses(struct migrate *migrate)
 	return load.queued[LANE_DEMAND] > 0;
 }
 
-static bool ought_to_stop(struct migrate *migrate)
+static bool ought_to_stop(struct migrate *migrate, bool governed)
 {
+	if (!governed)
+		return !may_go_on(migrate) || demand_presses(migrate);
 	return !background_wanted(migrate) || demand_presses(migrate) || govern_exceeded(migrate, GOVERNED_DATA);
 }
 
-bool fetch_all(struct object *object)
+bool fetch_all(struct object *object, bool governed)
 {
 	struct migrate *migrate = object->migrate;
 	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
@@ -470,15 +473,16 @@ bool fetch_all(struct object *object)
 	enum turn turn;
 
 	file_catch_up(object);
-	while ((turn = take_turn(object, &fetch.segment)) == TURN_GO) {
+	while ((turn = take_turn(object, &fetch.segment, governed)) == TURN_GO) {
 		uint64_t began_ns = clock_monotonic_ns();
 		int result = fetch_segment(&fetch, buf, false);
 		unclaim(object, fetch.segment);
 		settle(object, fetch.segment, result);
-		govern_worked(migrate, GOVERNED_DATA, clock_monotonic_ns() - began_ns);
+		if (governed)
+			govern_worked(migrate, GOVERNED_DATA, clock_monotonic_ns() - began_ns);
 		if (result < 0)
 			return true;
-		if (ought_to_stop(migrate))
+		if (ought_to_stop(migrate, governed))
 			return false;
 		fetch.segment++;
 	}

@@ -14,6 +14,7 @@
 #include <errno.h>
 
 struct crawl;
+struct order;
 struct verify;
 struct flight;
 #define FLIGHT_BUCKETS 1024
@@ -41,6 +42,7 @@ struct migrate {
 	struct verify *verify;
 	pthread_mutex_t deciding; /* changes of the ledger that read before they write: decide.c, again.c */
 	struct again *again;
+	struct order *order;
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
@@ -55,10 +57,15 @@ struct migrate {
 	void *appear_context;
 };
 
-/* Background work that has begun is to go on. */
+/* What nobody waits for may go on; background work that has begun is to go on. */
+static inline bool may_go_on(struct migrate *migrate)
+{
+	return !atomic_load(&migrate->stopping) && !atomic_load(&migrate->paused);
+}
+
 static inline bool background_wanted(struct migrate *migrate)
 {
-	return !atomic_load(&migrate->stopping) && !atomic_load(&migrate->paused) && atomic_load(&migrate->tuned.background);
+	return may_go_on(migrate) && atomic_load(&migrate->tuned.background);
 }
 
 /* tune.c */
@@ -77,6 +84,8 @@ void object_close_source(struct object *object); /* under source_lock, or the la
 
 /* populate.c: asks for a directory's entries, at demand priority when someone waits. True: nobody had asked before. */
 bool populate_request(struct object *dir, enum lane_class class);
+/* What the crawl took it for is over: its class and its fetch. */
+void populate_ended(struct object *dir, bool here);
 /* Gives a directory up that is no more. */
 void dir_drop(struct object *dir);
 
@@ -84,7 +93,8 @@ void dir_drop(struct object *dir);
 struct births;
 struct births *births_new(struct migrate *migrate);
 void births_free(struct births *births);
-void births_add(struct births *births, const struct dmm_entry *entry);
+struct verdict;
+void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict);
 bool births_empty(const struct births *births);
 /* Makes the files that have no object yet, makes them durable, and links all names into dirfd; adds to `batch` that the names
  * were seen. */
@@ -122,8 +132,9 @@ void fetch_request_one(struct object *file, uint64_t segment);
 void fetch_read_through(struct object *file, struct waiter *waiter);
 /* Bytes of a file could not be had of the source: the ledger, and a pause before the next who asks. */
 void fetch_failed(struct object *file, int error, bool told);
-/* All of a file, in the calling data worker; false when it stopped early for demand's sake. */
-bool fetch_all(struct object *file);
+/* All of a file, in the calling data worker; false when it stopped early for demand's sake,
+ * or, `governed`, because the background may not take more now. */
+bool fetch_all(struct object *file, bool governed);
 /* What applications are told of a failure: not that a name is missing which they see. */
 int error_told(int error);
 

@@ -186,5 +186,7 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 	object_bury(making->migrate, record.ino, &record.handle, false);
 	record.shown_ctime = (struct moment){st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec};
 	batch_file_put(batch, &record);
+	if (making->judging)
+		make_offer(making, record.ino, attr->size);
 	return 0;
 }

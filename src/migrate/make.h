@@ -6,6 +6,7 @@
 #define DMM_MIGRATE_MAKE_H
 
 #include "migrate/internal.h"
+#include "migrate/order.h"
 #include "target/make.h"
 
 /* The population of one directory while it runs, in one thread. */
@@ -26,6 +27,15 @@ struct making {
 	struct name_set *names;       /* all names listed; only when the directory had entries before */
 	char *buffer;                 /* for data */
 	struct digest_stream *stream; /* for its digest */
+	bool judging;                 /* an order is asked for */
+	char *path;                   /* of the directory, then for its entries; PATH_MAX. NULL without an order */
+	size_t path_len;
+	struct verdict verdict; /* of the entry */
+	struct offer *offers;   /* files on record, for the queue */
+	size_t n_offers, offers_cap;
+	uint64_t filled_files[ORDER_CLASSES], fetched_bytes; /* came with the directory */
+	struct verdict *verdicts;                            /* of the children */
+	unsigned skipped;
 	struct object **children;
 	size_t n_children, children_cap;
 	int error;          /* what ended it */
@@ -48,6 +58,15 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 int make_record_digest(struct making *making, int fd);
 /* populate.c: makes one entry in making->dirfd; one of a file with several names is only noted in making->births. */
 int populate_entry(struct making *making, const struct dmm_entry *entry);
+/* skip.c: judges the entry; true: it is not to come over. The second records that. */
+bool make_skips(struct making *making, const struct dmm_entry *entry);
+bool make_skip(struct making *making, const struct dmm_entry *entry);
+/* A file on record is to be queued once that is committed. */
+void make_offer(struct making *making, uint64_t ino, uint64_t bytes);
+/* After the last entry. */
+void make_skipped_end(struct making *making);
+/* The path of the directory, when its entries are to be judged. */
+void make_judging_begin(struct making *making);
 
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
 

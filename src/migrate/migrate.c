@@ -3,6 +3,7 @@
  * Putting a migration together and taking it apart.
  */
 #include "migrate/internal.h"
+#include "migrate/order.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -57,6 +58,8 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	if (result >= 0)
 		result = govern_start(migrate);
 	if (result >= 0)
+		result = order_start(migrate);
+	if (result >= 0)
 		result = crawl_start(migrate);
 	*started = migrate;
 	return result;
@@ -90,6 +93,7 @@ void migrate_stop(struct migrate *migrate)
 {
 	atomic_store(&migrate->stopping, true);
 	source_cancel_all(migrate->source);
+	order_stop(migrate);
 	verify_end_job(migrate);
 	crawl_stop(migrate);
 	govern_stop(migrate);
@@ -107,6 +111,7 @@ void migrate_free(struct migrate *migrate)
 	ledger_close(&migrate->ledger);
 	govern_free(migrate);
 	again_free(migrate);
+	order_free(migrate);
 	free(migrate->crawl);
 	free(migrate);
 }
@@ -230,6 +235,7 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	stat->source_retries = counters.retries;
 	progress_stat(migrate, stat);
 	govern_stat(migrate, &stat->background);
+	order_stat(migrate, stat);
 }
 
 static void add_range(struct where_report *report, uint64_t off, uint64_t len, enum where_kind kind)
@@ -282,6 +288,8 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 	report->mode = st.st_mode;
 	report->size = (uint64_t)st.st_size;
 	report->finished = true;
+	report->order_class = NULL;
+	report->ahead = -1;
 	report->error = ledger_find(&migrate->ledger, st.st_ino, report->error_detail, sizeof(report->error_detail));
 	struct object *object;
 	int found = S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)
@@ -298,6 +306,8 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report)
 		where_dir(object, report);
 	else
 		where_file(object, report);
+	if (!report->finished)
+		order_report(migrate, object, report);
 	object_put(object);
 	return 0;
 }

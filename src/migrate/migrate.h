@@ -13,10 +13,11 @@
  *   answer     events -> the above
  *   crawl      the background: which directory, which file next
  *   govern     how much the background may take: schedule, limit (bucket), how long applications wait (load)
+ *   order      what comes before what; order_walk, bring, queue: see order.h
  *   ledger     every failure has an owner (I7); decide: retry and waive; again: single names; remains: what is waived, at the end
  *   progress   counters, rates, latencies; stat and where
  *
- * Lock order: deciding > births > object rights > object lock > table shard > ledger, progress (leaves). The store's and the lanes' own
+ * Lock order: deciding > births > object rights > object lock > order > table shard > ledger, progress (leaves). The store's and the lanes' own
  * locks are leaves below all of these; their callbacks are called without locks.
  */
 #ifndef DMM_MIGRATE_MIGRATE_H
@@ -48,10 +49,12 @@ struct migrate_options {
 	uint64_t backlog_high, backlog_low; /* unfinished files at which the crawl waits and goes on (I12) */
 	unsigned error_retries;             /* background attempts before an error waits for the administrator */
 	enum collision collision;
-	bool background; /* false: on demand only */
-	bool paused;     /* as after migrate_pause(), from the beginning */
 	struct govern_settings govern;
-	bool digests; /* of what is read from the source are kept, so that the copy can be verified */
+	bool digests;      /* of what is read from the source are kept, so that the copy can be verified */
+	bool background;   /* false: on demand only */
+	bool paused;       /* as after migrate_pause(), from the beginning */
+	const char *order; /* property/rules.h; NULL: as found */
+	bool learn;        /* what lies beside what users touch comes sooner */
 };
 
 struct migrate;
@@ -80,6 +83,16 @@ int migrate_tune(struct migrate *migrate, const struct migrate_options *options)
 
 /* In force when it returns. */
 void migrate_set_govern(struct migrate *migrate, const struct govern_settings *settings);
+/* Sets the order at once, for what has not come over yet. -EINVAL and others with a sentence; nothing has changed then. */
+int migrate_set_order(struct migrate *migrate, const char *text, char *error, size_t error_size);
+void migrate_set_learn(struct migrate *migrate, bool learn);
+
+/* Begins to bring these paths (below the top, "" the top itself) and all below them before anything else, also where there is no
+ * background. What is skipped stays so. -EBUSY: too many at a time; -EINVAL. */
+int migrate_fetch(struct migrate *migrate, const char *const *paths, size_t count, uint32_t *number, char *error,
+                  size_t error_size);
+/* -ENOENT: there is no fetch of this number, or it is long done. */
+int migrate_fetch_status(struct migrate *migrate, uint32_t number, struct fetch_status *status);
 
 /* Fills in what the migration knows; the daemon adds names and paths. */
 void migrate_stat(struct migrate *migrate, struct migration_stat *stat);

@@ -91,6 +91,7 @@ static struct object *insert(struct migrate *migrate, struct table_shard *shard,
 static void fill_dir(struct object *object, const struct dir_record *record)
 {
 	object->is_dir = true;
+	object->turn = CLASS_NORMAL;
 	object->dir = *record;
 	object->dir.source = (struct source_ref){object->source_len, object->source_bytes};
 	object->mtime = record->mtime;

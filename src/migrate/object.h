@@ -17,6 +17,7 @@
 
 #include "base/lane.h"
 #include "migrate/migrate.h"
+#include "migrate/queue.h"
 
 #include <pthread.h>
 
@@ -55,6 +56,8 @@ struct object {
 	enum dir_life life;
 	bool hurry; /* someone waits: bring names only */
 	struct lane_job dir_job;
+	enum order_class turn; /* what it is populated for */
+	struct bring *bring;   /* the fetch that it counts for, or NULL */
 	struct dir_record dir;
 
 	/* Files. */

@@ -35,8 +35,10 @@ static bool wants_fill(const struct making *making, const struct dmm_attr *attr)
 	const struct migrate *migrate = making->migrate;
 
 	return making->fill && attr->size <= migrate->options.fill_with_dir && making->filled < FILL_BUDGET &&
+	       (!making->judging || order_fills(making->migrate, &making->verdict, attr->size, making->dir->turn)) &&
 	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate) &&
-	       !govern_exceeded(making->migrate, GOVERNED_NAMES) && govern_take(making->migrate, attr->size);
+	       (making->verdict.bring ||
+	        (!govern_exceeded(making->migrate, GOVERNED_NAMES) && govern_take(making->migrate, attr->size)));
 }
 
 static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
@@ -135,6 +137,8 @@ static int make_regular(struct making *making, const struct dmm_entry *entry)
 			making->delta.files_migrated += complete;
 			making->delta.files_pending += !complete;
 			making->delta.bytes_pending += complete ? 0 : (int64_t)attr->size;
+			making->filled_files[making->verdict.key.class] += complete && making->judging;
+			making->fetched_bytes += complete && making->verdict.bring ? attr->size : 0;
 		}
 		if (result >= 0 && complete)
 			result = complete_regular(making, fd, entry);
@@ -151,7 +155,13 @@ static void keep_child(struct making *making, const struct dir_record *record)
 		making->children = realloc(making->children, making->children_cap * sizeof(struct object *));
 		if (!making->children)
 			abort();
+		if (making->judging)
+			making->verdicts = realloc(making->verdicts, making->children_cap * sizeof(struct verdict));
+		if (making->judging && !making->verdicts)
+			abort();
 	}
+	if (making->judging)
+		making->verdicts[making->n_children] = making->verdict;
 	making->children[making->n_children++] = object_insert_dir(making->migrate, record);
 }
 
@@ -209,7 +219,7 @@ int populate_entry(struct making *making, const struct dmm_entry *entry)
 	if (S_ISDIR(attr->mode))
 		return make_directory(making, entry);
 	if ((attr->valid & DMM_ATTR_NLINK) && attr->nlink > 1) {
-		births_add(making->births, entry);
+		births_add(making->births, entry, &making->verdict);
 		return 0; /* counted when it is joined */
 	}
 	int result = S_ISREG(attr->mode) ? make_regular(making, entry) : make_other(making, entry);
@@ -243,6 +253,9 @@ static bool may_pass(struct making *making, int error)
 static int take_entry(void *context, const struct dmm_entry *entry)
 {
 	struct making *making = context;
+
+	if (making->judging && !entry->error && make_skip(making, entry))
+		return atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed) ? -ECANCELED : 0;
 	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
 	if (making->names)
@@ -326,6 +339,8 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 	int dirfd = aside->making->dirfd;
 	struct stat st;
 
+	if (aside->making->judging && make_skips(aside->making, entry))
+		return 0;
 	if (!name_set_has(aside->present, entry->name) || fstatat(dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    (S_ISDIR(st.st_mode) && S_ISDIR(entry->attr.mode)))
 		return 0;
@@ -372,18 +387,55 @@ static void restore_times(struct making *making)
 		            errno_name(errno));
 }
 
+/* What waits for the commit. */
+struct made {
+	struct flights *flights;
+	struct offer *offers;
+	size_t n_offers;
+	uint64_t filled_files[ORDER_CLASSES], fetched_bytes;
+};
+
+void populate_ended(struct object *dir, bool here)
+{
+	pthread_mutex_lock(&dir->lock);
+	enum order_class class = dir->turn;
+	struct bring *bring = dir->bring;
+	dir->turn = CLASS_NORMAL;
+	dir->bring = NULL;
+	pthread_mutex_unlock(&dir->lock);
+	order_ended(dir->migrate, class, bring, here, 0, 0);
+}
+
+/* The names are for everyone to see, so what is behind them can be brought in order. */
+static void hand_on(struct object *dir, struct made *made, int error)
+{
+	struct migrate *migrate = dir->migrate;
+
+	flights_put(migrate, made->flights);
+	if (error == 0) {
+		order_offer_files(migrate, made->offers, made->n_offers);
+		order_filled(migrate, made->filled_files, dir->bring, made->fetched_bytes);
+	}
+	if (made->n_offers)
+		order_coming(migrate, -1);
+	free(made->offers);
+	free(made->flights);
+	free(made);
+}
+
 static void populated(struct object *dir, int error, void *context)
 {
-	struct flights *flights = context;
-
-	flights_put(dir->migrate, flights);
-	free(flights);
+	hand_on(dir, context, error);
+	populate_ended(dir, error == 0);
 	if (error < 0)
 		return;
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_POPULATED;
 	dir->error = 0;
+	bool touched = dir->hurry;
 	pthread_mutex_unlock(&dir->lock);
+	if (touched)
+		order_touch(dir->migrate, dir);
 	ledger_clear(&dir->migrate->ledger, dir->ino);
 	crawl_dir_done(dir->migrate);
 }
@@ -406,8 +458,17 @@ static void submit(struct making *making)
 	dir->life = DIR_MADE;
 	unsigned flags = SUBMIT_BARRIER | (dir->hurry ? SUBMIT_URGENT : 0);
 	pthread_mutex_unlock(&dir->lock);
-	object_submit(dir, making->batch, flags, populated, making->flights);
+	struct made *made = must_alloc(sizeof(*made));
+	*made = (struct made){.flights = making->flights,
+	                      .offers = making->offers,
+	                      .n_offers = making->n_offers,
+	                      .fetched_bytes = making->fetched_bytes};
+	memcpy(made->filled_files, making->filled_files, sizeof(made->filled_files));
+	if (made->n_offers)
+		order_coming(making->migrate, 1);
+	object_submit(dir, making->batch, flags, populated, made);
 	making->flights = NULL;
+	making->offers = NULL;
 	making->batch = NULL;
 	progress_moved(making->migrate, making->filled, false);
 	progress_files(making->migrate, (uint64_t)(making->delta.files_migrated + 1));
@@ -427,6 +488,8 @@ static int make_directory_entries(struct making *making)
 		result = make_all(making);
 	if (result >= 0 && making->names)
 		result = remove_leftovers(making, present);
+	if (result >= 0 && making->judging)
+		make_skipped_end(making);
 	name_set_free(present);
 	if (making->names)
 		name_set_free(making->names);
@@ -445,6 +508,7 @@ static int populate(struct making *making)
 	if (making->dir->dir.inode_flags) /* an attempt that was cut off after its last step has set them */
 		target_unlock_flags(dirfd);
 	making->inherited_acl = fgetxattr(dirfd, "system.posix_acl_default", NULL, 0) > 0;
+	make_judging_begin(making);
 	int result = make_directory_entries(making);
 	if (result < 0)
 		return result;
@@ -506,6 +570,7 @@ static void give_up(struct object *dir, int error)
 	dir->error_ns = clock_monotonic_ns();
 	dir->hurry = false;
 	pthread_mutex_unlock(&dir->lock);
+	populate_ended(dir, false);
 	if (error == -ESTALE)
 		dir_drop(dir);
 	object_fail(dir, 0, 0, error == -ECANCELED ? -EIO : error_told(error));
@@ -532,8 +597,10 @@ static void populate_run(struct lane_job *job)
 		abort(); /* as must_alloc() does */
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
+	if (result >= 0 && making.judging)
+		order_offer_dirs(migrate, making.children, making.verdicts, making.n_children);
 	for (size_t i = 0; i < making.n_children; i++) {
-		if (result >= 0)
+		if (result >= 0 && !making.judging)
 			crawl_offer_dir(migrate, making.children[i]);
 		object_put(making.children[i]);
 	}
@@ -545,7 +612,12 @@ static void populate_run(struct lane_job *job)
 	}
 	if (making.fill)
 		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
+	if (order_in_use(migrate))
+		crawl_poke(migrate); /* few are handed to the workers at a time */
 	free(making.children);
+	free(making.verdicts);
+	free(making.offers);
+	free(making.path);
 	free(making.buffer);
 	digest_stream_free(making.stream);
 	xattr_set_free(&making.xattrs);
@@ -565,7 +637,7 @@ bool populate_request(struct object *dir, enum lane_class class)
 		dir->dir_job.run = populate_run;
 		object_ref(dir);
 		lane_submit(dir->migrate->names, &dir->dir_job, class);
-	} else if (dir->life == DIR_QUEUED && class == LANE_DEMAND) {
+	} else if (dir->life == DIR_QUEUED && class != LANE_BACKGROUND) {
 		lane_promote(dir->migrate->names, &dir->dir_job, class);
 	}
 	pthread_mutex_unlock(&dir->lock);

@@ -34,6 +34,16 @@ struct background_stat {
 	enum yields_to yields_to;
 };
 
+/* The order in force, and what came of it since the daemon started: directories and files. */
+struct order_stat {
+	char rules[4096];
+	bool learn;
+	bool building;   /* the queues are being filled after a start or a change: the order is not exact yet */
+	uint64_t raised; /* because users touched something beside them */
+	uint64_t done_fetch, done_first, done_raised, done_last; /* all others came in the general order */
+	uint64_t waiting_fetch, waiting_first, waiting_raised, waiting_last;
+};
+
 struct migration_stat {
 	uint32_t migid;
 	enum migration_state state;
@@ -55,6 +65,7 @@ struct migration_stat {
 	bool passthrough;  /* kernel passthrough is in use */
 	uint64_t segsize;
 	struct background_stat background;
+	struct order_stat order;
 };
 
 enum where_kind { WHERE_SOURCE, WHERE_RESIDENT, WHERE_CHANGED, WHERE_HOLE };
@@ -72,7 +83,32 @@ struct where_report {
 	char error_detail[512];
 	struct where_range *ranges; /* of a regular file, ascending, without gaps; NULL for others. Freed by the caller */
 	size_t n_ranges;
+	/* Of what is pending: */
+	const char *order_class; /* "fetch", "first", "raised", "normal", "last"; NULL: it is finished */
+	char clause[256];        /* of the order, that decides; empty: none */
+	int64_t ahead;           /* how many of its kind come before it, -1: not known */
 };
+
+enum fetch_state { FETCH_RUNNING, FETCH_DONE };
+
+struct fetch_error {
+	char *path; /* below the top */
+	int error;  /* positive errno */
+	char detail[256];
+};
+
+/* A fetch of files and trees. */
+struct fetch_status {
+	uint32_t number;
+	enum fetch_state state;
+	bool paused, target_full;          /* why nothing may happen at present */
+	uint64_t files_found, bytes_found; /* so far */
+	uint64_t files_done, bytes_done;
+	struct fetch_error *errors; /* once it is done: what did not come over, the first of errors_total */
+	size_t n_errors;
+	uint64_t errors_total;
+};
+void fetch_status_free(struct fetch_status *status);
 
 struct finish_request {
 	bool lazy;       /* detach at once, whatever is open */

@@ -31,6 +31,7 @@ void migrate_default_options(struct migrate_options *options)
 		.error_retries = (unsigned)standard("errorretries"),
 		.collision = (enum collision)standard("collision"),
 		.background = standard("background"),
+		.learn = standard("learn"),
 		.digests = standard("verify"),
 	};
 }

@@ -76,6 +76,19 @@ int rules_load(struct rules *rules, char *error, size_t error_size)
 	return result;
 }
 
+int rules_check(const char *text, char *error, size_t error_size)
+{
+	char why[768];
+	struct rules *rules;
+	int result = rules_parse(text, &rules, why, sizeof(why));
+
+	if (result < 0)
+		snprintf(error, error_size, "clauses with ';' between; %s", why);
+	else
+		rules_free(rules);
+	return result;
+}
+
 /* --- asking --- */
 
 unsigned rules_count(const struct rules *rules)

@@ -39,6 +39,8 @@ struct rules;
 
 /* Reads the text; nothing else is looked at. On failure (-EINVAL, -E2BIG) a sentence that names the clause. */
 int rules_parse(const char *text, struct rules **rules, char *error, size_t error_size);
+/* The same for the table of properties: in `error` what is allowed. */
+int rules_check(const char *text, char *error, size_t error_size);
 /* Looks up owners and reads lists. On failure (the first is told of) the clause concerned matches nothing; the others work. Once. */
 int rules_load(struct rules *rules, char *error, size_t error_size);
 void rules_free(struct rules *rules);

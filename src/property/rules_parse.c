@@ -329,20 +329,12 @@ static void print_quoted(FILE *to, const char *text)
 	putc('\'', to);
 }
 
-static void print_size(FILE *to, uint64_t bytes)
-{
-	static const char letters[] = "KMGTP";
-	size_t unit = 0;
-
-	for (; bytes && bytes % 1024 == 0 && letters[unit]; unit++)
-		bytes /= 1024;
-	fprintf(to, "%llu%.*s", (unsigned long long)bytes, unit > 0, unit ? &letters[unit - 1] : "");
-}
-
 static void print_value(FILE *to, enum test_kind kind, uint64_t value)
 {
+	char text[SIZE_TEXT];
+
 	if (kind <= TEST_SIZE_ABOVE) {
-		print_size(to, value);
+		fputs(size_print(value, text, sizeof(text)), to);
 	} else if (kind <= TEST_AGE_ABOVE) {
 		size_t unit = 0;
 		while (unit + 1 < N(age_units) && (value == 0 || value % age_units[unit].seconds))

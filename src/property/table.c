@@ -7,6 +7,7 @@
 
 #include "property/measure.h"
 #include "property/mount_flags.h"
+#include "property/rules.h"
 #include "property/schedule.h"
 
 #include <string.h>
@@ -179,6 +180,25 @@ static const struct property table[] = {
 		.min = LATENCY_MIN_US * 1000ull,
 		.max = LATENCY_MAX_US * 1000ull,
 		.help = "The background yields when applications wait longer than this. See SCHEDULES AND LOAD.",
+	},
+	{
+		.name = "order",
+		.group = MOVING,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_LIVE,
+		.argument = "CLAUSE[;CLAUSE...]",
+		.standard = "found",
+		.check = rules_check,
+		.allowed = "clauses, for example \"first '/projects/apollo'; last size>1G; skip '/scratch'; small\"",
+		.help = "What comes first, what last, and what not at all. See ORDER.",
+	},
+	{
+		.name = "learn",
+		.group = MOVING,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_LIVE,
+		.standard = "on",
+		.help = "Whether what lies beside what applications wait for comes over sooner.",
 	},
 	{
 		.name = "autofinish",

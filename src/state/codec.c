@@ -462,8 +462,9 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	M(bytes_found) \
 	M(bytes_migrated) \
 	M(files_pending) \
-	M(bytes_pending) M(files_error) M(dirs_error) M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) \
-		M(errors_fixed) M(drift_found)
+	M(bytes_pending) \
+	M(files_error) M(dirs_error) M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) M(errors_fixed) \
+		M(drift_found) M(skipped)
 
 #define COUNT_MEMBER(member) +1
 _Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");

@@ -131,6 +131,7 @@ struct totals {
 	int64_t names_waived;              /* the same for single names, which are not pending */
 	int64_t errors_fixed;              /* entries that cleared */
 	int64_t drift_found;               /* files that changed at the source after they were listed */
+	int64_t skipped;                   /* names that the order left out; of a directory its top alone */
 };
 
 #endif

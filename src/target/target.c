@@ -227,6 +227,27 @@ int target_open_handle(const struct target *target, const struct handle *handle,
 	return fd < 0 ? -errno : fd;
 }
 
+int target_path(const struct target *target, int fd, char *path, size_t size)
+{
+	char link[FD_PATH_SIZE], root[PATH_MAX], object[PATH_MAX];
+	ssize_t root_len = readlink(target_fd_path(target->root_fd, link), root, sizeof(root) - 1);
+	ssize_t len = readlink(target_fd_path(fd, link), object, sizeof(object) - 1);
+
+	if (root_len < 0 || len < 0)
+		return errno == ENAMETOOLONG ? -ENAMETOOLONG : -ESTALE;
+	if (len == sizeof(object) - 1)
+		return -ENAMETOOLONG;
+	root[root_len] = object[len] = '\0';
+	root_len = root_len == 1 ? 0 : root_len; /* "/" */
+	if (strncmp(object, root, (size_t)root_len) || (object[root_len] && object[root_len] != '/'))
+		return -ESTALE;
+	const char *below = object + root_len + (object[root_len] == '/');
+	if (strlen(below) >= size)
+		return -ENAMETOOLONG;
+	strcpy(path, below);
+	return 0;
+}
+
 int target_sync(const struct target *target)
 {
 	return syncfs(target->root_fd) < 0 ? -errno : 0;

@@ -58,6 +58,11 @@ int target_open_handle(const struct target *target, const struct handle *handle,
 /* Makes everything written to the target durable: the barrier of the phased commit (I1). */
 int target_sync(const struct target *target);
 
+/* The present path of an open object (O_PATH will do) below the root, without a slash at the beginning; "" for the root itself.
+ * -ENAMETOOLONG; -ESTALE when the kernel can not tell it: of a file that was opened by handle it knows a path only while it
+ * remembers a name for it. */
+int target_path(const struct target *target, int fd, char *path, size_t size);
+
 /* "/proc/self/fd/N": for calls that know paths only and must reach an O_PATH descriptor. */
 #define FD_PATH_SIZE 32
 const char *target_fd_path(int fd, char path[FD_PATH_SIZE]);

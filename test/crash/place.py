@@ -222,6 +222,7 @@ class Place:
 
     def start(self, fault=None, wait_s=30):
         """True when the mount serves; False when the daemon ended before."""
+        self.check_state()
         path = f"{self.top}/notify"
         if os.path.exists(path):
             os.unlink(path)
@@ -269,6 +270,17 @@ class Place:
             check(found == migrated, f"{kind}: found {found}, migrated {migrated}: {figures}")
         for name in ("files_pending", "bytes_pending", "files_error", "dirs_error", "links_pending"):
             check(figures[name] == 0, f"{name} is {figures[name]}: {figures}")
+
+    def check_state(self):
+        """What a daemon that died has left keeps every promise of docs/FORMAT.md; its beginning may have been cut off."""
+        state = f"{self.target}/{OURS}/state"
+        if not os.path.exists(f"{state}/data.mdb"):
+            return
+        result = subprocess.run([ADMIN, "db", "check", "--json", "--state", state], env={**self.env, "DMMFS_DAEMON": str(DMMFS)},
+                                capture_output=True, text=True, timeout=100)
+        check(result.returncode in (0, 6), f"db check: {result.returncode} {result.stdout}{result.stderr}")
+        findings = [one for one in json.loads(result.stdout)["findings"] if one["rule"] != "identity"]
+        check(not findings, f"db check: {findings}")
 
     def check_no_trace(self):
         check(not os.path.exists(f"{self.target}/{OURS}"), "our directory is left in the target")

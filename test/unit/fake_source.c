@@ -10,6 +10,8 @@
 
 struct fake_object fake_objects[FAKE_OBJECTS];
 
+static _Atomic unsigned turns;
+
 struct source_file {
 	unsigned id;
 	bool listed;
@@ -18,6 +20,7 @@ struct source_file {
 void fake_reset(void)
 {
 	memset(fake_objects, 0, sizeof(fake_objects));
+	turns = 0;
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
@@ -103,7 +106,8 @@ int source_file_open(struct source *source, struct dmm_bytes handle, struct sour
 {
 	struct fake_object *object = &fake_objects[id_of(handle)];
 
-	object->opens++;
+	if (object->opens++ == 0)
+		object->turn = ++turns;
 	if (object->open_error)
 		return object->open_error;
 	*file = calloc(1, sizeof(**file));

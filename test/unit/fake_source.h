@@ -29,6 +29,7 @@ struct fake_object {
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
+	_Atomic unsigned turn; /* its first open was the so manieth of all objects', from 1 */
 	uint64_t fail_from; /* reads of bytes below succeed */
 };
 

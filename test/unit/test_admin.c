@@ -13,6 +13,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -267,6 +268,46 @@ START_TEST(test_another_migration)
 	expect_refusal(json_pack("{s:s, s:s}", "op", "stat", "uuid", "another"), "ESTALE", SIMULATED_UUID);
 	expect_refusal(json_pack("{s:s, s:s}", "op", "finish", "uuid", "another"), "ESTALE", "--confdir");
 	ck_assert_uint_eq(simulated.finishes, 0);
+}
+END_TEST
+
+/* In a process of another user and group: the errno of the refusal, 0: answered, 200: no connection. */
+static int ask_as(gid_t group, gid_t more, const char *op)
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		json_t *reply = NULL;
+		if (setgroups(more ? 1 : 0, &more) || setgid(group) || setuid(54321))
+			_exit(201);
+		if (socket_ask(path, json_pack("{s:s}", "op", op), later(), &reply))
+			_exit(200);
+		_exit(json_is_true(json_object_get(reply, "ok")) ? 0 : EPERM);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return WEXITSTATUS(status);
+}
+
+START_TEST(test_guests)
+{
+	char above[64];
+	snprintf(above, sizeof(above), "%.*s", (int)(strlen(dir) - 4), dir);
+	ck_assert_int_eq(chmod(above, 0755), 0);
+	ck_assert_int_eq(ask_as(4321, 4321, "stat"), 200); /* the directory is root's */
+	admin_stop(admin);
+	ck_assert_int_eq(chown(dir, 0, 4321), 0);
+	ck_assert_int_eq(chmod(dir, 0750), 0);
+	ck_assert_int_eq(admin_start(dir, 7, &simulated.port, &admin), 0);
+	ck_assert_int_eq(ask_as(4321, 0, "stat"), 0);
+	ck_assert_int_eq(ask_as(1234, 4321, "stat"), 0);
+	ck_assert_int_eq(ask_as(1234, 1235, "stat"), 200);
+	ck_assert_int_eq(ask_as(4321, 0, "finish"), EPERM);
+	ck_assert_int_eq(ask_as(4321, 0, "errors"), EPERM);
+	ck_assert_int_eq(ask_as(4321, 0, "nonsense"), EPERM);
+	ck_assert_uint_eq(simulated.finishes, 0);
+	ck_assert_int_eq(chmod(dir, 0755), 0); /* whoever gets in by other ways is still nobody's guest */
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	ck_assert_int_eq(ask_as(1234, 1235, "stat"), EPERM);
 }
 END_TEST
 
@@ -544,6 +585,7 @@ int main(void)
 	tcase_add_test(tests, test_halt);
 	tcase_add_test(tests, test_pause);
 	tcase_add_test(tests, test_another_migration);
+	tcase_add_test(tests, test_guests);
 	tcase_add_test(tests, test_finish);
 	tcase_add_test(tests, test_refusals);
 	tcase_add_test(tests, test_garbage);
