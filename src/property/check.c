@@ -210,7 +210,7 @@ int property_check(const struct property *property, const char *value, char *err
 		return -EINVAL;
 	}
 	if (strlen(value) > PROPERTY_VALUE_MAX) {
-		snprintf(error, error_size, "the value of %s is longer than the %d bytes that are allowed", property->name,
+		snprintf(error, error_size, "%s: must be no longer than %d bytes", property->name,
 		         PROPERTY_VALUE_MAX);
 		return -EINVAL;
 	}

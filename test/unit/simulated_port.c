@@ -166,6 +166,31 @@ static int simulated_pause(void *context, bool paused)
 	return simulated->stat_error;
 }
 
+/* One property, segsize; the value "busy" can not be set now. */
+static int simulated_set(void *context, const struct setting_change *changes, size_t n, char *error, size_t error_size)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(changes[i].name, "segsize") == 0 && (!changes[i].value || strcmp(changes[i].value, "busy") != 0))
+			continue;
+		snprintf(error, error_size, "%s can not be set", changes[i].name);
+		return strcmp(changes[i].name, "segsize") == 0 ? -EBUSY : -ENOENT;
+	}
+	snprintf(simulated->segsize, sizeof(simulated->segsize), "%s", changes[n - 1].value ? changes[n - 1].value : "");
+	return 0;
+}
+
+static int simulated_get(void *context, int (*each)(void *each_context, const char *name, const char *value, const char *from),
+                         void *each_context)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+	bool set = *simulated->segsize != 0;
+	int result = each(each_context, "segsize", set ? simulated->segsize : "1M", set ? "set" : "default");
+	return result < 0 ? result : each(each_context, "logfile", NULL, "default");
+}
+
 void simulated_release(struct simulated *simulated)
 {
 	LOCKED(&simulated->lock);
@@ -192,7 +217,9 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	                                          .decide = simulated_decide,
 	                                          .uuid = SIMULATED_UUID,
 	                                          .halt = simulated_halt,
-	                                          .pause = simulated_pause};
+	                                          .pause = simulated_pause,
+	                                          .set = simulated_set,
+	                                          .get = simulated_get};
 	struct migration_stat *stat = &simulated->stat;
 	*stat = (struct migration_stat){.migid = migid, .state = MIGRATION_RUNNING, .eta_s = 7815, .uptime_s = 754};
 	snprintf(stat->source, sizeof(stat->source), "/old/home");

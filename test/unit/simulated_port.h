@@ -28,6 +28,7 @@ struct simulated {
 	struct finish_request asked; /* the last one */
 	enum error_decision decided; /* likewise */
 	bool waived;                 /* the errors are */
+	char segsize[64];            /* what was set */
 };
 
 void simulated_init(struct simulated *simulated, uint32_t migid, const char *mountpoint);

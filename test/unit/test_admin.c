@@ -260,6 +260,34 @@ START_TEST(test_pause)
 }
 END_TEST
 
+static json_t *set_request(json_t *properties)
+{
+	return json_pack("{s:s, s:o}", "op", "set", "properties", properties);
+}
+
+START_TEST(test_properties)
+{
+	json_t *reply = ask(json_pack("{s:s}", "op", "get")), *list = json_object_get(reply, "properties");
+	ck_assert_uint_eq(json_array_size(list), 2);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 0), "value")), "1M");
+	ck_assert(json_is_null(json_object_get(json_array_get(list, 1), "value")));
+	json_decref(reply);
+	reply = ask(set_request(json_pack("{s:s, s:[s]}", "segsize", "\\xff", "escaped", "segsize")));
+	ck_assert(json_is_object(json_object_get(reply, "set")));
+	json_decref(reply);
+	ck_assert_str_eq(simulated.segsize, "\xff");
+	json_decref(ask(set_request(json_pack("{s:n}", "segsize"))));
+	ck_assert_str_eq(simulated.segsize, "");
+	expect_refusal(set_request(json_pack("{s:s}", "segsize", "busy")), "EBUSY", "segsize");
+	expect_refusal(set_request(json_pack("{s:s}", "colour", "red")), "ENOENT", "colour");
+	expect_refusal(set_request(json_pack("{s:i}", "segsize", 1)), "EINVAL", "text or null");
+	expect_refusal(set_request(json_object()), "EINVAL", "names of properties");
+	expect_refusal(set_request(json_array()), "EINVAL", "names of properties");
+	expect_refusal(json_pack("{s:s}", "op", "set"), "EINVAL", "names of properties");
+	expect_refusal(json_pack("{s:s, s:s}", "op", "get", "name", "segsize"), "EINVAL", "name");
+}
+END_TEST
+
 START_TEST(test_another_migration)
 {
 	json_t *reply = ask(json_pack("{s:s, s:s}", "op", "stat", "uuid", SIMULATED_UUID));
@@ -584,6 +612,7 @@ int main(void)
 	tcase_add_test(tests, test_decisions);
 	tcase_add_test(tests, test_halt);
 	tcase_add_test(tests, test_pause);
+	tcase_add_test(tests, test_properties);
 	tcase_add_test(tests, test_another_migration);
 	tcase_add_test(tests, test_guests);
 	tcase_add_test(tests, test_finish);

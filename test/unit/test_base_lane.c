@@ -211,6 +211,38 @@ START_TEST(test_pause)
 END_TEST
 
 /* A limit holds background alone, is raised and lowered while jobs run, and does not outlive the lane. */
+/* A lane that grows and shrinks: max and reserve hold for what starts from then on. */
+START_TEST(test_resize)
+{
+	struct gate held = gate_new(), more = gate_new();
+	struct gated_job jobs[10], demand[4];
+	struct lane_load load;
+	struct lane *lane = start(3, 1);
+	ck_assert_int_eq(lane_resize(lane, 0, 0), -EINVAL);
+	ck_assert_int_eq(lane_resize(lane, 2, 2), -EINVAL);
+	for (int i = 0; i < 10; i++)
+		submit(lane, &jobs[i], &held, i, true, LANE_BACKGROUND);
+	ck_assert(wait_for(&held, &held.arrived, 2));
+	ck_assert_int_eq(lane_resize(lane, 8, 2), 0);
+	ck_assert(wait_for(&held, &held.arrived, 6));
+	ck_assert_int_eq(lane_resize(lane, 4, 1), 0); /* six run: demand has to wait, too */
+	for (int i = 0; i < 4; i++)
+		submit(lane, &demand[i], &more, i, true, LANE_DEMAND);
+	usleep(20000);
+	lane_load(lane, &load);
+	ck_assert_uint_eq(load.running[LANE_BACKGROUND], 6);
+	ck_assert_uint_eq(load.queued[LANE_DEMAND], 4);
+	gate_open(&held);
+	ck_assert(wait_for(&more, &more.arrived, 4)); /* demand may have all four, but no more run */
+	lane_load(lane, &load);
+	ck_assert_uint_eq(load.running[LANE_DEMAND], 4);
+	gate_open(&more);
+	lane_stop(lane);
+	ck_assert_int_eq(held.left, 10);
+	ck_assert_int_eq(more.left, 4);
+}
+END_TEST
+
 START_TEST(test_limit)
 {
 	struct gate held = gate_new(), ahead = gate_new();
@@ -394,6 +426,7 @@ int main(void)
 	tcase_add_test(tests, test_order_and_promotion);
 	tcase_add_test(tests, test_put_back);
 	tcase_add_test(tests, test_pause);
+	tcase_add_test(tests, test_resize);
 	tcase_add_test(tests, test_limit);
 	tcase_add_test(tests, test_stop_drains_a_paused_lane);
 	tcase_add_test(tests, test_stop_refuses_background);

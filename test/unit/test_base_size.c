@@ -208,6 +208,20 @@ START_TEST(test_format_is_near)
 }
 END_TEST
 
+START_TEST(test_print_round_trip)
+{
+	char buf[SIZE_TEXT];
+	for (int i = 0; i < 100000; i++) {
+		uint64_t bytes = (random_u64() >> (1 + random_u64() % 63)) << (random_u64() % 40) & INT64_MAX;
+		expect(size_print(bytes, buf, sizeof(buf)), bytes);
+	}
+	ck_assert_str_eq(size_print(0, buf, sizeof(buf)), "0");
+	ck_assert_str_eq(size_print(65536, buf, sizeof(buf)), "64K");
+	ck_assert_str_eq(size_print(1536, buf, sizeof(buf)), "1536");
+	ck_assert_str_eq(size_print(1ull << 60, buf, sizeof(buf)), "1024P");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("size");
@@ -219,6 +233,7 @@ int main(void)
 	tcase_add_test(tests, test_whole_round_trip);
 	tcase_add_test(tests, test_fraction_round_trip);
 	tcase_add_test(tests, test_random_text);
+	tcase_add_test(tests, test_print_round_trip);
 	tcase_add_test(tests, test_format);
 	tcase_add_test(tests, test_format_is_near);
 	tcase_set_timeout(tests, 60);

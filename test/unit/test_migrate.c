@@ -559,6 +559,67 @@ START_TEST(errors_are_retried_and_clear)
 }
 END_TEST
 
+/* What can change while it runs does. */
+START_TEST(tuned_while_it_runs)
+{
+	struct migration_stat stat = {0};
+	struct where_report report = {0};
+
+	fake_dir(1, 0, "one");
+	fake_dir(2, 0, "two");
+	fake_file(3, 1, "file", 8 * SEGSIZE);
+	fake_file(4, 2, "file", 8 * SEGSIZE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(names("one"), 0);
+	options.segsize = 4 * SEGSIZE;
+	options.maxdfproc = 3;
+	options.resdfproc = 2;
+	options.maxnsproc = 20;
+	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
+	ck_assert_int_eq(names("two"), 0);
+	expect("one/file", 3, SEGSIZE, 1, false);
+	expect("two/file", 4, SEGSIZE, 1, false);
+	CLEAN_FD int fd = openat(target.root_fd, "two/file", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
+	ck_assert_uint_eq(report.ranges[0].len, 4 * SEGSIZE);
+	ck_assert_int_eq(report.ranges[0].kind, WHERE_RESIDENT);
+	free(report.ranges);
+	options.maxdfproc = 2;
+	ck_assert_int_eq(migrate_tune(migrate, &options), -EINVAL); /* no more than the reserve */
+	options.maxdfproc = 3;
+	options.background = true;
+	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
+	for (int i = 0; i < 1000 && stat.state != MIGRATION_COMPLETE; i++) {
+		usleep(10000);
+		migrate_stat(migrate, &stat);
+	}
+	ck_assert_int_eq(stat.state, MIGRATION_COMPLETE);
+	ck_assert_uint_eq(stat.segsize, 4 * SEGSIZE);
+	expect("one/file", 3, 0, 8 * SEGSIZE, false);
+	world_close();
+}
+END_TEST
+
+/* On and off again, all the time: it still comes to its end. */
+START_TEST(background_comes_and_goes)
+{
+	for (unsigned i = 1; i <= 30; i++) {
+		fake_dir(2 * i, i > 1 ? 2 * i - 2 : 0, "dir");
+		fake_file(2 * i + 1, 2 * i, "file", 2 * SEGSIZE);
+	}
+	world_open();
+	for (int i = 0; i < 60; i++) {
+		options.background = i % 2 == 0;
+		ck_assert_int_eq(migrate_tune(migrate, &options), 0);
+		usleep(5000);
+	}
+	world_close();
+	complete();
+	world_close();
+}
+END_TEST
+
 START_TEST(what_vanished_at_the_source_is_an_error)
 {
 	struct migration_stat stat = {0};
@@ -840,6 +901,8 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, stale_records_are_counted_once);
 	tcase_add_test(tcase, links_join_wherever_they_are);
 	tcase_add_test(tcase, errors_are_retried_and_clear);
+	tcase_add_test(tcase, tuned_while_it_runs);
+	tcase_add_test(tcase, background_comes_and_goes);
 	tcase_add_test(tcase, what_vanished_at_the_source_is_an_error);
 	tcase_add_test(tcase, a_whole_write_does_not_need_a_source_that_fails);
 	tcase_add_test(tcase, leftovers_of_an_attempt_go);
