@@ -335,7 +335,8 @@ const struct command command_db = {
 	"                       6: there are findings, 7: the database can not be opened\n"
 	"  dump [MIGID]         every entry as JSON, one in a line\n"
 	"  export MIGID DIR     saves the state in a new directory: a copy that dmmfs can go on with, the dump, the settings\n\n"
-	"  --database NAME      dump this database only: meta, identity, dirs, files, segments, links, links-ino, errors\n"
+	"  --database NAME      dump this database only: meta, identity, dirs, files, segments, links, links-ino, errors,\n"
+	"                       digests\n"
 	"  --state DIR          look at the state in this directory, a saved one, say\n",
 	run,
 };

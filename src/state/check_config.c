@@ -8,6 +8,7 @@
 #include "state/bytes.h"
 
 #include "base/cleanup.h"
+#include "property/property.h"
 #include "wire/bytes.h"
 
 #include <errno.h>
@@ -106,6 +107,17 @@ static void check_own(struct check *check, const MDB_val *key, const MDB_val *va
 		check->next = (uint32_t)next;
 }
 
+/* A value that nothing would have set. What is no property is the program's own, or a plugin's. */
+static void check_value(struct check *check, const MDB_val *key, const MDB_val *value)
+{
+	CLEAN_FREE char *name = strndup((const char *)key->mv_data + PREFIX, key->mv_size - PREFIX);
+	CLEAN_FREE char *text = strndup(value->mv_size ? value->mv_data : "", value->mv_size);
+	const struct property *property = name ? property_find(name) : NULL;
+	char error[512];
+	if (property && text && property_check(property, text, error, sizeof(error)) < 0)
+		tell(check, RULE_CONFIG_VALUE, key, error);
+}
+
 static int check_entry(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct check *check = context;
@@ -125,6 +137,8 @@ static int check_entry(void *context, const MDB_val *key, const MDB_val *value)
 	}
 	if (migid == 0)
 		check_own(check, key, value);
+	else
+		check_value(check, key, value);
 	check->has_created = check->has_created || name_is(key, "created");
 	check->has_source = check->has_source || name_is(key, "source");
 	check->has_target = check->has_target || name_is(key, "target");

@@ -219,6 +219,8 @@ START_TEST(records_are_decoded)
 	expect("record dirs 100;");
 	forge_number("files", 200, "\x21\0\0", 3);
 	expect("record files 200;");
+	forge_number("digests", 900, "\x71\0", 2);
+	expect("record digests 900;");
 	forge_number("errors", 1, "\x41", 1);
 	expect("record errors 1;");
 	forge_chunk(201, 0, "\x99\xff", 2);
@@ -404,7 +406,7 @@ static void inspect_and_dump(void)
 	int null = open("/dev/null", O_WRONLY);
 	dup2(null, 2);
 	signal(SIGALRM, SIG_DFL); /* the test's own would end the test */
-	alarm(2); /* a damaged tree may be an endless one: the tool has an alarm for that, too */
+	alarm(2);                 /* a damaged tree may be an endless one: the tool has an alarm for that, too */
 	check();
 	if (inspect_open(state_dir, &inspection, error, sizeof(error)) == 0) {
 		inspect_dump(inspection, NULL, &sink);
@@ -478,6 +480,11 @@ START_TEST(the_configuration_is_checked)
 	n_entries = 0;
 	ck_assert_int_eq(inspect_config_dump(state_dir, &sink, error, sizeof(error)), 0);
 	ck_assert_int_eq(n_entries, 5);
+	forge(NULL, "\0\0\0\1\0segsize", 12, "64K", 3);
+	ck_assert_int_eq(check_config(), 6);
+	ck_assert_str_eq(found, "");
+	forge(NULL, "\0\0\0\1\0segsize", 12, "7", 1);
+	expect_config("configuration-value configuration 1 segsize;");
 	forge(NULL, "\0\0\0\1\0source", 11, "a\0b", 3);
 	expect_config("configuration-value configuration 1 source;");
 	forge(NULL, "\0\0\0\1\0target", 11, NULL, 0);
