@@ -95,6 +95,10 @@ static int set_health(json_t *object, const struct migration_stat *stat)
 	return json_object_set_new(object, "state_bytes", json_of_count(stat->state_bytes)) |
 	       json_object_set_new(object, "state_commits", json_of_count(stat->state_commits)) |
 	       json_object_set_new(object, "state_trouble", json_of_errno(stat->state_trouble)) |
+	       json_object_set_new(object, "source_unreachable_since",
+	                           stat->source_down_since_ns ? json_of_count(stat->source_down_since_ns / NS_PER_S)
+	                                                      : json_null()) |
+	       json_object_set_new(object, "source_error", json_of_errno(stat->source_error)) |
 	       json_object_set_new(object, "target_full", json_boolean(stat->target_full)) |
 	       json_object_set_new(object, "passthrough", json_boolean(stat->passthrough)) |
 	       json_object_set_new(object, "segsize", json_of_count(stat->segsize));

@@ -136,6 +136,8 @@ static void clear_present(json_t *figures)
 		json_object_set_new(figures, flags[i], json_false());
 	json_object_set_new(figures, "eta_s", json_null());
 	json_object_set_new(figures, "state_trouble", json_null());
+	json_object_set_new(figures, "source_unreachable_since", json_null());
+	json_object_set_new(figures, "source_error", json_null());
 	json_object_set_new(figures, "background", json_null());
 }
 

@@ -80,6 +80,12 @@ static void print_trouble(const json_t *figures)
 	const char *trouble = member_text(figures, "state_trouble");
 	if (*trouble)
 		printf("Trouble      the state can not be written (%s): applications wait until it can\n", trouble);
+	if (member_count(figures, "source_unreachable_since")) {
+		char since[FORMAT_BYTES];
+		printf("Trouble      the source is unreachable since %s (%s)\n",
+		       format_time((int64_t)member_count(figures, "source_unreachable_since"), since),
+		       member_text(figures, "source_error"));
+	}
 	if (member_true(figures, "target_full"))
 		puts("Trouble      the target is full: reads are answered from the source, nothing more comes over");
 	if (summary_errors(figures))

@@ -65,6 +65,9 @@ int daemon_clean_up(struct daemon *daemon);
 int daemon_remove_ours(struct daemon *daemon);
 
 /* open.c */
+/* The source is waited for as the options say. Until this is called it is not waited for without end: who starts a migration wants
+ * to know that its source cannot be reached. */
+void daemon_set_patience(struct daemon *daemon);
 bool daemon_state_exists(struct daemon *daemon);
 int daemon_open_store(struct daemon *daemon, char *error, size_t error_size);
 

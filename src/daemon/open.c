@@ -151,10 +151,19 @@ static int open_source(struct daemon *daemon, char *error, size_t error_size)
 		.plugin_dir = options->plugin_dir,
 		.settings = options->settings,
 		.n_settings = options->n_settings,
-		.tries = options->tries,
-		.timeout_ms = options->timeout_ms,
+		.tries = options->retrans + 1,
+		.timeout_ms = options->timeo_ds * 100,
 	};
 	return source_open(&source, &daemon->source, error, error_size);
+}
+
+void daemon_set_patience(struct daemon *daemon)
+{
+	const struct options *options = daemon->options;
+
+	source_set_patience(daemon->source, &(struct source_patience){.hard = !options->soft,
+	                                                              .tries = options->retrans + 1,
+	                                                              .timeout_ms = options->timeo_ds * 100});
 }
 
 static int check_source_is_ours_to_read(struct daemon *daemon, char *error, size_t error_size)
@@ -268,7 +277,8 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 		daemon->fresh = false;
 		return -ENOENT;
 	}
-	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? daemon_refuse_occupied(daemon, error, error_size) : 0;
+	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? daemon_refuse_occupied(daemon, error, error_size)
+	                                                                      : 0;
 }
 
 /* From the directory on the target to the entry in the configuration. */

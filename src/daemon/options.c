@@ -157,6 +157,8 @@ static int take_option(struct parse *parse, const char *option)
 		return 0;
 	if (strcmp(option, "nopassthrough") == 0)
 		return give(parse, property_find("passthrough"), strdup("off"));
+	if (strcmp(option, "soft") == 0 || strcmp(option, "hard") == 0)
+		return give(parse, property_find("soft"), strdup(*option == 's' ? "on" : "off"));
 	if ((size_t)snprintf(name, sizeof(name), "%.*s", equals ? (int)(equals - option) : (int)strlen(option), option) >=
 	    sizeof(name))
 		return fail(parse, "unknown option %.100s...; see dmmfs(8) for those there are", option);

@@ -36,7 +36,9 @@ struct options {
 	const char *plugin_dir;
 	bool autofinish, passthrough;
 	unsigned long mount_flags; /* MS_* */
-	unsigned threads, tries, timeout_ms;
+	unsigned threads;
+	bool soft;
+	unsigned timeo_ds, retrans; /* tenths of a second */
 	struct migrate_options migrate;
 	struct dmm_setting settings[SETTINGS_PLUGIN_MAX]; /* for the source plugin */
 	size_t n_settings;

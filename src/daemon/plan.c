@@ -116,8 +116,8 @@ static void open_source(struct plan *plan)
 		.plugin_dir = plan->options.plugin_dir,
 		.settings = plan->options.settings,
 		.n_settings = plan->options.n_settings,
-		.tries = plan->options.tries,
-		.timeout_ms = plan->options.timeout_ms,
+		.tries = plan->options.retrans + 1,
+		.timeout_ms = plan->options.timeo_ds * 100,
 	};
 	if (source_open(&source, &plan->source, error, sizeof(error)) < 0)
 		plan_find(plan, STOP, "source", 1, NULL, "%s", error);

@@ -58,6 +58,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 
 	note_start(daemon);
 	daemon->options->migrate.paused = is_paused(daemon);
+	daemon_set_patience(daemon);
 	int result = migrate_start(&options->migrate, daemon->store, &daemon->target, daemon->source, &daemon->migrate);
 
 	if (result < 0) {

@@ -316,7 +316,9 @@ static const struct binding {
 	{"autofinish", FIELD(autofinish)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},
-	{"tries", FIELD(tries)},
+	{"soft", FIELD(soft)},
+	{"timeo", FIELD(timeo_ds)},
+	{"retrans", FIELD(retrans)},
 };
 
 static void fill(struct options *options, const struct binding *binding)

@@ -604,10 +604,12 @@ static void tick(struct crawl *crawl)
 static bool work(struct crawl *crawl)
 {
 	struct migrate *migrate = crawl->migrate;
+	bool unreachable = outage_look(migrate);
 
 	if (atomic_load(&migrate->paused) || target_is_full(migrate))
 		return false;
-	if (supply(crawl))
+	/* An unreachable source: begin nothing; what is waived, or came before, may still be all. */
+	if (!unreachable && supply(crawl))
 		return true;
 	if (!atomic_load(&migrate->tuned.background)) {
 		empty_frontier(crawl); /* it may have been on until now */

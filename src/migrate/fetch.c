@@ -56,7 +56,9 @@ void fetch_failed(struct object *object, int error, bool told)
 	                                                         .detail = explain(error),
 	                                                         .error = error_told(error),
 	                                                         .bytes = object->file.source_size,
-	                                                         .told = told});
+	                                                         .told = told,
+	                                                         .outage = outage_explains(object->migrate, error)});
+	origin_forget(object);
 	LOCKED(&object->lock);
 	object->error = error; /* recorded before anyone is told (I7) */
 	object->error_ns = clock_monotonic_ns();

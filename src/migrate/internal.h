@@ -26,6 +26,14 @@ struct tuned {
 	atomic_bool background;
 };
 
+/* outage.c */
+struct outage {
+	struct lane_job job;
+	struct migrate *migrate;
+	atomic_bool probing;
+	uint64_t probed_ns, recoveries; /* of the crawl's thread */
+};
+
 struct migrate {
 	struct migrate_options options; /* constant: as it was started */
 	struct tuned tuned;
@@ -43,6 +51,7 @@ struct migrate {
 	pthread_mutex_t deciding; /* changes of the ledger that read before they write: decide.c, again.c */
 	struct again *again;
 	struct order *order;
+	struct outage outage;
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
@@ -122,6 +131,11 @@ void again_free(struct migrate *migrate);
 /* Tries those whose entries say "retrying". */
 void again_run(struct migrate *migrate);
 
+/* outage.c: called by the crawl again and again; true while the source cannot be reached. */
+bool outage_look(struct migrate *migrate);
+/* This failure is not the object's fault: the source cannot be reached. */
+bool outage_explains(struct migrate *migrate, int error);
+
 /* fetch.c. The first four under lock. */
 void fetch_request(struct object *file, uint64_t off, uint64_t len, enum lane_class class);
 /* A read found what it needs; those that follow it shall, too. */
@@ -141,6 +155,8 @@ int error_told(int error);
 /* origin.c: the source of a file, between origin_open() and origin_put(). */
 int origin_open(struct object *file, struct source_file **source);
 void origin_put(struct object *file);
+/* After a failure: whoever comes next opens it anew. */
+void origin_forget(struct object *file);
 /* -ENODATA when the source ends before. */
 int origin_read(struct source_file *source, void *buf, uint64_t off, uint64_t len);
 /* An object that is gone from the source is not one that is gone from the target, which is -ESTALE. */

@@ -226,6 +226,10 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	stat->state = state_of(migrate, stat);
 	stat->segsize = atomic_load(&migrate->tuned.segsize);
 	stat->target_full = target_is_full(migrate);
+	struct source_reach reach;
+	source_reach(migrate->source, &reach);
+	stat->source_down_since_ns = reach.down ? reach.since_ns : 0;
+	stat->source_error = reach.error;
 	stat->state_trouble = store_trouble(migrate->store);
 	store_usage(migrate->store, &stat->state_bytes, &stat->state_commits);
 	source_counters(migrate->source, &counters);

@@ -72,6 +72,14 @@ void origin_put(struct object *object)
 		object_close_source(object);
 }
 
+void origin_forget(struct object *object)
+{
+	LOCKED(&object->source_lock);
+
+	if (object->source_users == 0)
+		object_close_source(object);
+}
+
 int origin_read(struct source_file *file, void *buf, uint64_t off, uint64_t len)
 {
 	char *to = buf;

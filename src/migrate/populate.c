@@ -557,7 +557,8 @@ static void record_failure(struct object *dir, int error)
 	                                                 .what = "list",
 	                                                 .detail = error == -ENOENT ? "it is gone from the source" : NULL,
 	                                                 .error = error_told(error),
-	                                                 .told = told});
+	                                                 .told = told,
+	                                                 .outage = outage_explains(migrate, error)});
 }
 
 static void give_up(struct object *dir, int error)

@@ -61,6 +61,8 @@ struct migration_stat {
 	uint64_t source_requests, source_bytes, source_retries;
 	uint64_t state_bytes, state_commits;
 	int state_trouble; /* 0, or the errno that keeps the state from being written */
+	uint64_t source_down_since_ns; /* wall clock: since when the source cannot be reached; 0: it can */
+	int source_error;              /* the last one, positive */
 	int target_full;   /* reads are answered from the source without storing */
 	bool passthrough;  /* kernel passthrough is in use */
 	uint64_t segsize;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PLACES "Places"
+#define TROUBLE "Source trouble"
 #define MOVING "Moving"
 #define WORKERS "Workers"
 #define MOUNT "The mount"
@@ -116,9 +117,9 @@ static const struct property table[] = {
 		.argument = "FILE",
 		.without = "owners and groups stay as they are",
 		.help = "A map of owners and groups, for servers whose users have other numbers. Its lines are uid FROM TO and "
-                        "gid FROM "
+			"gid FROM "
 			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "
-                        "the "
+			"the "
 			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. What has come over "
 			"already keeps its owner when the file changes.",
 	},
@@ -253,14 +254,37 @@ static const struct property table[] = {
 			"administrator.",
 	},
 	{
-		.name = "tries",
-		.group = MOVING,
+		.name = "soft",
+		.group = TROUBLE,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_LIVE,
+		.standard = "off",
+		.help = "What happens while the source cannot be reached: off, everybody who needs it waits until it is back, as "
+                        "with a "
+			"hard mount of NFS; on, applications get the error after all attempts. The words soft and hard stand for "
+                        "on "
+			"and off on a mount line.",
+	},
+	{
+		.name = "timeo",
+		.group = TROUBLE,
 		.type = PROPERTY_COUNT,
-		.when = PROPERTY_HALTED,
-		.standard = "3",
+		.when = PROPERTY_LIVE,
+		.standard = "600",
 		.min = 1,
-		.max = 1024,
-		.help = "How often a request to the source is tried before it has failed.",
+		.max = 36000,
+		.help = "How long one attempt of a request to the source may take, in tenths of a second.",
+	},
+	{
+		.name = "retrans",
+		.group = TROUBLE,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "2",
+		.max = 1000,
+		.help = "How often a request to the source that got no answer is tried again before it has failed (soft), or "
+                        "before "
+			"the source counts as unreachable (hard).",
 	},
 	{
 		.name = "maxnsproc",

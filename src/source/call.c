@@ -213,8 +213,9 @@ static bool submit_and_wait(struct call *call)
 
 	if (serial)
 		pthread_mutex_lock(&call->source->serial);
-	if (call->source->timeout_ns && call->request.kind != DMM_REQ_CLOSE)
-		call->request.deadline_ns = clock_monotonic_ns() + call->source->timeout_ns;
+	uint64_t timeout_ns = atomic_load_explicit(&call->source->timeout_ns, memory_order_relaxed);
+	if (timeout_ns && call->request.kind != DMM_REQ_CLOSE)
+		call->request.deadline_ns = clock_monotonic_ns() + timeout_ns;
 	if (serial && atomic_load(&call->source->cancelled) && call->request.kind != DMM_REQ_CLOSE) {
 		pthread_mutex_unlock(&call->source->serial);
 		call->request.result = -ECANCELED;

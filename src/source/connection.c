@@ -20,7 +20,7 @@
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit)
 {
-	*pool = (struct connection_pool){.exclusive = exclusive, .limit = exclusive ? limit : 1};
+	*pool = (struct connection_pool){.exclusive = exclusive, .limit = exclusive ? limit : 1, .wanted = exclusive ? limit : 1};
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
 }

@@ -44,7 +44,7 @@ struct connection_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct connection *list;
-	unsigned count, connecting, limit;
+	unsigned count, connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
 	bool exclusive; /* one request at a time on each */
 };
 
@@ -115,13 +115,17 @@ void count_retry(struct source *source);
 
 struct retry {
 	struct source *source;
-	unsigned failed; /* attempts so far */
-	bool stale;      /* ESTALE was seen once */
+	unsigned failed;  /* attempts so far */
+	unsigned beside;  /* of these, while others were answered */
+	uint64_t answers; /* of the source, at the last failure */
+	bool stale;       /* ESTALE was seen once */
 };
 
 /* Whether to try again after this result; when so, the pause is over on return. `delivered`: a sink was called already. */
 bool retry_again(struct retry *retry, int64_t result, bool delivered);
 bool error_ends_connection(int64_t result);
+/* The source has answered somebody. */
+void reach_answered(struct source *source);
 
 /* --- check.c: nothing that a source says is believed ---------------------------------------------------------------------------------- */
 
@@ -159,12 +163,19 @@ struct source {
 	struct dmm_instance *instance;
 	uint64_t capabilities;
 	struct idmap *idmap; /* NULL: ids stay as they are */
-	unsigned tries;
-	uint64_t timeout_ns;
+	atomic_bool hard;
+	atomic_uint tries;
+	atomic_ullong timeout_ns; /* of one attempt; 0: none */
+	atomic_ullong answers;    /* so many requests got an answer that came from the source, good or bad */
 	struct connection_pool pool;
 	pthread_mutex_t serial;
 	pthread_mutex_t sleep_lock; /* those who wait between two attempts */
 	pthread_cond_t sleep;
+	uint64_t wakes;         /* sleep_lock: changes when those who wait are to try at once */
+	atomic_bool down;       /* the source cannot be reached; changed under sleep_lock */
+	uint64_t down_since_ns; /* sleep_lock: wall clock */
+	int down_error;         /* sleep_lock: positive */
+	uint64_t recoveries;    /* sleep_lock */
 	atomic_bool cancelled;
 	struct shard shards[SHARDS];
 };

@@ -10,7 +10,7 @@
  * Threads: all calls from any worker thread; a struct source_file from one thread at a time unless said otherwise. Sinks of entries
  * run in the calling thread when the plugin is done, and may ask the source for more; those of xattrs and extents may run in a
  * thread of the plugin and must not.
- * Errors: negative errno as the source gave it, after the retries. -ECANCELED after source_cancel_all().
+ * Errors: negative errno as the source gave it, after the retries; with a hard patience a source that cannot be reached is waited for. -ECANCELED after source_cancel_all().
  */
 #ifndef DMM_SOURCE_SOURCE_H
 #define DMM_SOURCE_SOURCE_H
@@ -67,6 +67,26 @@ int source_file_fd(struct source_file *file);
 int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size);
 /* `file` may be NULL when the object is not open. */
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context);
+
+/* True for the (negative) errors that mean that nobody answers, rather than something of one object. */
+bool source_is_outage(int error);
+
+/* How long to wait for a source that cannot be reached (retry.c). A source is opened soft, with the options' tries and timeout. */
+struct source_patience {
+	bool hard;           /* without end */
+	unsigned tries;      /* soft: attempts for each request; hard: after so many the source counts as unreachable */
+	unsigned timeout_ms; /* of one attempt; 0: none */
+};
+/* In force at once, for those who wait now too. */
+void source_set_patience(struct source *source, const struct source_patience *patience);
+
+struct source_reach {
+	bool down;           /* it cannot be reached */
+	uint64_t since_ns;   /* wall clock */
+	int error;           /* the last one, positive errno */
+	uint64_t recoveries; /* how often it has come back */
+};
+void source_reach(const struct source *source, struct source_reach *reach);
 
 struct source_counters {
 	uint64_t requests[16]; /* by enum dmm_request_kind */

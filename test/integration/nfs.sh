@@ -35,7 +35,7 @@ for version in 3 4; do
 done
 
 mkdir negotiated
-start any 127.0.0.1:/export "$work/negotiated" -o protocol=nfs,background=off,tries=50
+start any 127.0.0.1:/export "$work/negotiated" -o protocol=nfs,background=off,retrans=49
 check 'version 4 is spoken where nothing is said' grep -q 'NFS version 4' any.log
 equal 'a file reads' bottom "$(cat "negotiated/$(printf 'd/%.0s' {1..300})file")"
 nfs_kill

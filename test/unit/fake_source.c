@@ -21,6 +21,7 @@ void fake_reset(void)
 {
 	memset(fake_objects, 0, sizeof(fake_objects));
 	turns = 0;
+	fake_reach = (struct source_reach){0};
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
@@ -183,4 +184,16 @@ int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_
 void source_counters(const struct source *source, struct source_counters *counters)
 {
 	memset(counters, 0, sizeof(*counters));
+}
+
+bool source_is_outage(int error)
+{
+	return error == -ETIMEDOUT;
+}
+
+struct source_reach fake_reach;
+
+void source_reach(const struct source *source, struct source_reach *reach)
+{
+	*reach = fake_reach;
 }

@@ -36,6 +36,9 @@ struct fake_object {
 /* Object 0 is the root. */
 extern struct fake_object fake_objects[FAKE_OBJECTS];
 
+/* What source_reach() says. */
+extern struct source_reach fake_reach;
+
 void fake_reset(void);
 void fake_dir(unsigned id, unsigned parent, const char *name);
 void fake_file(unsigned id, unsigned parent, const char *name, uint64_t size);

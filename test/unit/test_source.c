@@ -285,7 +285,7 @@ static struct source *context_source;
 
 static int ask_for_more(void *context, const struct dmm_entry *entry)
 {
-	char text[16];
+	char text[16] = "a link"; /* the simulated plugin writes none */
 
 	*(int *)context = source_readlink(context_source, entry->handle, text, sizeof(text));
 	return 0;

@@ -85,6 +85,192 @@ START_TEST(test_lasting_errors)
 }
 END_TEST
 
+/* --- hard and soft ------------------------------------------------------------------------------------------------------------------ */
+
+static struct source_reach reach_of(struct source *source)
+{
+	struct source_reach reach;
+
+	source_reach(source, &reach);
+	return reach;
+}
+
+static void be_patient(struct source *source, bool hard)
+{
+	source_set_patience(source, &(struct source_patience){.hard = hard, .tries = 3});
+}
+
+START_TEST(test_classes)
+{
+	static const int outages[] = {EAGAIN,   ETIMEDOUT, ECONNRESET, ECONNABORTED, ECONNREFUSED, EPIPE,
+	                              ENOTCONN, ESHUTDOWN, EHOSTDOWN,  EHOSTUNREACH, ENETDOWN,     ENETUNREACH};
+	static const int objects[] = {0, EIO, EACCES, ENOENT, ESTALE, EPERM, EINTR, EREMOTEIO, ECANCELED, EBADMSG};
+	for (size_t i = 0; i < sizeof(outages) / sizeof(*outages); i++)
+		ck_assert_msg(source_is_outage(-outages[i]), "%s", strerrorname_np(outages[i]));
+	for (size_t i = 0; i < sizeof(objects) / sizeof(*objects); i++)
+		ck_assert_msg(!source_is_outage(-objects[i]), "%s", strerrorname_np(objects[i]));
+}
+END_TEST
+
+static atomic_bool unreachable;
+static atomic_uint refused_attempts;
+
+static int64_t answer_when_reachable(struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind == DMM_REQ_OPEN || request->kind == DMM_REQ_CLOSE)
+		return sim_answer(conn, request);
+	if (unreachable) {
+		refused_attempts++;
+		return -ETIMEDOUT;
+	}
+	if (request->kind == DMM_REQ_READLINK)
+		return -EACCES; /* an answer, too */
+	memcpy(request->buf, "hello", 5);
+	return 5;
+}
+
+struct reader {
+	struct source *source;
+	pthread_t thread;
+	int64_t result;
+};
+
+static void *read_link(void *context)
+{
+	struct reader *reader = context;
+	char buf[16];
+
+	reader->result = source_readlink(reader->source, sim_handle(), buf, sizeof(buf));
+	return NULL;
+}
+
+static void await_down(struct source *source)
+{
+	for (int i = 0; i < 500 && !reach_of(source).down; i++)
+		usleep(10000);
+	ck_assert(reach_of(source).down);
+}
+
+START_TEST(test_soft_gives_up)
+{
+	sim.answer = answer_when_reachable;
+	struct source *source = sim_open();
+	struct reader reader = {.source = source};
+	be_patient(source, false);
+	unreachable = true;
+	refused_attempts = 0;
+	read_link(&reader);
+	ck_assert_int_eq(reader.result, -ETIMEDOUT);
+	ck_assert_uint_eq(refused_attempts, 3);
+	ck_assert(reach_of(source).down);
+	ck_assert_int_eq(reach_of(source).error, ETIMEDOUT);
+	ck_assert_uint_gt(reach_of(source).since_ns, 0);
+	unreachable = false;
+	read_link(&reader);
+	ck_assert_int_eq(reader.result, -EACCES); /* of the object; but somebody answers */
+	ck_assert(!reach_of(source).down);
+	ck_assert_uint_eq(reach_of(source).recoveries, 1);
+	source_close(source);
+}
+END_TEST
+
+START_TEST(test_hard_waits)
+{
+	sim.answer = answer_when_reachable;
+	struct source *source = sim_open();
+	struct reader readers[4], last = {.source = source};
+	be_patient(source, true);
+	unreachable = true;
+	for (int i = 0; i < 4; i++) {
+		readers[i] = (struct reader){.source = source, .result = 1};
+		pthread_create(&readers[i].thread, NULL, read_link, &readers[i]);
+	}
+	await_down(source);
+	usleep(1500000); /* pauses have grown */
+	ck_assert_uint_gt(refused_attempts, 12);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(readers[i].result, 1);
+	unreachable = false;
+	start_clock();
+	read_link(&last); /* the first to be answered wakes all others */
+	for (int i = 0; i < 4; i++) {
+		pthread_join(readers[i].thread, NULL);
+		ck_assert_int_eq(readers[i].result, -EACCES);
+	}
+	ck_assert_uint_lt(elapsed_ms(), 400);
+	ck_assert(!reach_of(source).down);
+	source_close(source);
+}
+END_TEST
+
+START_TEST(test_hard_becomes_soft)
+{
+	sim.answer = answer_when_reachable;
+	struct source *source = sim_open();
+	struct reader reader = {.source = source, .result = 1};
+	be_patient(source, true);
+	unreachable = true;
+	pthread_create(&reader.thread, NULL, read_link, &reader);
+	await_down(source);
+	usleep(1000000);
+	ck_assert_int_eq(reader.result, 1);
+	be_patient(source, false);
+	pthread_join(reader.thread, NULL);
+	ck_assert_int_eq(reader.result, -ETIMEDOUT);
+	unreachable = true;
+	be_patient(source, true);
+	reader.result = 1;
+	pthread_create(&reader.thread, NULL, read_link, &reader);
+	usleep(200000);
+	source_cancel_all(source);
+	pthread_join(reader.thread, NULL);
+	ck_assert_int_eq(reader.result, -ECANCELED);
+	unreachable = false;
+	source_close(source);
+}
+END_TEST
+
+/* One object that does not answer while others do is its own trouble, and no outage. */
+static int64_t answer_all_but_one(struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind != DMM_REQ_READLINK)
+		return sim_answer(conn, request);
+	if (memcmp(request->handle.data, "handle", 6) == 0)
+		return -ETIMEDOUT;
+	return 3;
+}
+
+static void *read_others(void *context)
+{
+	struct source *source = context;
+	char buf[16];
+
+	while (unreachable) {
+		source_readlink(source, (struct dmm_bytes){"other!", 6}, buf, sizeof(buf));
+		usleep(1000);
+	}
+	return NULL;
+}
+
+START_TEST(test_one_bad_object)
+{
+	pthread_t others;
+	sim.answer = answer_all_but_one;
+	struct source *source = sim_open();
+	struct reader reader = {.source = source};
+	be_patient(source, true);
+	unreachable = true; /* as long as others read */
+	pthread_create(&others, NULL, read_others, source);
+	read_link(&reader);
+	ck_assert_int_eq(reader.result, -ETIMEDOUT);
+	ck_assert(!reach_of(source).down);
+	ck_assert_uint_eq(reach_of(source).recoveries, 0);
+	unreachable = false;
+	pthread_join(others, NULL);
+	source_close(source);
+}
+END_TEST
+
 /* Stale: of a handle it is asked once more, an open file is opened anew. */
 START_TEST(test_stale)
 {
@@ -545,6 +731,11 @@ int main(void)
 	tcase_add_checked_fixture(tcase, sim_setup, sim_teardown);
 	tcase_add_loop_test(tcase, test_heals, 0, 7);
 	tcase_add_loop_test(tcase, test_lasting_errors, 0, 8);
+	tcase_add_test(tcase, test_classes);
+	tcase_add_test(tcase, test_soft_gives_up);
+	tcase_add_test(tcase, test_hard_waits);
+	tcase_add_test(tcase, test_hard_becomes_soft);
+	tcase_add_test(tcase, test_one_bad_object);
 	tcase_add_test(tcase, test_stale);
 	tcase_add_test(tcase, test_not_twice);
 	tcase_add_loop_test(tcase, test_connection_lost, 0, 5);
