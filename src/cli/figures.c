@@ -146,12 +146,18 @@ static bool has_ended(const struct migration *migration)
 	return strcmp(migration->state, "complete") == 0 || strcmp(migration->state, "failed") == 0;
 }
 
+/* A deletion of it was cut off. */
+static bool is_deleted(const struct migration *migration)
+{
+	return strcmp(migration->state, "deleting") == 0;
+}
+
 json_t *figures_kept(const struct migration *migration)
 {
 	json_t *figures = memory_must(json_object()), *result = read_result(migration);
 	bool ended = has_ended(migration);
 	json_object_set_new(figures, "migid", json_integer(migration->migid));
-	json_object_set_new(figures, "state", json_string(ended ? migration->state : "halted"));
+	json_object_set_new(figures, "state", json_string(ended || is_deleted(migration) ? migration->state : "halted"));
 	bytes_set(figures, "source", migration->source);
 	bytes_set(figures, "target", migration->target);
 	bytes_set(figures, "mountpoint", migration->mountpoint);

@@ -39,7 +39,7 @@ static void print_table(const json_t *list)
 	static const char *const heads[] = {"MIGID",     "STATE",  "DONE",   "FOUND",      "RATE",
 	                                    "REMAINING", "ERRORS", "SOURCE", "MOUNT POINT"};
 	if (json_array_size(list) == 0) {
-		puts("There are no migrations. mount -t fuse.dmmfs SOURCE DIRECTORY begins one.");
+		puts("There are no migrations. dmmfs-admin create -p source=SOURCE -p target=DIRECTORY begins one.");
 		return;
 	}
 	struct table *table = table_new(9, heads, "rlrrrlrll");

@@ -120,6 +120,7 @@ for point in delete-begin:1 delete-name:1 delete-name:7 delete-tree:1 delete-cle
 	printf changed | dd "of=$target/large" bs=1 seek=1000000 conv=notrunc status=none
 	"$admin" halt "$work/$target" >/dev/null
 	DMMFS_FAULT=$point "$admin" delete -f "$work/$target" >out.json 2>&1 && fail "$point: it was not killed"
+	equal "$point: it is shown" deleting "$(figure "$work/$target" state)"
 	refused "$point: it cannot be started" 4 'is being deleted' "$admin" start "$work/$target"
 	if [ "$point" != delete-cleared:1 ]; then
 		refused "$point: nor mounted" 32 'being deleted' "$dmmfs" "$work/source" "$work/$target"
