@@ -262,7 +262,7 @@ class ManPage(CliTest):
         self.assertIn("list", commands)
         words = set(commands)
         for command in commands:
-            words.update(re.findall(r"(?<![\w-])--?[a-z]+", self.admin(command, "--help")))
+            words.update(re.findall(r"(?<![\w-])--?[a-z]+(?:-[a-z]+)*", self.admin(command, "--help")))
         for word in sorted(words):
             self.assertRegex(text, rf"(?<![\w-]){re.escape(word)}(?![\w-])")
 
