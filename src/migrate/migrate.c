@@ -240,6 +240,10 @@ void migrate_stat(struct migrate *migrate, struct migration_stat *stat)
 	progress_stat(migrate, stat);
 	govern_stat(migrate, &stat->background);
 	order_stat(migrate, stat);
+	/* What only moves when somebody asks for it has no pace of its own. */
+	if (stat->eta_s > 0 &&
+	    (stat->state == MIGRATION_PAUSED || !migrate->options.background || stat->background.data_workers == 0))
+		stat->eta_s = -1;
 }
 
 static void add_range(struct where_report *report, uint64_t off, uint64_t len, enum where_kind kind)

@@ -74,6 +74,7 @@ void progress_tick(struct migrate *migrate)
 	progress->samples[at].at_ns = clock_monotonic_ns();
 	progress->samples[at].bytes = bytes_moved(progress);
 	progress->samples[at].files = atomic_load(&progress->files);
+	pace_tick(&progress->pace, progress->samples[at].at_ns, progress->samples[at].bytes, progress->samples[at].files);
 }
 
 uint64_t latency_percentile(const uint64_t counts[LATENCY_BUCKETS], unsigned pct)
@@ -112,23 +113,15 @@ static void rates(struct progress *progress, struct migration_stat *stat)
 	stat->rate_files_per_s = (uint64_t)((double)(atomic_load(&progress->files) - progress->samples[oldest].files) / seconds);
 }
 
-/* Whichever of bytes and files takes longer at the present rate. */
-static int64_t time_remaining(const struct migration_stat *stat)
+static int64_t time_remaining(struct progress *progress, const struct migration_stat *stat)
 {
 	const struct totals *totals = &stat->totals;
 	int64_t files = totals->files_found - totals->files_migrated - totals->files_error - totals->files_waived;
 	int64_t bytes = totals->bytes_found - totals->bytes_migrated;
-	double by_files = 0, by_bytes = 0;
+	LOCKED(&progress->lock);
 
-	if (files <= 0 && (bytes <= 0 || totals->files_waived) && stat->crawl_done)
-		return 0;
-	if ((files > 0 && !stat->rate_files_per_s) && (bytes > 0 && !stat->rate_bytes_per_s))
-		return -1;
-	if (files > 0 && stat->rate_files_per_s)
-		by_files = (double)files / (double)stat->rate_files_per_s;
-	if (bytes > 0 && stat->rate_bytes_per_s)
-		by_bytes = (double)bytes / (double)stat->rate_bytes_per_s;
-	return (int64_t)ceil(fmax(by_files, by_bytes));
+	/* The bytes of files that were given up are among those not migrated. */
+	return pace_remaining(&progress->pace, files <= 0 && totals->files_waived ? 0 : bytes, files);
 }
 
 void progress_stat(struct migrate *migrate, struct migration_stat *stat)
@@ -143,5 +136,5 @@ void progress_stat(struct migrate *migrate, struct migration_stat *stat)
 	stat->demand_bytes = atomic_load(&progress->demand_bytes);
 	stat->background_bytes = atomic_load(&progress->background_bytes);
 	rates(progress, stat);
-	stat->eta_s = time_remaining(stat);
+	stat->eta_s = time_remaining(progress, stat);
 }

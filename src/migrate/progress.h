@@ -5,6 +5,7 @@
 #ifndef DMM_MIGRATE_PROGRESS_H
 #define DMM_MIGRATE_PROGRESS_H
 
+#include "migrate/pace.h"
 #include "monitor/monitor.h"
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct progress {
 		uint64_t at_ns, bytes, files;
 	} samples[RATE_SECONDS];
 	unsigned next;
+	struct pace pace; /* with the lock of the samples */
 };
 
 void progress_init(struct progress *progress);
