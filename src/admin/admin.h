@@ -24,7 +24,7 @@
  * Members that a daemon does not know are refused, not ignored: a newer client must not believe that they were heeded. Names are
  * written as wire/bytes.h says; dmmfs-admin-json(5) documents the objects.
  *
- * Threads: one accepts, a few serve (a lane); requests for the end take at most two of them, so that one which waits for files to
+ * Threads: one accepts, others serve (a lane, one for each connection); requests for the end take at most two of them, so that one which waits for files to
  * be closed never delays a stat. The port is called from any of them.
  */
 #ifndef DMM_ADMIN_ADMIN_H

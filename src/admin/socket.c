@@ -31,11 +31,11 @@
 #include <sys/stat.h>
 
 #define THREADS 6
-#define THREADS_FOR_SHORT 4
+#define THREADS_FOR_LONG 2
 #define CONNECTIONS_MAX 64
 #define GUESTS_MAX 2 /* idle ones must not keep root out */
-#define READ_TIMEOUT_NS (10 * NS_PER_S)
-#define WRITE_TIMEOUT_NS (30 * NS_PER_S)
+#define READ_TIMEOUT_NS (5 * NS_PER_S)
+#define WRITE_TIMEOUT_NS (10 * NS_PER_S)
 
 struct connection {
 	struct lane_job job;
@@ -56,6 +56,7 @@ struct admin {
 	int listening, stop_event;
 	pthread_t accepting;
 	struct lane *lane;
+	unsigned n_threads; /* of the lane; only the accepting thread adds */
 	atomic_bool stopping;
 	pthread_mutex_t lock; /* guards what follows */
 	struct connection *connections;
@@ -202,8 +203,18 @@ static void refuse_peer(struct admin *admin, int fd, int error)
 	json_decref(reply);
 }
 
+/* Who sends half a request or does not read its answer holds a thread until the time is over: there is one for each connection,
+ * so that this costs nobody else anything. Without memory for more threads they wait for each other. */
+static void make_threads(struct admin *admin, unsigned n_connections)
+{
+	unsigned wanted = n_connections + THREADS_FOR_LONG;
+	if (wanted > admin->n_threads && lane_resize(admin->lane, wanted, wanted - THREADS_FOR_LONG) == 0)
+		admin->n_threads = wanted;
+}
+
 static int connection_open(struct admin *admin, int fd, bool is_guest)
 {
+	unsigned n_connections;
 	struct connection *connection = calloc(1, sizeof(*connection));
 	if (!connection)
 		return -ENOMEM;
@@ -215,9 +226,10 @@ static int connection_open(struct admin *admin, int fd, bool is_guest)
 		if (connection->next)
 			connection->next->prev = connection;
 		admin->connections = connection;
-		admin->n_connections++;
 		admin->n_guests += is_guest;
+		n_connections = ++admin->n_connections;
 	}
+	make_threads(admin, n_connections);
 	lane_submit(admin->lane, &connection->job, LANE_DEMAND);
 	return 0;
 }
@@ -314,10 +326,11 @@ static void remove_socket(struct admin *admin)
 
 static int start_threads(struct admin *admin)
 {
-	struct lane_options options = {.name = "admin", .max = THREADS, .reserve = THREADS_FOR_SHORT};
+	struct lane_options options = {.name = "admin", .max = THREADS, .reserve = THREADS - THREADS_FOR_LONG};
 	admin->stop_event = eventfd(0, EFD_CLOEXEC);
 	if (admin->stop_event < 0)
 		return -errno;
+	admin->n_threads = THREADS;
 	int error = lane_start(&options, &admin->lane);
 	return error ? error : -pthread_create(&admin->accepting, NULL, accept_main, admin);
 }

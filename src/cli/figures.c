@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
-#define STAT_TIMEOUT_S 10
+#define STAT_TIMEOUT_S 5
+#define BUSY_US 100000
 
 /* --- asking --------------------------------------------------------------------------------------------------------------- */
 
@@ -37,6 +39,20 @@ static void name_uuid(const struct cli *cli, uint32_t migid, json_t *request)
 		json_object_set(request, "uuid", uuid);
 }
 
+/* A daemon that has too many requests says so: it is asked again as long as there is time. */
+static int ask_patiently(const char *path, const json_t *request, uint64_t deadline_ns, json_t **reply)
+{
+	for (;;) {
+		int error = socket_ask(path, request, deadline_ns, reply);
+		bool busy = error == 0 && strcmp(member_text(*reply, "error"), "EAGAIN") == 0;
+		if (!busy || clock_monotonic_ns() + BUSY_US * NS_PER_US >= deadline_ns)
+			return error;
+		json_decref(*reply);
+		*reply = NULL;
+		usleep(BUSY_US);
+	}
+}
+
 int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned timeout_s, json_t **reply)
 {
 	char path[PATH_MAX];
@@ -45,7 +61,7 @@ int daemon_ask(const struct cli *cli, uint32_t migid, json_t *request, unsigned 
 	name_uuid(cli, migid, request);
 	int error = socket_path(cli->rundir ? cli->rundir : socket_default_rundir(), migid, path, sizeof(path));
 	if (!error)
-		error = socket_ask(path, request, clock_monotonic_ns() + timeout_s * NS_PER_S, reply);
+		error = ask_patiently(path, request, clock_monotonic_ns() + timeout_s * NS_PER_S, reply);
 	json_decref(request);
 	if (error)
 		return error;
@@ -116,10 +132,11 @@ static json_t *read_result(const struct migration *migration)
 static void complete_counts(json_t *figures)
 {
 	static const char *const counts[] = {
-		"dirs_found",      "dirs_migrated",  "dirs_pending",  "dirs_error",     "files_found",      "files_migrated",
-		"files_pending",   "files_error",    "bytes_found",   "bytes_migrated", "bytes_pending",    "links_pending",   "dirs_waived",    "files_waived",  "names_waived",   "errors_fixed",     "drift_found",
-		"demand_requests", "demand_p50_us",  "demand_p99_us", "demand_bytes",   "background_bytes", "source_requests",
-		"source_bytes",    "source_retries", "state_bytes",   "state_commits",  "segsize"};
+		"dirs_found",     "dirs_migrated", "dirs_pending",  "dirs_error",       "files_found",     "files_migrated",
+		"files_pending",  "files_error",   "bytes_found",   "bytes_migrated",   "bytes_pending",   "links_pending",
+		"dirs_waived",    "files_waived",  "names_waived",  "errors_fixed",     "drift_found",     "demand_requests",
+		"demand_p50_us",  "demand_p99_us", "demand_bytes",  "background_bytes", "source_requests", "source_bytes",
+		"source_retries", "state_bytes",   "state_commits", "segsize"};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		if (!json_is_integer(json_object_get(figures, counts[i])))
 			json_object_set_new(figures, counts[i], json_integer(0));

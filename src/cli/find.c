@@ -238,6 +238,11 @@ const struct migration *migrations_meant(struct cli *cli, const struct migration
 			                       "there is no migration %s: 'dmmfs-admin list' shows those there are", argument);
 		return found;
 	}
+	if (!*argument) {
+		cli->status = cli_fail(cli, CLI_UNKNOWN, ENOENT,
+		                       "an empty argument names no migration: 'dmmfs-admin list' shows those there are");
+		return NULL;
+	}
 	CLEAN_FREE char *path = migrations_path(cli, migrations, argument);
 	if (!path)
 		return NULL;

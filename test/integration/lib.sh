@@ -35,6 +35,7 @@ unset DMMFS_TEST_INSIDE
 # --- the private place -----------------------------------------------------------------------------------------------------------
 
 place=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/dmmfs-test.XXXXXX")")
+readonly place # it is removed at the end
 work=$place
 export DMMFS_CONFDIR=$work/conf DMMFS_RUNDIR=$work/run LC_ALL=C TZ=UTC
 cd "$work"
