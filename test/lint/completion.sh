@@ -50,6 +50,6 @@ offers 'dmmfs-admin db check a' 'a1b2'
 offers 'dmmfs-admin db dump --database l' 'links links-ino'
 offers 'dmmfs-admin halt ' 'a1b2 c3d4'
 offers 'dmmfs-admin delete --r' '--rundir --remove'
-offers 'dmmfs-admin create -p so' 'source='
+offers 'dmmfs-admin create -p sou' 'source='
 offers 'dmmfs-admin plan --q' '--quick'
 exit $failed
