@@ -20,7 +20,7 @@ _dmmfs_admin_commands=(
 	'errors migids --state'
 	'retry migids'
 	'waive migids --all'
-	'verify migids --full --sample --seed --rate --no-wait --status --stop'
+	'verify migids --full --sample --seed --rate --detach --status --stop'
 	'report migids'
 	'log migids --follow -f --lines -n'
 	'db db --database --state'

@@ -27,7 +27,7 @@ struct verify {
 	struct cli *cli;
 	uint32_t migid;
 	const char *action;
-	bool full, no_wait;
+	bool full, detach;
 	long ppm;
 	uint64_t rate, seed;
 	bool drawn;
@@ -223,7 +223,7 @@ static int verify_migration(struct verify *verify)
 	int code = ask(verify, verify->action, &status);
 	if (code >= 0)
 		return code;
-	if (strcmp(verify->action, "start") == 0 && !verify->no_wait)
+	if (strcmp(verify->action, "start") == 0 && !verify->detach)
 		return wait_for_end(verify, status);
 	code = tell(verify, status);
 	json_decref(status);
@@ -269,7 +269,7 @@ static bool read_options(struct verify *verify, int argc, char **argv)
 {
 	static const struct option options[] = {{"full", no_argument, NULL, 'f'},       {"sample", required_argument, NULL, 's'},
 	                                        {"rate", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 'd'},
-	                                        {"no-wait", no_argument, NULL, 'n'},    {"status", no_argument, NULL, 't'},
+	                                        {"detach", no_argument, NULL, 'n'},    {"status", no_argument, NULL, 't'},
 	                                        {"stop", no_argument, NULL, 'p'},       CLI_OPTIONS};
 	int option;
 	while ((option = getopt_long(argc, argv, CLI_LETTERS, options, NULL)) != -1) {
@@ -277,7 +277,7 @@ static bool read_options(struct verify *verify, int argc, char **argv)
 		if (option == 'f')
 			verify->full = true;
 		else if (option == 'n')
-			verify->no_wait = true;
+			verify->detach = true;
 		else if (option == 't' || option == 'p')
 			verify->action = option == 't' ? "status" : "stop";
 		else
@@ -328,7 +328,7 @@ const struct command command_verify = {
 	"  --sample N%          a share of the files, chosen by chance\n"
 	"  --seed N             the same files as an earlier sample, which told its seed\n"
 	"  --rate RATE          read no more than so many bytes a second, as 20M/s\n"
-	"  --no-wait            do not wait for the end\n"
+	"  --detach             do not wait for the end\n"
 	"  --status             tell of the one that runs, or of the last one\n"
 	"  --stop               end it\n",
 	run,

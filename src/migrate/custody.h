@@ -13,6 +13,9 @@
 
 #define VERIFY_ALL_PPM 1000000u
 
+/* What entries of the ledger say was being done when damage was found. */
+#define VERIFY_WHAT "verify"
+
 struct verify_request {
 	bool full;     /* the source is read again as well */
 	uint32_t ppm;  /* of a million files so many are looked at, always the same for one seed */

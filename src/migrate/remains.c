@@ -113,7 +113,9 @@ static int tell(void *context, const struct error_record *record)
 	if (record->state != ERROR_WAIVED)
 		return 0;
 	told.detail = text;
-	if (record->kind == ERROR_OF_FILE)
+	if (strcmp(record->what, VERIFY_WHAT) == 0)
+		snprintf(text, sizeof(text), "kept as it is: not what was read from the source");
+	else if (record->kind == ERROR_OF_FILE)
 		result = tell_file(telling->store, telling->target, record->ino, text, sizeof(text));
 	else if (record->kind == ERROR_OF_DIR)
 		snprintf(text, sizeof(text), "an empty directory: its entries never came over");

@@ -39,7 +39,7 @@ static void tell(struct verify *verify, const struct unnamed *found, const char 
 	}
 	ledger_error(&verify->migrate->ledger, &(struct failure){.ino = found->ino,
 	                                                         .handle = &found->handle,
-	                                                         .what = "verify",
+	                                                         .what = VERIFY_WHAT,
 	                                                         .detail = detail,
 	                                                         .error = found->error ? -found->error : -EBADMSG,
 	                                                         .bytes = found->bytes,

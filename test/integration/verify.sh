@@ -86,13 +86,13 @@ equal 'the drift of the source, the damage of the target, a name too many and tw
 check 'the drifted one is named' grep -q '"path": "large"' json.out
 
 say '--- one at a time, and no longer than one likes'
-"$admin" verify --no-wait --rate 64K/s 1 >/dev/null
+"$admin" verify --detach --rate 64K/s 1 >/dev/null
 refused 'a second one' 4 'being verified' "$admin" verify 1
 check 'stat answers' "$admin" stat 1
 verified 'it is stopped' 0 --stop 1
 wait_for 10 bash -c "'$admin' verify --status --json 1 | grep -q stopped"
 refused 'there is none to stop' 1 'not being verified' "$admin" verify --stop 1
-"$admin" verify --no-wait --rate 64K/s 1 >/dev/null
+"$admin" verify --detach --rate 64K/s 1 >/dev/null
 kill_hard one
 start one "$work/source" "$m"
 check 'a kill stops it' grep -q stopped <("$admin" verify --status 1)
