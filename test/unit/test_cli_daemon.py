@@ -576,6 +576,75 @@ class Finish(CliTest):
         self.assertEqual(self.json("finish", "--lazy", "1")["state"], "detached")
 
 
+class Life(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.env["DMMFS_DAEMON"] = self.dir + "/dmmfs"
+        self.play("exit 0")
+
+    def play(self, script):
+        """What the daemon's program does."""
+        with open(self.dir + "/dmmfs", "w") as program:
+            program.write("#!/bin/sh\n" + script + "\n")
+        os.chmod(self.dir + "/dmmfs", 0o755)
+
+    def test_start(self):
+        self.daemon()
+        self.assertIn("runs already", self.admin("start", "1"))
+        self.assertTrue(self.json("start", "1")["was_running"])
+        self.daemons[0].close()
+        self.play('echo "dmmfs: info: noise" >&2; echo "dmmfs: warning: look" >&2; echo "dmmfs: it is $1 $2" >&2; exit 32')
+        self.admin("start", "1", status=1)
+        self.assertIn("dmmfs-admin: migration 1 does not start: it is --migid 1\n", self.err)
+        self.assertIn("dmmfs-admin: warning: look\n", self.err)
+        self.assertNotIn("noise", self.err)
+        self.play("kill -9 $$")
+        self.admin("start", "1", status=1)
+        self.assertIn("was ended by SIGKILL", self.err)
+        self.env["DMMFS_DAEMON"] = self.dir + "/nowhere"
+        self.admin("start", "1", status=1)
+        self.assertIn("nowhere can not be run", self.err)
+
+    def test_pause(self):
+        daemon = self.daemon()
+        self.assertEqual(self.json("pause", "1")["state"], "paused")
+        self.assertEqual(self.json("stat", "1")["state"], "paused")
+        self.assertEqual(self.json("resume", "1")["paused"], False)
+        self.assertEqual(self.json("stat", "1")["state"], "running")
+        daemon.close()
+        self.assertEqual(self.json("pause", "1")["state"], "halted")
+        self.assertEqual(self.json("show", "1")["properties"]["paused"], "on")
+
+    def test_halt_busy(self):
+        self.daemon().tell("busy")
+        self.assertEqual(len(self.json("halt", "1", status=4)["holders"]), 2)
+        self.admin("delete", "-f", "1", status=4)
+        self.assertIn("4711  vi", self.err)
+        self.admin("delete", "1", status=4)
+        self.assertIn("is running: 12,400 files (2 TiB)", self.err)
+
+    def test_create(self):
+        self.play(f'printf "%s\\n" "$@" >{self.dir}/arguments; echo 7')
+        self.admin("create", "-h", "-p", "source=/a", "-p", "target=/b", "-p", "name=a,b\\c", status=1)
+        self.assertIn("migration 7 was made, and deleted", self.err)
+        with open(self.dir + "/arguments") as arguments:
+            self.assertEqual(arguments.read().split("\n")[:-1],
+                             ["-o", "name=a\\,b\\\\c", "-o", "target=/b", "--create", "--", "/a", "/b"])
+        self.play("echo nonsense")
+        self.admin("create", "-p", "source=/a", "-p", "target=/b", status=1)
+        self.assertIn("did not say", self.err)
+
+    def test_delete(self):
+        self.daemon().close()
+        self.play('echo "{\\"ok\\":false,\\"error\\":\\"EINPROGRESS\\",\\"message\\":\\"not yet\\"}"; exit 32')
+        self.admin("delete", "1", status=4)
+        self.assertIn("dmmfs-admin: not yet", self.err)
+        self.play("kill -9 $$")
+        self.admin("delete", "1", status=1)
+        self.assertIn("repeat the command", self.err)
+        self.admin("delete", "--keep", "--remove", "1", status=2)
+
+
 class Errors(CliTest):
     def test_errors(self):
         daemon = self.daemon()
