@@ -158,7 +158,7 @@ static const struct property table[] = {
 		.type = PROPERTY_RATE,
 		.when = PROPERTY_LIVE,
 		.standard = "none",
-		.help = "What the background may read of the source in a second. See SCHEDULES AND LOAD.",
+		.help = "What the background may read of the source in a second. See SCHEDULES AND LOAD in dmmfs(8).",
 	},
 	{
 		.name = "schedule",
@@ -169,7 +169,7 @@ static const struct property table[] = {
 		.standard = "none",
 		.check = schedule_check,
 		.allowed = "a schedule, for example \"mon-fri 08:00-18:00 limit=20MB/s workers=1; * limit=none workers=max\"",
-		.help = "What the background may take at which hours of the week. See SCHEDULES AND LOAD.",
+		.help = "What the background may take at which hours of the week. See SCHEDULES AND LOAD in dmmfs(8).",
 	},
 	{
 		.name = "latency",
@@ -180,7 +180,7 @@ static const struct property table[] = {
 		.also = "off",
 		.min = LATENCY_MIN_US * 1000ull,
 		.max = LATENCY_MAX_US * 1000ull,
-		.help = "The background yields when applications wait longer than this. See SCHEDULES AND LOAD.",
+		.help = "The background yields when applications wait longer than this. See SCHEDULES AND LOAD in dmmfs(8).",
 	},
 	{
 		.name = "order",
