@@ -16,6 +16,8 @@ _dmmfs_admin_commands=(
 	'set migids --property -p'
 	'get migids --property -p --describe'
 	'where files'
+	'fetch files --detach'
+	'first files --migration -m'
 	'finish migids --lazy --wait'
 	'errors migids --state'
 	'retry migids'

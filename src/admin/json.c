@@ -5,6 +5,7 @@
 #include "admin/json.h"
 
 #include "admin/admin.h"
+#include "admin/order.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "wire/bytes.h"
@@ -64,6 +65,7 @@ static int set_totals(json_t *object, const struct totals *totals)
 	       json_object_set_new(object, "names_waived", json_of_total(totals->names_waived)) |
 	       json_object_set_new(object, "errors_fixed", json_of_total(totals->errors_fixed)) |
 	       json_object_set_new(object, "drift_found", json_of_total(totals->drift_found)) |
+	       json_object_set_new(object, "skipped", json_of_total(totals->skipped)) |
 	       json_object_set_new(object, "links_pending", json_of_total(totals->links_pending));
 }
 
@@ -146,7 +148,8 @@ json_t *admin_stat_json(const struct migration_stat *stat)
 	    bytes_set(object, "source", stat->source) | bytes_set(object, "target", stat->target) |
 	    bytes_set(object, "mountpoint", stat->mountpoint) | bytes_set(object, "statedir", stat->statedir) |
 	    set_totals(object, &stat->totals) | set_speed(object, stat) | set_traffic(object, stat) | set_health(object, stat) |
-	    json_object_set_new(object, "background", json_of_background(&stat->background))) {
+	    json_object_set_new(object, "background", json_of_background(&stat->background)) |
+	    json_object_set_new(object, "order", json_of_order(&stat->order))) {
 		json_decref(object);
 		return NULL;
 	}
@@ -226,7 +229,8 @@ json_t *json_of_where(const char *path, const struct where_report *report)
 	    json_object_set_new(object, "size", json_of_count(report->size)) |
 	    json_object_set_new(object, "finished", json_boolean(report->finished)) |
 	    json_object_set_new(object, "error", json_of_errno(report->error)) |
-	    bytes_set(object, "error_detail", report->error_detail) | set_ranges(object, report)) {
+	    bytes_set(object, "error_detail", report->error_detail) | json_object_set_new(object, "order", json_of_turn(report)) |
+	    set_ranges(object, report)) {
 		json_decref(object);
 		return NULL;
 	}

@@ -8,6 +8,7 @@
 #include "admin/custody.h"
 #include "admin/decide.h"
 #include "admin/json.h"
+#include "admin/order.h"
 #include "admin/properties.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -245,6 +246,8 @@ static const struct operation {
 	{"resume", answer_pause, false, {NULL}},
 	{"set", answer_set, false, {"properties", NULL}},
 	{"get", answer_get, false, {NULL}},
+	{"fetch", answer_fetch, false, {"paths", NULL}},
+	{"fetch-status", answer_fetch_status, false, {"number", NULL}},
 	{"verify", answer_verify, false, {"action", "full", "sample_ppm", "seed", "limit_bytes_per_s", NULL}},
 	{"verification", answer_verification, false, {NULL}},
 	{"report", answer_report, true, {NULL}},

@@ -29,7 +29,7 @@ enum exit_code {
 struct cli {
 	const char *confdir, *rundir;
 	bool json;
-	int status;       /* what to return when cli_option() ended the command */
+	int status;         /* what to return when cli_option() ended the command */
 	unsigned timeout_s; /* for figures; 0: what is usual */
 	bool quiet;         /* what cli_fail() says is kept in `said`, nothing is printed */
 	char said[512];
@@ -59,7 +59,7 @@ extern const struct command command_watch;
 extern const struct command command_set;
 extern const struct command command_get;
 extern const struct command command_where;
-extern const struct command command_finish;
+extern const struct command command_fetch, command_first, command_finish;
 extern const struct command command_errors;
 extern const struct command command_retry;
 extern const struct command command_waive;

@@ -132,11 +132,11 @@ static json_t *read_result(const struct migration *migration)
 static void complete_counts(json_t *figures)
 {
 	static const char *const counts[] = {
-		"dirs_found",     "dirs_migrated", "dirs_pending",  "dirs_error",       "files_found",     "files_migrated",
-		"files_pending",  "files_error",   "bytes_found",   "bytes_migrated",   "bytes_pending",   "links_pending",
-		"dirs_waived",    "files_waived",  "names_waived",  "errors_fixed",     "drift_found",     "demand_requests",
-		"demand_p50_us",  "demand_p99_us", "demand_bytes",  "background_bytes", "source_requests", "source_bytes",
-		"source_retries", "state_bytes",   "state_commits", "segsize"};
+		"dirs_found",      "dirs_migrated",  "dirs_pending",  "dirs_error",     "files_found",      "files_migrated",
+		"files_pending",   "files_error",    "bytes_found",   "bytes_migrated", "bytes_pending",    "links_pending",
+		"dirs_waived",     "files_waived",   "names_waived",  "errors_fixed",   "drift_found",      "skipped",
+		"demand_requests", "demand_p50_us",  "demand_p99_us", "demand_bytes",   "background_bytes", "source_requests",
+		"source_bytes",    "source_retries", "state_bytes",   "state_commits",  "segsize"};
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		if (!json_is_integer(json_object_get(figures, counts[i])))
 			json_object_set_new(figures, counts[i], json_integer(0));
@@ -156,6 +156,7 @@ static void clear_present(json_t *figures)
 	json_object_set_new(figures, "source_unreachable_since", json_null());
 	json_object_set_new(figures, "source_error", json_null());
 	json_object_set_new(figures, "background", json_null());
+	json_object_set_new(figures, "order", json_null());
 }
 
 static bool has_ended(const struct migration *migration)

@@ -28,6 +28,8 @@ static const struct command *const commands[] = {
 	&command_set,
 	&command_get,
 	&command_where,
+	&command_fetch,
+	&command_first,
 	&command_finish,
 	&command_errors,
 	&command_retry,

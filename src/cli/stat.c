@@ -60,6 +60,34 @@ static void print_title(const json_t *figures)
 	free(mountpoint);
 }
 
+static void print_order(const json_t *order, uint64_t skipped)
+{
+	static const char *const classes[] = {"fetch", "first", "raised", "last"};
+	char *rules = member_name(order, "rules"), text[FORMAT_BYTES];
+	bool any = false;
+
+	if (*rules && strcmp(rules, "found") != 0)
+		printf("Order        %s%s\n", rules, member_true(order, "building") ? " (being applied)" : "");
+	free(rules);
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+		char key[32];
+		snprintf(key, sizeof(key), "done_%s", classes[i]);
+		uint64_t done = member_count(order, key);
+		snprintf(key, sizeof(key), "waiting_%s", classes[i]);
+		uint64_t waiting = member_count(order, key);
+		if (done + waiting == 0)
+			continue;
+		printf("%s%s: %s done", any ? "; " : "In order     ", classes[i], format_count(done, text));
+		if (waiting)
+			printf(", %s waiting", format_count(waiting, text));
+		any = true;
+	}
+	if (any)
+		putchar('\n');
+	if (skipped)
+		printf("Skipped      %s %s\n", format_count(skipped, text), skipped == 1 ? "name" : "names");
+}
+
 static void print_now(const json_t *figures)
 {
 	char text[4 * FORMAT_BYTES], size[FORMAT_BYTES], count[FORMAT_BYTES];
@@ -72,6 +100,7 @@ static void print_now(const json_t *figures)
 	printf("Moved        %s on demand,", size_format(member_count(figures, "demand_bytes"), size, sizeof(size)));
 	printf(" %s in the background\n", size_format(member_count(figures, "background_bytes"), size, sizeof(size)));
 	background_print(stdout, figures, "Background   ");
+	print_order(json_object_get(figures, "order"), member_count(figures, "skipped"));
 }
 
 static void print_trouble(const json_t *figures)

@@ -73,6 +73,24 @@ static void print_place(const json_t *report, const char *path)
 		printf("%s: %s on the target\n", path, format_share(bytes > absent ? bytes - absent : 0, bytes, share));
 }
 
+/* When the background brings what is pending. */
+static void print_turn(const json_t *turn)
+{
+	const char *class = member_text(turn, "class");
+	char *clause = member_name(turn, "clause"), text[FORMAT_BYTES];
+
+	if (*class && strcmp(class, "normal") != 0)
+		printf("  %s%s%s%s\n",
+		       strcmp(class, "raised") == 0  ? "comes sooner: something beside it was touched"
+		       : strcmp(class, "fetch") == 0 ? "is being fetched"
+		       : strcmp(class, "first") == 0 ? "comes first"
+		                                     : "comes last",
+		       *clause ? " (" : "", clause, *clause ? ")" : "");
+	if (json_is_integer(json_object_get(turn, "ahead")))
+		printf("  %s to come before it\n", format_count(member_count(turn, "ahead"), text));
+	free(clause);
+}
+
 static void print_report(const json_t *report)
 {
 	char *path = member_name(report, "path"), *detail = member_name(report, "error_detail");
@@ -82,6 +100,7 @@ static void print_report(const json_t *report)
 		printf("  in error: %s%s%s\n", member_text(report, "error"), *detail ? ", " : "", detail);
 	else if (*detail)
 		printf("  %s\n", detail);
+	print_turn(json_object_get(report, "order"));
 	if (json_array_size(ranges) > 1)
 		print_ranges(ranges, member_count(report, "ranges_left_out"));
 	free(path);
@@ -109,10 +128,10 @@ static int report_of_complete(struct cli *cli, const char *path, json_t **report
 		return cli_fail(cli, CLI_FAILED, errno, "%s: %s", path, strerror(errno));
 	json_int_t size = S_ISREG(st.st_mode) ? st.st_size : 0;
 	snprintf(mode, sizeof(mode), "%04o", st.st_mode & 07777);
-	*report = memory_must(json_pack("{s:s, s:s, s:I, s:b, s:n, s:s, s:i, s:I, s:i, s:i, s:[], s:i}", "type",
+	*report = memory_must(json_pack("{s:s, s:s, s:I, s:b, s:n, s:s, s:i, s:I, s:i, s:i, s:[], s:i, s:n}", "type",
 	                                type_name(st.st_mode), "mode", mode, "size", (json_int_t)st.st_size, "finished", 1,
 	                                "error", "error_detail", "", "bytes_source", 0, "bytes_resident", size, "bytes_changed",
-	                                0, "bytes_hole", 0, "ranges", "ranges_left_out", 0));
+	                                0, "bytes_hole", 0, "ranges", "ranges_left_out", 0, "order"));
 	if (size > 0)
 		json_array_append_new(json_object_get(*report, "ranges"),
 		                      json_pack("{s:i, s:I, s:s}", "offset", 0, "length", size, "where", "resident"));

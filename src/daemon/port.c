@@ -154,6 +154,32 @@ static int decide_port(void *context, enum error_decision decision, const struct
 	return migrate_decide(daemon->migrate, decision, targets, count, result);
 }
 
+static int fetch_port(void *context, const char *const *paths, size_t count, uint32_t *number, char *error, size_t error_size)
+{
+	struct daemon *daemon = context;
+	CLEAN_FREE const char **relative = calloc(count, sizeof(*relative));
+
+	if (!relative)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		relative[i] = below(paths[i], daemon->options->mountpoint);
+		if (!relative[i])
+			relative[i] = below(paths[i], daemon->options->target);
+		if (relative[i])
+			continue;
+		snprintf(error, error_size, "%s is not below its mount point or target", paths[i]);
+		return -EXDEV;
+	}
+	return migrate_fetch(daemon->migrate, relative, count, number, error, error_size);
+}
+
+static int fetch_status_port(void *context, uint32_t number, struct fetch_status *status)
+{
+	struct daemon *daemon = context;
+
+	return migrate_fetch_status(daemon->migrate, number, status);
+}
+
 void daemon_port(struct daemon *daemon, struct migration_port *port)
 {
 	*port = (struct migration_port){
@@ -169,6 +195,8 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.pause = daemon_pause,
 		.set = daemon_set,
 		.get = daemon_get,
+		.fetch = fetch_port,
+		.fetch_status = fetch_status_port,
 		.verify_start = daemon_verify_start,
 		.verify_stop = daemon_verify_stop,
 		.verify_status = daemon_verify_status,

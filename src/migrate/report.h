@@ -178,6 +178,10 @@ struct migration_port {
 	int (*pause)(void *context, bool paused);
 	/* All or nothing, in force when it returns. Checks as settings_check() does; -EINVAL, -ENOENT, -EBUSY, with a sentence. */
 	int (*set)(void *context, const struct setting_change *changes, size_t n, char *error, size_t error_size);
+	/* Begins to bring what lies at these absolute paths and below them; what became of it. -EXDEV, -EBUSY, -EINVAL with a sentence;
+	 * -ENOENT. The status is freed with fetch_status_free(). */
+	int (*fetch)(void *context, const char *const *paths, size_t count, uint32_t *number, char *error, size_t error_size);
+	int (*fetch_status)(void *context, uint32_t number, struct fetch_status *status);
 	/* Every property and its value in force; `value` NULL: none; `from`: default, set, mount. A negative return of `each` ends it and
 	 * is returned. */
 	int (*get)(void *context, int (*each)(void *each_context, const char *name, const char *value, const char *from),

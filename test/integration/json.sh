@@ -65,6 +65,12 @@ fails 2 set -p segsize=1 1
 fails 4 set -p threads=1 1
 valid where "$m/deep/er/est/file"
 valid where "$m" "$m/holes" "$m/fifo"
+valid first -m 1 'size<64K'
+valid first "$m/deep/**"
+fails 2 first -m 1 'a/b'
+valid fetch "$m/several"
+valid fetch --detach "$m/several" "$m/deep"
+fails 3 fetch /etc/hostname
 valid errors 1
 fails 4 finish 1
 valid log 1

@@ -181,6 +181,23 @@ static int simulated_set(void *context, const struct setting_change *changes, si
 	return 0;
 }
 
+static int simulated_fetch(void *context, const char *const *paths, size_t count, uint32_t *number, char *error,
+                           size_t error_size)
+{
+	if (strstr(paths[0], "busy")) {
+		snprintf(error, error_size, "too many fetches");
+		return -EBUSY;
+	}
+	*number = (uint32_t)count;
+	return 0;
+}
+
+static int simulated_fetch_status(void *context, uint32_t number, struct fetch_status *status)
+{
+	*status = (struct fetch_status){.number = number, .state = FETCH_DONE, .files_found = 1, .files_done = 1};
+	return number == 99 ? -ENOENT : 0;
+}
+
 static int simulated_get(void *context, int (*each)(void *each_context, const char *name, const char *value, const char *from),
                          void *each_context)
 {
@@ -219,7 +236,9 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	                                          .halt = simulated_halt,
 	                                          .pause = simulated_pause,
 	                                          .set = simulated_set,
-	                                          .get = simulated_get};
+	                                          .get = simulated_get,
+	                                          .fetch = simulated_fetch,
+	                                          .fetch_status = simulated_fetch_status};
 	struct migration_stat *stat = &simulated->stat;
 	*stat = (struct migration_stat){.migid = migid, .state = MIGRATION_RUNNING, .eta_s = 7815, .uptime_s = 754};
 	snprintf(stat->source, sizeof(stat->source), "/old/home");
