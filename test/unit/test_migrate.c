@@ -582,7 +582,7 @@ START_TEST(tuned_while_it_runs)
 	expect("two/file", 4, SEGSIZE, 1, false);
 	CLEAN_FD int fd = openat(target.root_fd, "two/file", O_RDONLY | O_CLOEXEC);
 	ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
-	ck_assert_uint_eq(report.ranges[0].len, 4 * SEGSIZE);
+	ck_assert_uint_eq(report.ranges[0].len % (4 * SEGSIZE), 0); /* the second one may have been read ahead */
 	ck_assert_int_eq(report.ranges[0].kind, WHERE_RESIDENT);
 	free(report.ranges);
 	options.maxdfproc = 2;
