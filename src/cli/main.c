@@ -42,11 +42,20 @@ static const struct command *const commands[] = {
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+#define ARGUMENTS_COLUMNS 32
+
 static void print_usage(FILE *to)
 {
 	fputs("usage: dmmfs-admin [--confdir DIR] [--rundir DIR] COMMAND [OPTIONS] [ARGUMENTS]\n\n", to);
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(to, "  %-7s %-32s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		const char *arguments = commands[i]->arguments;
+		fprintf(to, "  %-7s ", commands[i]->name);
+		if (strlen(arguments) > ARGUMENTS_COLUMNS) { /* what it does stands below, in its column */
+			fprintf(to, "%s\n%10s", arguments, "");
+			arguments = "";
+		}
+		fprintf(to, "%-*s %s\n", ARGUMENTS_COLUMNS, arguments, commands[i]->summary);
+	}
 	fputs("\nEach takes --json, and --help, which tells more. A MIGID is a number that 'list' shows, or the mount point or "
 	      "the target.\n",
 	      to);
