@@ -43,6 +43,7 @@ static int apply_patience(struct daemon *daemon, const char *value)
 
 static int apply_autofinish(struct daemon *daemon, const char *value)
 {
+	atomic_store(&daemon->autofinish, daemon->options->autofinish);
 	migrate_on_complete(daemon->migrate, daemon->options->autofinish ? daemon_autofinish : NULL, daemon);
 	return 0;
 }

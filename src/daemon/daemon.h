@@ -38,6 +38,7 @@ struct daemon {
 	struct migration_port port;
 
 	pthread_mutex_t properties; /* the values in options that can change while it runs; apply.c */
+	atomic_bool autofinish;     /* the property, as it is now */
 	pthread_mutex_t lock;       /* below */
 	pthread_cond_t changed;
 	bool finishing; /* one finish or halt at a time */

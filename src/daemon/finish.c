@@ -38,16 +38,18 @@ int daemon_finish(void *context, const struct finish_request *request, struct fi
 static void *finish_when_free(void *context)
 {
 	struct daemon *daemon = context;
-	struct finish_request request = {.wait_s = 3600};
+	struct finish_request request = {.wait_s = 3600, .wanted = &daemon->autofinish};
 	struct finish_result result;
 	int error;
 
 	pthread_setname_np(pthread_self(), "autofinish");
-	while ((error = daemon_finish(daemon, &request, &result)) == -EBUSY) {
+	while ((error = daemon_finish(daemon, &request, &result)) == -EBUSY && atomic_load(&daemon->autofinish)) {
 		log_event(LOG_LEVEL_INFO, "autofinish-waits", "reason=%s", result.message);
 		free(result.holders);
 	}
-	if (error < 0 && error != -EALREADY)
+	if (error == -EBUSY)
+		free(result.holders); /* it was switched off */
+	else if (error < 0 && error != -EALREADY)
 		log_event(LOG_LEVEL_ERROR, "autofinish-failed", "error=%s reason=%s", errno_name(error), result.message);
 	return NULL;
 }

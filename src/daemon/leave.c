@@ -19,19 +19,24 @@
 #define RETRY_US 200000
 #define END_S 30 /* how long the end of a daemon may take that nobody holds */
 
-static int unmount_patiently(struct daemon *daemon, unsigned wait_s)
+static bool may_wait(const struct finish_request *request, uint64_t deadline)
 {
-	uint64_t deadline = clock_monotonic_ns() + wait_s * NS_PER_S;
+	return clock_monotonic_ns() < deadline && (!request->wanted || atomic_load(request->wanted));
+}
+
+static int unmount_patiently(struct daemon *daemon, const struct finish_request *request)
+{
+	uint64_t deadline = clock_monotonic_ns() + request->wait_s * NS_PER_S;
 	int result;
 
-	while ((result = fs_unmount(daemon->fs, 0)) == -EBUSY && clock_monotonic_ns() < deadline)
+	while ((result = fs_unmount(daemon->fs, 0)) == -EBUSY && may_wait(request, deadline))
 		usleep(RETRY_US);
 	return result;
 }
 
 static int unmount(struct daemon *daemon, const struct finish_request *request, struct finish_result *result)
 {
-	int error = unmount_patiently(daemon, request->wait_s);
+	int error = unmount_patiently(daemon, request);
 
 	if (error == -EBUSY && request->lazy) {
 		fs_stop_caching(daemon->fs);

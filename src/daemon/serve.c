@@ -140,6 +140,7 @@ int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *cont
 		end(daemon, false);
 		return result;
 	}
+	atomic_store(&daemon->autofinish, daemon->options->autofinish);
 	if (daemon->options->autofinish)
 		migrate_on_complete(daemon->migrate, daemon_autofinish, daemon);
 	daemon_catch_up(daemon);

@@ -6,11 +6,12 @@
 #ifndef DMM_MIGRATE_REPORT_H
 #define DMM_MIGRATE_REPORT_H
 
-#include "property/schedule.h"
 #include "migrate/custody.h"
+#include "property/schedule.h"
 #include "state/record.h"
 #include "state/settings.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -113,8 +114,9 @@ struct fetch_status {
 void fetch_status_free(struct fetch_status *status);
 
 struct finish_request {
-	bool lazy;       /* detach at once, whatever is open */
-	unsigned wait_s; /* how long to wait for open files to be closed */
+	bool lazy;                 /* detach at once, whatever is open */
+	unsigned wait_s;           /* how long to wait for open files to be closed */
+	const atomic_bool *wanted; /* the wait ends when this becomes false; NULL: it does not */
 };
 
 /* Who keeps a mount busy. */

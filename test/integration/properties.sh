@@ -111,6 +111,19 @@ rm target && mv away target
 start one "$work/source" "$m" -o background=on,threads=3
 is threads 3 mount
 is mountflags null default
-finish one "$m"
+
+say '--- autofinish comes and goes'
+await_complete "$m"
+exec 3<target/three
+check 'on, with a file open' "$admin" set -p autofinish=on "$m"
+wait_for 10 sh -c "'$admin' log 1 | grep -q asked"
+sleep 0.5
+check 'off again' "$admin" set -p autofinish=off "$m"
+sleep 0.5
+exec 3<&-
+sleep 1
+check 'it goes on' figure_is "$m" daemon running
+check 'on' "$admin" set -p autofinish=on "$m"
+reap one
 refused 'complete' 4 'is complete' "$admin" set -p segsize=1M 1
 no_trace target
