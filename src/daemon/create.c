@@ -95,13 +95,15 @@ static int check_target(struct daemon *daemon, char *error, size_t error_size)
 static int write_entry(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
-	const char *const settings[] = {"source", options->source, "target", options->target, "mountpoint", options->mountpoint,
-	                                "state",  "halted",        NULL};
+	const struct config_pair settings[] = {
+		{"source", options->source},
+		{"target", options->target},
+		{"mountpoint", options->mountpoint},
+		{"state", "halted"},
+	};
 	int result = daemon_create_entry(daemon);
 
-	if (result >= 0)
-		result = config_set_many(daemon->config, daemon->migid, settings);
-	return result < 0 ? result : options_record(options, daemon->config, daemon->migid);
+	return result < 0 ? result : options_record(options, daemon->config, daemon->migid, settings, 4);
 }
 
 static int make(struct daemon *daemon, char *error, size_t error_size)

@@ -80,16 +80,13 @@ int daemon_create_entry(struct daemon *daemon)
 static int write_config(struct daemon *daemon)
 {
 	const struct options *options = daemon->options;
+	const struct config_pair settings[] = {
+		{"source", options->source},    {"target", options->target}, {"mountpoint", options->mountpoint},
+		{"statedir", daemon->statedir}, {"uuid", daemon->uuid},      {"state", "halted"}, /* of a new one only */
+	};
 	int result = daemon->known ? 0 : daemon_create_entry(daemon);
-	const char *const settings[] = {"source",     options->source,     "target",   options->target,
-	                                "mountpoint", options->mountpoint, "statedir", daemon->statedir,
-	                                "uuid",       daemon->uuid,        NULL};
 
-	if (result >= 0)
-		result = config_set_many(daemon->config, daemon->migid, settings);
-	if (result >= 0 && !daemon->known)
-		result = config_set(daemon->config, daemon->migid, "state", "halted");
-	return result < 0 ? result : options_record(options, daemon->config, daemon->migid);
+	return result < 0 ? result : options_record(options, daemon->config, daemon->migid, settings, daemon->known ? 5 : 6);
 }
 
 int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size)

@@ -22,7 +22,7 @@ struct options {
 	uint32_t migid; /* 0: not known, or not there yet */
 	bool by_migid;  /* the command line names it */
 	bool foreground, debug, allow_other, source_is_path;
-	bool create; /* only write it to the configuration */
+	bool create;            /* only write it to the configuration */
 	char *confdir, *rundir; /* NULL: the default */
 	struct settings values; /* what is in force: NULL where it is the default */
 	enum value_origin origin[PROPERTY_MAX];
@@ -55,8 +55,10 @@ int options_load(struct options *options, char *error, size_t error_size);
 int options_settle(struct options *options, char *error, size_t error_size);
 void options_free(struct options *options);
 
-/* Keeps what the command line gave in the database, in one transaction. */
-int options_record(const struct options *options, struct config *config, uint32_t migid);
+/* Keeps in the database what the command line gave, and these settings, at most OPTIONS_ALSO, in one transaction. */
+#define OPTIONS_ALSO 16
+int options_record(const struct options *options, struct config *config, uint32_t migid, const struct config_pair *also,
+                   size_t n_also);
 
 /* Gives the field of one property its value anew. */
 void options_fill(struct options *options, const struct property *property);

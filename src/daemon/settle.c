@@ -261,9 +261,10 @@ int options_load(struct options *options, char *error, size_t error_size)
 	return result;
 }
 
-int options_record(const struct options *options, struct config *config, uint32_t migid)
+int options_record(const struct options *options, struct config *config, uint32_t migid, const struct config_pair *also,
+                   size_t n_also)
 {
-	struct config_pair pairs[PROPERTY_MAX + SETTINGS_PLUGIN_MAX];
+	struct config_pair pairs[PROPERTY_MAX + SETTINGS_PLUGIN_MAX + OPTIONS_ALSO];
 	char names[SETTINGS_PLUGIN_MAX][CONFIG_NAME_MAX + 1];
 	size_t n = 0;
 	const struct property *property;
@@ -278,6 +279,8 @@ int options_record(const struct options *options, struct config *config, uint32_
 		snprintf(names[i], sizeof(names[i]), SETTINGS_PLUGIN "%s", setting->name);
 		pairs[n++] = (struct config_pair){names[i], setting->value};
 	}
+	for (size_t i = 0; i < n_also && i < OPTIONS_ALSO; i++)
+		pairs[n++] = also[i];
 	return config_update(config, migid, pairs, n, NULL, 0);
 }
 

@@ -108,8 +108,13 @@ refused 'another target' 32 'was created with target=.*leave it out' "$dmmfs" --
 mv target away && mkdir other && ln -s other target
 refused 'another directory behind its name' 32 'which leads to .*/other now' "$dmmfs" --migid 1
 rm target && mv away target
-start one "$work/source" "$m" -o background=on,threads=3
+start one "$work/source" "$m" -o threads=3
 is threads 3 mount
+kill_hard one
+check 'without a daemon that left its socket it is set, too' sh -c "'$admin' set -p background=on 1 | grep 'with its next start'"
+start one "$work/source" "$m"
+is background on set
+is threads 3 set
 is mountflags null default
 
 say '--- autofinish comes and goes'
