@@ -99,16 +99,28 @@ static const struct application {
 	/* What the table of properties cannot know, with a sentence. NULL: nothing. */
 	int (*check)(const char *value, char *error, size_t error_size);
 } applications[] = {
-	{"segsize", apply_migrate, NULL},       {"whole", apply_migrate, NULL},
-	{"background", apply_migrate, NULL},    {"bandwidth", apply_govern, NULL},
-	{"schedule", apply_govern, NULL},       {"latency", apply_govern, NULL},
-	{"order", apply_order, check_order},    {"learn", apply_learn, NULL},
-	{"highwater", apply_migrate, NULL},     {"lowwater", apply_migrate, NULL},
-	{"errorretries", apply_migrate, NULL},  {"soft", apply_patience, NULL},
-	{"timeo", apply_patience, NULL},        {"retrans", apply_patience, NULL},
-	{"maxnsproc", apply_migrate, NULL},     {"resnsproc", apply_migrate, NULL},
-	{"maxdfproc", apply_migrate, NULL},     {"resdfproc", apply_migrate, NULL},
-	{"autofinish", apply_autofinish, NULL}, {"logfile", apply_logfile, check_logfile},
+	/* clang-format off */
+	{"segsize", apply_migrate, NULL},
+	{"whole", apply_migrate, NULL},
+	{"background", apply_migrate, NULL},
+	{"bandwidth", apply_govern, NULL},
+	{"schedule", apply_govern, NULL},
+	{"latency", apply_govern, NULL},
+	{"order", apply_order, check_order},
+	{"learn", apply_learn, NULL},
+	{"highwater", apply_migrate, NULL},
+	{"lowwater", apply_migrate, NULL},
+	{"errorretries", apply_migrate, NULL},
+	{"soft", apply_patience, NULL},
+	{"timeo", apply_patience, NULL},
+	{"retrans", apply_patience, NULL},
+	{"maxnsproc", apply_migrate, NULL},
+	{"resnsproc", apply_migrate, NULL},
+	{"maxdfproc", apply_migrate, NULL},
+	{"resdfproc", apply_migrate, NULL},
+	{"autofinish", apply_autofinish, NULL},
+	{"logfile", apply_logfile, check_logfile},
+	/* clang-format on */
 };
 
 static const struct application *find_application(const char *name)
