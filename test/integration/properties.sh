@@ -79,10 +79,10 @@ say '--- halted'
 is segsize 64K set
 is highwater "$(value highwater)" set
 check 'now threads can change' "$admin" set -p threads=2 -p fsname=elsewhere -p highwater= -p lowwater= 1
-refused 'wrong values cannot' 2 'threads=0: must be a number from 1 to 1024' "$admin" set -p threads=0 -p tries=9 1
+refused 'wrong values cannot' 2 'threads=0: must be a number from 1 to 1024' "$admin" set -p threads=0 -p passthrough=off 1
 refused 'nor the source' 4 'source can not be changed' "$admin" set -p source=/srv 1
 refused 'nor a whole that is wrong' 2 'highwater must be greater than lowwater or the same' "$admin" set -p highwater=2 1
-is tries 3 default
+is passthrough on default
 for round in 1 2 3 4 5; do
 	"$admin" set -p maxnsproc=$((10 + round)) 1 >/dev/null & first=$!
 	"$admin" set -p resnsproc=$((12 - round)) 1 >/dev/null 2>&1 & second=$!
