@@ -111,6 +111,7 @@ static const struct application {
 	{"highwater", apply_migrate, NULL},
 	{"lowwater", apply_migrate, NULL},
 	{"errorretries", apply_migrate, NULL},
+	{"drift", apply_migrate, NULL},
 	{"soft", apply_patience, NULL},
 	{"timeo", apply_patience, NULL},
 	{"retrans", apply_patience, NULL},

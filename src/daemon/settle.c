@@ -319,6 +319,7 @@ static const struct binding {
 	{"autofinish", FIELD(autofinish)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},
+	{"drift", FIELD(migrate.drift)},
 	{"soft", FIELD(soft)},
 	{"timeo", FIELD(timeo_ds)},
 	{"retrans", FIELD(retrans)},

@@ -31,7 +31,7 @@ struct fetch {
 
 int error_told(int error)
 {
-	return error == -ENODATA || error == -ENOENT ? -EIO : error;
+	return error == -ENODATA || error == -ENOENT || error == -EREMCHG ? -EIO : error;
 }
 
 static const char *explain(int error)
@@ -41,6 +41,8 @@ static const char *explain(int error)
 		return "the source is shorter than when it was listed";
 	case -ENOENT:
 		return "it is gone from the source";
+	case -EREMCHG:
+		return "the source changed after its directory was listed; a retry takes it as it is";
 	default:
 		return NULL;
 	}
@@ -52,7 +54,8 @@ void fetch_failed(struct object *object, int error, bool told)
 		return;
 	ledger_error(&object->migrate->ledger, &(struct failure){.ino = object->ino,
 	                                                         .handle = &object->handle,
-	                                                         .what = "read",
+	                                                         .what = error == -EREMCHG ? "drift" : "read",
+	                                                         .final = error == -EREMCHG,
 	                                                         .detail = explain(error),
 	                                                         .error = error_told(error),
 	                                                         .bytes = object->file.source_size,
@@ -204,7 +207,7 @@ static int copy_segment(struct fetch *fetch, struct source_file *file)
 	struct bytes_from from = {.fd = source_file_fd(file)};
 
 	if (fetch->demand || from.fd < 0 || object->migrate->options.digests ||
-	    object->file.source_used < object->file.source_size ||
+	    atomic_load(&object->migrate->tuned.drift) == DRIFT_FAIL || object->file.source_used < object->file.source_size ||
 	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&object->lock);
@@ -224,11 +227,15 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	struct object *object = fetch->object;
 	int result = copy_segment(fetch, file);
 
+	if (result >= 0)
+		return drift_check_end(object); /* it only reports: see copy_segment() */
 	if (result != -EOPNOTSUPP)
 		return result;
 	result = read_segment(fetch, file, buf, len);
 	if (result >= 0)
 		result = fault_hit(FAULT_FETCH_READ);
+	if (result >= 0)
+		result = drift_check_end(object);
 	if (result < 0)
 		return result;
 	LOCKED(&object->rights);
@@ -240,6 +247,9 @@ static int bring_segment(struct fetch *fetch, struct source_file *file, char *bu
 	struct object *object = fetch->object;
 	uint64_t holes = hole_segments(object, file, fetch->segment);
 	if (holes) {
+		int result = drift_check_end(object);
+		if (result < 0)
+			return result;
 		LOCKED(&object->rights);
 		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
 		if (fetch->background)
@@ -265,7 +275,9 @@ static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 	int result = origin_open(object, &file);
 	if (result < 0)
 		return result;
-	result = bring_segment(fetch, file, buf, len, urgent);
+	result = drift_check_begin(object);
+	if (result >= 0)
+		result = bring_segment(fetch, file, buf, len, urgent);
 	origin_put(object);
 	return result;
 }

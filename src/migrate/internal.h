@@ -22,7 +22,7 @@ struct flight;
 /* What migrate_tune() changes: each is read on its own, with whatever the others are at that moment. */
 struct tuned {
 	atomic_ullong segsize, whole_at_open, backlog_high, backlog_low;
-	atomic_uint maxnsproc, maxdfproc;
+	atomic_uint maxnsproc, maxdfproc, drift;
 	atomic_bool background;
 };
 
@@ -151,6 +151,13 @@ void fetch_failed(struct object *file, int error, bool told);
 bool fetch_all(struct object *file, bool governed);
 /* What applications are told of a failure: not that a name is missing which they see. */
 int error_told(int error);
+
+/* drift.c: has the source of a file changed? 0 to go on, -EREMCHG: it has, and may not. Without locks. */
+int drift_check(struct object *file);
+int drift_check_begin(struct object *file); /* before the first segment of several, once */
+int drift_check_end(struct object *file);   /* after a segment was read, if it is among the last */
+/* The same of a file that has no record yet. */
+bool drift_since(struct migrate *migrate, const struct dmm_entry *listed);
 
 /* origin.c: the source of a file, between origin_open() and origin_put(). */
 int origin_open(struct object *file, struct source_file **source);

@@ -137,6 +137,8 @@ static struct totals counted(enum error_kind kind, enum error_state state, int64
 		return waived ? (struct totals){.files_waived = n} : (struct totals){.files_error = n};
 	case ERROR_OF_NAME:
 		return waived ? (struct totals){.names_waived = n} : (struct totals){.files_error = n};
+	case ERROR_DRIFT:
+		return (struct totals){.drift_found = n};
 	default:
 		return (struct totals){0};
 	}

@@ -31,6 +31,7 @@
 #include "state/store.h"
 #include "target/target.h"
 
+enum drift { DRIFT_REPORT, DRIFT_FAIL };
 enum collision { COLLISION_ERROR, COLLISION_OVERWRITE, COLLISION_RENAME };
 
 /* What the background may take; each can be changed while it runs. */
@@ -50,6 +51,7 @@ struct migrate_options {
 	unsigned error_retries;             /* background attempts before an error waits for the administrator */
 	enum collision collision;
 	struct govern_settings govern;
+	enum drift drift;
 	bool digests;      /* of what is read from the source are kept, so that the copy can be verified */
 	bool background;   /* false: on demand only */
 	bool paused;       /* as after migrate_pause(), from the beginning */

@@ -49,6 +49,7 @@ struct object {
 	int error;                   /* of the last attempt, negative errno; 0 when that went well */
 	uint64_t error_ns;           /* clock_monotonic_ns() of it */
 	bool drift_accepted;         /* the administrator wants the source as it is now */
+	bool drift_looked;           /* it was compared with its listing since it was loaded */
 	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
 	struct moment mtime;         /* to be shown and restored */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * A file's source: opened when the first segment is fetched, shared by all that follow, closed when there are too many.
- *
- * The source must be read-only. Whether it is shows when a file is opened: size and times are compared with those of the listing.
  */
 #include "migrate/internal.h"
 
@@ -11,38 +9,6 @@
 #include <errno.h>
 
 #define SOURCES_KEPT 256
-
-struct drift {
-	const struct object *object;
-	bool found;
-};
-
-static int compare_attr(void *context, const struct dmm_entry *entry)
-{
-	struct drift *drift = context;
-	const struct file_record *file = &drift->object->file;
-	const struct dmm_attr *attr = &entry->attr;
-
-	drift->found = attr->size != file->source_size || attr->mtime.sec != file->source_mtime.sec ||
-	               attr->mtime.nsec != file->source_mtime.nsec;
-	return 0;
-}
-
-/* The source must be read-only. When it is not, that is reported, and what is read now is what counts. */
-static void check_drift(struct object *object)
-{
-	struct drift drift = {.object = object};
-	struct dmm_bytes handle = {object->source_bytes, object->source_len};
-
-	if (source_attr(object->migrate->source, handle, compare_attr, &drift) >= 0 && drift.found)
-		ledger_loss(&object->migrate->ledger,
-		            &(struct failure){.ino = object->ino,
-		                              .handle = &object->handle,
-		                              .what = "drift",
-		                              .detail = "the source changed after its directory was listed",
-		                              .error = -ESTALE},
-		            NULL);
-}
 
 int origin_open(struct object *object, struct source_file **file)
 {
@@ -53,7 +19,6 @@ int origin_open(struct object *object, struct source_file **file)
 		                              (struct dmm_bytes){object->source_bytes, object->source_len}, &opened);
 		if (result < 0)
 			return source_result(result);
-		check_drift(object);
 		object->source_file = opened;
 		atomic_fetch_add(&object->migrate->sources_open, 1);
 	}

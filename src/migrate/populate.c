@@ -87,7 +87,7 @@ static bool try_fill(struct making *making, int fd, const struct dmm_entry *entr
 {
 	int result = file ? fill(making, fd, &entry->attr, file) : -EBADF;
 
-	if (result == 0) {
+	if (result == 0 && !drift_since(making->migrate, entry)) {
 		making->filled += entry->attr.size;
 		return true;
 	}

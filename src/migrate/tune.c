@@ -46,6 +46,7 @@ void tuned_set(struct migrate *migrate, const struct migrate_options *options)
 	atomic_store(&tuned->backlog_low, options->backlog_low);
 	atomic_store(&tuned->maxnsproc, options->maxnsproc);
 	atomic_store(&tuned->maxdfproc, options->maxdfproc);
+	atomic_store(&tuned->drift, options->drift);
 	atomic_store(&tuned->background, options->background);
 }
 

@@ -24,6 +24,9 @@
 /* In the order of enum collision. */
 static const char *const collisions[] = {"error", "overwrite", "rename", NULL};
 
+/* In the order of enum drift. */
+static const char *const drift[] = {"report", "fail", NULL};
+
 /* Off comes first: whether digests are kept is a switch. */
 static const char *const verify[] = {"off", "copy", NULL};
 
@@ -254,15 +257,28 @@ static const struct property table[] = {
 			"administrator.",
 	},
 	{
+		.name = "drift",
+		.group = TROUBLE,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_LIVE,
+		.choices = drift,
+		.standard = "report",
+		.help = "What happens to a file that changed at the source after it was listed, although the source must be "
+                        "read-only. "
+			"report keeps what came and tells of it; fail puts the file in error until it is retried, which takes "
+                        "the "
+			"source as it is then.",
+	},
+	{
 		.name = "soft",
 		.group = TROUBLE,
 		.type = PROPERTY_BOOL,
 		.when = PROPERTY_LIVE,
 		.standard = "off",
 		.help = "What happens while the source cannot be reached: off, everybody who needs it waits until it is back, as "
-                        "with a "
+			"with a "
 			"hard mount of NFS; on, applications get the error after all attempts. The words soft and hard stand for "
-                        "on "
+			"on "
 			"and off on a mount line.",
 	},
 	{
@@ -283,7 +299,7 @@ static const struct property table[] = {
 		.standard = "2",
 		.max = 1000,
 		.help = "How often a request to the source that got no answer is tried again before it has failed (soft), or "
-                        "before "
+			"before "
 			"the source counts as unreachable (hard).",
 	},
 	{
