@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Single names that could not be made with their directory: they wait, a retry makes them, also when it is killed on the way, and what
+# an application has made under the name meanwhile stays.
+. "$(dirname "$0")/lib.sh"
+m=$work/target
+count() { "$admin" errors --json --state "$1" "$m" | grep -c '"id":' || :; }
+launch_slow()
+{
+	DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests \
+		launch one "slow://$work/source" "$m"
+}
+count_is() { [ "$(count "$1")" = "$2" ]; }
+
+mkdir -p source/dir/sub source/other target
+echo inside >source/dir/sub/inside
+head -c 200K /dev/urandom >source/dir/file
+ln -s file source/dir/symlink
+echo theirs >source/dir/taken
+
+say '--- no name of a directory can be made'
+start_slow one "$work/source" "$m" -o background=off,segsize=64K
+ls target >/dev/null
+slow 'xattrs error EPERM'
+equal 'it appears without them' '' "$(ls target/dir)"
+slow
+wait_for 10 count_is waiting 4
+refused 'finish' 4 'in error|not come over' "$admin" finish "$m"
+refused 'a name that is not there' 1 'No such file' cat target/dir/symlink
+echo mine >target/dir/taken
+
+say '--- retry, killed when a name is staged and when it is in its place'
+stop one "$m"
+DMMFS_FAULT=again-staged:1 start_slow one "$work/source" "$m"
+"$admin" retry dir "$m" >/dev/null 2>&1 || :
+wait "${pid[one]}" || :
+unset 'pid[one]'
+umount -l "$m"
+DMMFS_FAULT=again-placed:1 launch_slow
+wait "${pid[one]}" || : # it goes on by itself, and comes so far
+unset 'pid[one]'
+umount -l "$m" 2>/dev/null || :
+start_slow one "$work/source" "$m"
+wait_for 20 figure_is "$m" files_error 0
+equal 'they are there, in a directory that was seen without them' 'file sub symlink taken' "$(ls target/dir | tr '\n' ' ' | sed 's/ $//')"
+check 'a directory with what is in it' cmp source/dir/sub/inside target/dir/sub/inside
+equal 'a symlink' file "$(readlink target/dir/symlink)"
+equal 'what an application made stays' mine "$(cat target/dir/taken)"
+check 'background' "$admin" set -p background=on "$m"
+finish one "$m"
+no_trace target
