@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * dmmfs-smb: the process in which libsmbclient lives. It answers one question at a time (wire.h) until its socket is closed. It may
+ * be killed at any moment; nothing depends on its end. Not for use by hand.
+ */
+#ifndef SMB_HELPER_H
+#define SMB_HELPER_H
+
+#include "../wire.h"
+
+#include <libsmbclient.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* An answer in the making. */
+struct answer {
+	struct reply reply;
+	char *more;
+	size_t room;
+};
+
+/* Room for so many more bytes, which are counted in; NULL without memory. */
+void *answer_more(struct answer *answer, size_t bytes);
+
+/* session.c */
+struct session {
+	SMBCCTX *context;
+	char base[1024]; /* smb://host/share */
+	char *shared;    /* SHARED_BYTES */
+};
+int session_connect(struct session *session, const char *settings, size_t len);
+/* The URL of a path below the share; newly allocated. */
+char *session_url(const struct session *session, const char *path, size_t len);
+
+/* answers.c: what the questions are answered with. Results: negative errno. */
+int64_t answer_stat(struct session *session, const char *url, struct answer *answer);
+int64_t answer_open(struct session *session, const char *url, bool dir, struct answer *answer);
+int64_t answer_close(struct session *session, uint64_t number);
+int64_t answer_list(struct session *session, uint64_t number, struct answer *answer);
+int64_t answer_read(struct session *session, const struct ask *ask);
+int64_t answer_security(struct session *session, const char *url, struct answer *answer);
+
+#endif

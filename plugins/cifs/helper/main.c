@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Reading questions, writing answers.
+ */
+#include "helper.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATH_MOST (128u << 10)
+
+void *answer_more(struct answer *answer, size_t bytes)
+{
+	size_t need = answer->reply.len_more + bytes;
+
+	if (need > MORE_MOST)
+		return NULL;
+	if (need > answer->room) {
+		size_t room = answer->room ? answer->room : 4096;
+		while (room < need)
+			room *= 2;
+		char *more = realloc(answer->more, room);
+		if (!more)
+			return NULL;
+		answer->more = more;
+		answer->room = room;
+	}
+	void *at = answer->more + answer->reply.len_more;
+	answer->reply.len_more = (uint32_t)need;
+	return at;
+}
+
+static bool take(void *bytes, size_t len)
+{
+	for (char *at = bytes; len;) {
+		ssize_t n = recv(HELPER_SOCKET, at, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool give(const void *bytes, size_t len)
+{
+	for (const char *at = bytes; len;) {
+		ssize_t n = send(HELPER_SOCKET, at, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static int64_t answer_path(struct session *session, const struct ask *ask, const char *path, struct answer *answer)
+{
+	char *url = session_url(session, path, ask->len_path);
+	int64_t result = -ENOMEM;
+
+	if (!url)
+		return result;
+	switch (ask->kind) {
+	case ASK_STAT:
+		result = answer_stat(session, url, answer);
+		break;
+	case ASK_OPEN:
+	case ASK_OPEN_DIR:
+		result = answer_open(session, url, ask->kind == ASK_OPEN_DIR, answer);
+		break;
+	case ASK_SECURITY:
+		result = answer_security(session, url, answer);
+		break;
+	default:
+		result = -EOPNOTSUPP;
+	}
+	free(url);
+	return result;
+}
+
+static int64_t answer_ask(struct session *session, const struct ask *ask, const char *path, struct answer *answer)
+{
+	if (ask->kind == ASK_CONNECT)
+		return session_connect(session, path, ask->len_path);
+	if (!session->context)
+		return -ENOTCONN;
+	switch (ask->kind) {
+	case ASK_CLOSE:
+		return answer_close(session, ask->file);
+	case ASK_LIST:
+		return answer_list(session, ask->file, answer);
+	case ASK_READ:
+		return answer_read(session, ask);
+	default:
+		return answer_path(session, ask, path, answer);
+	}
+}
+
+static bool turn(struct session *session, struct answer *answer)
+{
+	struct ask ask;
+	char *path = NULL;
+
+	if (!take(&ask, sizeof(ask)) || ask.len_path > PATH_MOST)
+		return false;
+	path = malloc(ask.len_path + 1);
+	if (!path || !take(path, ask.len_path)) {
+		free(path);
+		return false;
+	}
+	path[ask.len_path] = '\0';
+	answer->reply = (struct reply){0};
+	answer->reply.result = answer_ask(session, &ask, path, answer);
+	if (answer->reply.result < 0)
+		answer->reply.len_more = 0;
+	explicit_bzero(path, ask.len_path); /* it may have been the password */
+	free(path);
+	return give(&answer->reply, sizeof(answer->reply)) && give(answer->more, answer->reply.len_more);
+}
+
+int main(void)
+{
+	struct session session = {0};
+	struct answer answer = {0};
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_DUMPABLE, 0); /* a core dump would hold the password */
+	session.shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, HELPER_SHARED, 0);
+	if (session.shared == MAP_FAILED) {
+		fputs("dmmfs-smb is started by the cifs plugin of dmmfs, not by hand\n", stderr);
+		return 1;
+	}
+	while (turn(&session, &answer))
+		;
+	return 0;
+}

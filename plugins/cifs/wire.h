@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the cifs plugin and its helper processes say to each other: over a socket pair, one question and its answer at a time, both
+ * in host byte order, since both are of one build on one machine. Data of files is passed in memory that both share.
+ *
+ *   question   struct ask, then `len_path` bytes of path below the share (no NUL), or the settings for ASK_CONNECT
+ *   answer     struct reply, then `len_more` bytes: packed entries for ASK_STAT and ASK_LIST, text for ASK_SECURITY
+ */
+#ifndef CIFS_WIRE_H
+#define CIFS_WIRE_H
+
+#include <stdint.h>
+
+#define SHARED_BYTES (1u << 20) /* the most of one READ */
+#define MORE_MOST (4u << 20)    /* a longer answer is damaged */
+
+/* Descriptors of a helper. */
+enum { HELPER_SOCKET = 3, HELPER_SHARED = 4 };
+
+enum ask_kind {
+	ASK_CONNECT,  /* settings, each "name=value" and a NUL; answered when the share is open */
+	ASK_STAT,     /* path -> one entry with an empty name */
+	ASK_OPEN,     /* path -> file */
+	ASK_OPEN_DIR, /* path -> file */
+	ASK_CLOSE,    /* file */
+	ASK_LIST,     /* file -> entries; result: how many, 0 at the end */
+	ASK_READ,     /* file, off, len -> result: bytes in the shared memory */
+	ASK_SECURITY, /* path -> the security descriptor in the words of libsmbclient */
+};
+
+struct ask {
+	uint32_t kind, len_path;
+	uint64_t file, off, len;
+};
+
+struct reply {
+	int64_t result; /* or a negative errno */
+	uint64_t file;
+	uint32_t len_more, padding;
+};
+
+struct wire_time {
+	int64_t sec;
+	uint32_t nsec, padding;
+};
+
+/* Followed by the name. */
+struct wire_entry {
+	uint32_t len_name, attributes; /* FILE_ATTRIBUTE_* */
+	uint64_t size, fileid;
+	struct wire_time btime, atime, mtime, ctime;
+	uint32_t is_dir, padding;
+};
+
+/* [MS-FSCC] 2.6 */
+#define DOS_READONLY 0x1u
+#define DOS_DIRECTORY 0x10u
+#define DOS_REPARSE_POINT 0x400u
+
+#endif
