@@ -81,6 +81,9 @@ enum { OPTION_JSON = 0x1000, OPTION_CONFDIR, OPTION_RUNDIR };
 /* An option that the command itself does not know. False: the command ends with cli->status. */
 bool cli_option(struct cli *cli, const struct command *command, int option);
 
+/* The directories that the environment names, so that they are found from any directory. */
+void cli_absolute_environment(void);
+
 /* False, after a message, when there are fewer or more arguments than that; `max` -1: no limit. cli->status is set. */
 bool cli_arguments(struct cli *cli, const struct command *command, int count, int min, int max);
 

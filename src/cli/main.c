@@ -121,6 +121,7 @@ int main(int argc, char **argv)
 	/* What a shell left open for us may lie on the mount that is to go, and must not go on to a daemon that is started. */
 	close_range(3, ~0u, 0);
 	setlocale(LC_CTYPE, "");
+	cli_absolute_environment();
 	int status = run(&cli, argc, argv);
 	json_decref(cli.uuids);
 	/* Output that nobody got is no success: a full disk, a closed pipe. */

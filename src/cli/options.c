@@ -10,8 +10,12 @@
 #include "wire/bytes.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define YEAR_S (365u * 86400)
 
@@ -25,17 +29,41 @@ static void print_help(const struct command *command)
 	puts(command->has_h ? "  --help               print this" : "  -h, --help           print this");
 }
 
+/* Commands leave the directory in which they were called, which may lie on the mount that is to go. */
+static const char *absolute(const char *path, char room[PATH_MAX])
+{
+	char here[PATH_MAX];
+
+	if (*path == '/' || !getcwd(here, sizeof(here)) || snprintf(room, PATH_MAX, "%s/%s", here, path) >= PATH_MAX)
+		return path;
+	return room;
+}
+
+void cli_absolute_environment(void)
+{
+	static const char *const names[] = {"DMMFS_CONFDIR", "DMMFS_RUNDIR"};
+	char room[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *value = getenv(names[i]);
+		if (value && *value && *value != '/')
+			setenv(names[i], absolute(value, room), 1);
+	}
+}
+
 bool cli_option(struct cli *cli, const struct command *command, int option)
 {
+	static char confdir[PATH_MAX], rundir[PATH_MAX];
+
 	switch (option) {
 	case OPTION_JSON:
 		cli->json = true;
 		return true;
 	case OPTION_CONFDIR:
-		cli->confdir = optarg;
+		cli->confdir = absolute(optarg, confdir);
 		return true;
 	case OPTION_RUNDIR:
-		cli->rundir = optarg;
+		cli->rundir = absolute(optarg, rundir);
 		return true;
 	case 'h':
 		print_help(command);
