@@ -37,6 +37,12 @@ refused 'a version that is none' 32 'the lowest version' "$dmmfs" //127.0.0.1/sh
 smbclient -s "$work/smb.conf" -A "$work/credentials" //127.0.0.1/share -c 'setmode plain +rh; setmode dir/ro +s' >smbclient.out 2>&1 ||
 	fail "smbclient: $(cat smbclient.out)"
 
+acl() { smbcacls -s "$work/smb.conf" -A "$work/credentials" --numeric //127.0.0.1/share "$@" 2>&1; }
+acl plain -a 'ACL:S-1-5-21-1-2-3-1001:0/0/0x001200a9' >smbcacls.out || fail "smbcacls: $(cat smbcacls.out)"
+acl dir -a 'ACL:S-1-5-21-1-2-3-1002:0/11/0x001301bf' >smbcacls.out || fail "smbcacls: $(cat smbcacls.out)"
+for one in plain dir Case; do acl $one; done >acls
+check 'the ACLs that were set are there' grep -q 'S-1-5-21-1-2-3-1002' acls
+
 mkdir target
 start one smb://127.0.0.1/share "$work/target" -o credentials="$work/credentials",background=off
 equal 'a name with special characters reads' odd "$(cat "target/dir/per%cent & name #1")"
@@ -56,6 +62,8 @@ smb_serve "$work/target" 'case sensitive = yes'
 smb() { smbclient -s "$work/smb.conf" -A "$work/credentials" //127.0.0.1/share -c "$1" 2>&1; }
 check 'DOS attributes' grep -qE 'attributes: .*RH|attributes: .*HR' <(smb 'allinfo plain')
 check 'a system directory' grep -qE 'attributes: .*S' <(smb 'allinfo dir/ro')
+for one in plain dir Case; do acl $one; done >acls.after
+check 'security descriptors' diff acls acls.after
 
 # The server dies, the helper dies.
 smb_kill

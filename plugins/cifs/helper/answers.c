@@ -153,9 +153,9 @@ int64_t answer_security(struct session *session, const char *url, struct answer 
 	if (!text)
 		return -ENOMEM;
 	errno = 0;
-	int len = smbc_getFunctionGetxattr(session->context)(session->context, url, "system.nt_sec_desc.*", text, TEXT_MOST);
-	if (len < 0)
+	*text = '\0';
+	if (smbc_getFunctionGetxattr(session->context)(session->context, url, "system.nt_sec_desc.*", text, TEXT_MOST) < 0)
 		return failure();
-	answer->reply.len_more = (uint32_t)strnlen(text, (size_t)len);
-	return 0;
+	answer->reply.len_more = (uint32_t)strnlen(text, TEXT_MOST);
+	return answer->reply.len_more ? 0 : -ENODATA;
 }
