@@ -6,7 +6,7 @@
 #ifndef SMB_HELPER_H
 #define SMB_HELPER_H
 
-#include "../wire.h"
+#include "wire.h"
 
 #include <libsmbclient.h>
 #include <stdbool.h>
