@@ -111,11 +111,11 @@ done
 say '--- a source that is in trouble'
 slow 'read error EIO large'
 DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests \
-	plan 6 'a file that can not be read' -p "source=slow://$s" -p "target=$work/target" -p collision=rename -p tries=1
+	plan 6 'a file that can not be read' -p "source=slow://$s" -p "target=$work/target" -p collision=rename
 finds unreadable-data large
 slow 'list error EACCES deep'
 DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests \
-	plan 6 'a directory that can not be listed' -p "source=slow://$s" -p "target=$work/target" -p collision=rename -p tries=1
+	plan 6 'a directory that can not be listed' -p "source=slow://$s" -p "target=$work/target" -p collision=rename
 finds unreadable deep
 slow 'list hang - deep'
 DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests \
