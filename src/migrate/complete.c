@@ -21,7 +21,7 @@ static void file_finished(struct object *object, int error, void *context)
 	pthread_mutex_lock(&object->lock);
 	object->finished = true;
 	pthread_mutex_unlock(&object->lock);
-	ledger_clear(&object->migrate->ledger, object->ino);
+	ledger_clear(&object->migrate->ledger, object->ino); /* a fetch that nobody needed any more may have failed meanwhile */
 	crawl_file_done(object->migrate);
 }
 
@@ -87,6 +87,7 @@ static bool append_finish(struct object *object, struct batch *batch)
 		return false;
 	}
 	append_deletion(object, batch);
+	ledger_clear_with(&migrate->ledger, object->ino, batch);
 	batch_totals_add(batch, &(struct totals){.files_migrated = 1, .files_pending = -1});
 	progress_files(migrate, 1);
 	return true;
@@ -146,13 +147,12 @@ void file_drop(struct object *object)
 		batch_totals_add(
 			batch, &(struct totals){
 				       .files_found = -1, .files_pending = -1, .bytes_found = -absent, .bytes_pending = -absent});
+		ledger_clear_with(&object->migrate->ledger, object->ino, batch);
 		/* After a power cut that the last unlink did not survive the file is there again, and so must be its record. */
 		object_submit(object, batch, SUBMIT_BARRIER, NULL, NULL);
 	}
 	pthread_mutex_unlock(&object->rights);
 	wake_all(object->migrate, list, 0);
-	if (!drop)
-		return;
-	ledger_clear(&object->migrate->ledger, object->ino);
-	crawl_file_done(object->migrate);
+	if (drop)
+		crawl_file_done(object->migrate);
 }

@@ -76,9 +76,9 @@ static void note_failure(struct object *object, uint64_t segment, int error)
 	if (error == -ECANCELED)
 		return;
 	pthread_mutex_lock(&object->lock);
-	bool told = object_tells(object), dropped = object->dropped;
+	bool told = object_tells(object), over = object->dropped || object->finishing; /* all is here, written meanwhile */
 	pthread_mutex_unlock(&object->lock);
-	if (dropped) {
+	if (over) {
 		object_wake(object);
 		return;
 	}

@@ -310,14 +310,12 @@ static void keep_fixed(struct ledger *ledger, const struct error_record *record)
 	          record->path, record->tries);
 }
 
-void ledger_clear(struct ledger *ledger, uint64_t ino)
+/* Under lock. True when there was one. */
+static bool clear_entry(struct ledger *ledger, uint64_t ino, struct batch *batch)
 {
-	if (ledger_count(ledger) == 0)
-		return;
-	LOCKED(&ledger->lock);
 	struct ledger_entry **at = slot(ledger, ino), *entry = *at;
 	if (!entry)
-		return;
+		return false;
 	/* One that was recorded a moment ago may not be in the store yet: then its path is not known. */
 	char nothing[] = "";
 	struct error_record *stored = NULL,
@@ -325,16 +323,36 @@ void ledger_clear(struct ledger *ledger, uint64_t ino)
 	struct error_record *record = store_error_get(ledger->store, entry->id, &stored) > 0 ? stored : &unknown;
 	overlay(entry, record);
 	keep_fixed(ledger, record);
-	struct batch *batch = batch_new();
 	batch_error_delete(batch, entry->id);
 	count(batch, entry->kind, entry->state, -1);
 	batch_totals_add(batch, &(struct totals){.errors_fixed = 1});
-	store_submit(ledger->store, batch, 0, NULL, NULL);
 	*at = entry->next;
 	__atomic_store_n(&ledger->count, ledger->count - 1, __ATOMIC_RELAXED);
 	free(entry);
 	if (stored)
 		error_record_free(stored);
+	return true;
+}
+
+void ledger_clear_with(struct ledger *ledger, uint64_t ino, struct batch *batch)
+{
+	if (ledger_count(ledger) == 0)
+		return;
+	LOCKED(&ledger->lock);
+	clear_entry(ledger, ino, batch);
+}
+
+void ledger_clear(struct ledger *ledger, uint64_t ino)
+{
+	if (ledger_count(ledger) == 0)
+		return;
+	LOCKED(&ledger->lock);
+	struct batch *batch = batch_new();
+
+	if (clear_entry(ledger, ino, batch))
+		store_submit(ledger->store, batch, 0, NULL, NULL);
+	else
+		batch_free(batch);
 }
 
 void ledger_source_back(struct ledger *ledger)

@@ -78,7 +78,10 @@ void ledger_error(struct ledger *ledger, const struct failure *failure);
 /* Something of an object, or one entry of a directory, is lost. Logs it. Appended to `batch`, if there is one, so that a step
  * which is done again is not told of twice. */
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *batch);
-/* The object came over, or is no more: removes its entry, if there is one. */
+/* The object came over, or is no more: removes its entry, if there is one. In the batch that deletes the object's record: an entry
+ * that outlives it, after a kill, clears never, and when it is waived counts for an object that is pending. */
+void ledger_clear_with(struct ledger *ledger, uint64_t ino, struct batch *batch);
+/* The same of an object without a record. */
 void ledger_clear(struct ledger *ledger, uint64_t ino);
 /* An application got this (negative) error because of an object that is in error. */
 void ledger_told(struct ledger *ledger, uint64_t ino, int error);

@@ -436,7 +436,6 @@ static void populated(struct object *dir, int error, void *context)
 	pthread_mutex_unlock(&dir->lock);
 	if (touched)
 		order_touch(dir->migrate, dir);
-	ledger_clear(&dir->migrate->ledger, dir->ino);
 	crawl_dir_done(dir->migrate);
 }
 
@@ -453,6 +452,7 @@ static void submit(struct making *making)
 	}
 	making->delta.dirs_migrated++;
 	batch_dir_delete(making->batch, dir->ino);
+	ledger_clear_with(&making->migrate->ledger, dir->ino, making->batch);
 	batch_totals_add(making->batch, &making->delta);
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_MADE;
@@ -535,8 +535,8 @@ void dir_drop(struct object *dir)
 	struct batch *batch = batch_new();
 	batch_dir_delete(batch, dir->ino);
 	batch_totals_add(batch, &(struct totals){.dirs_found = -1});
+	ledger_clear_with(&dir->migrate->ledger, dir->ino, batch);
 	object_submit(dir, batch, SUBMIT_BARRIER, NULL, NULL);
-	ledger_clear(&dir->migrate->ledger, dir->ino);
 }
 
 /* Recorded before anyone is told (I7). */
