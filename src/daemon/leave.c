@@ -82,6 +82,11 @@ static void explain_end(struct daemon *daemon, int error, struct finish_result *
 		         "its end, and what it is to take away from %s goes, as soon as the last one has let go",
 		         options->mountpoint, result->n_holders, result->n_holders == 1 ? "" : "es",
 		         result->n_holders == 1 ? "s" : "ve", options->target);
+	} else if (error == -EINPROGRESS) {
+		snprintf(result->message, sizeof(result->message),
+		         "the mount is gone, but %s has files or directories by now that have not come over; nothing of ours was "
+		         "removed: mount it again, and finish it then",
+		         options->target);
 	} else {
 		snprintf(result->message, sizeof(result->message),
 		         "the mount is gone, but what is ours in %s could not be removed: %s; mount it again to try once more",

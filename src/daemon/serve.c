@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "dmmfs-config.h"
+#include "migrate/remains.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,6 +101,20 @@ static void tell_ended(struct daemon *daemon, int result)
 	pthread_cond_broadcast(&daemon->changed);
 }
 
+/* It was so when finish looked; but a mount that goes late, or that somebody else takes away before finish has looked, may leave what
+ * has not come over. Without the state that would read as zeros. */
+static int check_all_here(struct daemon *daemon)
+{
+	int result = store_flush(daemon->store);
+
+	if (result >= 0)
+		result = remains_pending(daemon->store, &daemon->target);
+	if (result != 0)
+		log_error("not everything has come over, so the migration is not finished; mount it again to go on: error=%s",
+		          errno_name(result > 0 ? -EINPROGRESS : result));
+	return result > 0 ? -EINPROGRESS : result;
+}
+
 static int end(struct daemon *daemon, bool served)
 {
 	int result = 0;
@@ -110,14 +125,14 @@ static int end(struct daemon *daemon, bool served)
 	pthread_mutex_lock(&daemon->lock);
 	enum ending ending = daemon->ending;
 	pthread_mutex_unlock(&daemon->lock);
+	if (served && ending == ENDING_FINISH)
+		result = check_all_here(daemon);
 	if (served)
-		keep_result(daemon, ending);
+		keep_result(daemon, result < 0 ? ENDING_HALT : ending);
 	else
 		config_set(daemon->config, daemon->migid, "state", "halted");
 	/* Before anything is taken away. What cannot be kept is not lost: everything stays, and the next start finishes. */
-	if (served && ending == ENDING_FINISH)
-		result = daemon_keep_report(daemon);
-	if (result < 0)
+	if (served && ending == ENDING_FINISH && result >= 0 && (result = daemon_keep_report(daemon)) < 0)
 		log_error("the report cannot be kept, so the migration is not finished: error=%s", errno_name(result));
 	if (daemon->fs)
 		fs_free(daemon->fs);

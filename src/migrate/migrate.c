@@ -4,6 +4,7 @@
  */
 #include "migrate/internal.h"
 #include "migrate/order.h"
+#include "migrate/remains.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -327,8 +328,7 @@ static void await_last_look(struct migrate *migrate)
 
 	for (int i = 0; i < 30 && !crawl_saw_everything(migrate) && !atomic_load(&migrate->paused); i++) {
 		store_totals(migrate->store, &totals);
-		if (totals.files_pending > totals.files_waived ||
-		    totals.dirs_found - totals.dirs_migrated > totals.dirs_waived)
+		if (totals.files_pending > totals.files_waived || totals.dirs_found - totals.dirs_migrated > totals.dirs_waived)
 			return;
 		crawl_poke(migrate);
 		usleep(100000);
@@ -358,9 +358,17 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 	int64_t files = totals.files_pending - totals.files_waived;
 	if (!crawl_saw_everything(migrate) || dirs > 0 || files > 0) {
 		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s", (long long)dirs,
-		         (long long)files,
-		         (long long)totals.bytes_pending, atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
+		         (long long)files, (long long)totals.bytes_pending,
+		         atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
 		return -EINPROGRESS;
 	}
-	return 0;
+	/* The counters do not say which file a waiver is of, the records do. */
+	result = remains_pending(migrate->store, migrate->target);
+	if (result < 0)
+		snprintf(message, size, "what is waived cannot be read from the state: %s", strerror(-result));
+	else if (result > 0)
+		snprintf(message, size,
+		         "a file or directory that is not waived has not come over yet: dmmfs-admin stat %u shows when it has",
+		         migrate->options.migid);
+	return result > 0 ? -EINPROGRESS : result;
 }

@@ -132,6 +132,93 @@ int remains_tell(struct store *store, const struct target *target, int (*each)(v
 	return store_errors_walk(store, tell, &(struct telling){store, target, each, context});
 }
 
+/* --- is it all waived? --- */
+
+struct waivers {
+	uint64_t *inos[2]; /* by kind, a directory's and a file's, ascending */
+	size_t counts[2], caps[2];
+};
+
+static int gather(void *context, const struct error_record *record)
+{
+	struct waivers *waivers = context;
+	enum error_kind kind = record->kind;
+
+	/* What a verification found was whole: its waiver says nothing of an object that has a record. */
+	if (record->state != ERROR_WAIVED || kind > ERROR_OF_FILE || strcmp(record->what, VERIFY_WHAT) == 0)
+		return 0;
+	if (waivers->counts[kind] == waivers->caps[kind]) {
+		waivers->caps[kind] = waivers->caps[kind] ? waivers->caps[kind] * 2 : 64;
+		waivers->inos[kind] = reallocarray(waivers->inos[kind], waivers->caps[kind], sizeof(uint64_t));
+		if (!waivers->inos[kind])
+			abort();
+	}
+	waivers->inos[kind][waivers->counts[kind]++] = record->ino;
+	return 0;
+}
+
+static int by_ino(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* 1: it has a record and is there, and nobody accepts that it does not come. */
+static int is_pending(struct store *store, const struct target *target, const struct waivers *waivers, enum error_kind kind,
+                      uint64_t ino)
+{
+	struct dir_record *dir;
+	struct file_record *file;
+	bool alive;
+
+	if (waivers->counts[kind] && bsearch(&ino, waivers->inos[kind], waivers->counts[kind], sizeof(ino), by_ino))
+		return 0;
+	int found = kind == ERROR_OF_DIR ? store_dir_get(store, ino, &dir) : store_file_get(store, ino, &file);
+	if (found <= 0)
+		return found;
+	if (kind == ERROR_OF_DIR) {
+		alive = is_alive(target, &dir->handle);
+		dir_record_free(dir);
+	} else {
+		alive = is_alive(target, &file->handle);
+		file_record_free(file);
+	}
+	return alive;
+}
+
+static int look_for_pending(struct store *store, const struct target *target, const struct waivers *waivers, enum error_kind kind)
+{
+	uint64_t inos[256], after = 0;
+	int count, result = 0;
+
+	do {
+		count = kind == ERROR_OF_DIR ? store_dirs_after(store, after, inos, 256)
+		                             : store_files_after(store, after, inos, 256);
+		for (int i = 0; result == 0 && i < count; i++)
+			result = is_pending(store, target, waivers, kind, inos[i]);
+		after = count > 0 ? inos[count - 1] : 0;
+	} while (result == 0 && count > 0);
+	return result ? result : count;
+}
+
+int remains_pending(struct store *store, const struct target *target)
+{
+	struct waivers waivers = {0};
+	int result = store_errors_walk(store, gather, &waivers);
+
+	for (int kind = ERROR_OF_DIR; kind <= ERROR_OF_FILE; kind++)
+		if (waivers.counts[kind])
+			qsort(waivers.inos[kind], waivers.counts[kind], sizeof(uint64_t), by_ino);
+	if (result >= 0)
+		result = look_for_pending(store, target, &waivers, ERROR_OF_DIR);
+	if (result == 0)
+		result = look_for_pending(store, target, &waivers, ERROR_OF_FILE);
+	free(waivers.inos[ERROR_OF_DIR]);
+	free(waivers.inos[ERROR_OF_FILE]);
+	return result;
+}
+
 /* --- removing a file --- */
 
 struct doomed {

@@ -21,6 +21,10 @@
 int remains_tell(struct store *store, const struct target *target, int (*each)(void *context, const struct error_record *record),
                  void *context);
 
+/* 1 when a file or a directory has not come over and is not waived either: whatever the counters say, the state must stay then.
+ * 0: there is none, negative errno. As of the last commit. */
+int remains_pending(struct store *store, const struct target *target);
+
 /* Makes it so; durable on return. */
 int remains_settle(struct store *store, const struct target *target);
 

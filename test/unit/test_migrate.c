@@ -4,6 +4,7 @@
  * after the process has died between two steps.
  */
 #include "fake_source.h"
+#include "migrate/custody.h"
 #include "migrate/internal.h"
 
 #include "base/cleanup.h"
@@ -559,6 +560,94 @@ START_TEST(errors_are_retried_and_clear)
 }
 END_TEST
 
+static bool file_is_recorded(uint64_t ino)
+{
+	struct file_record *record;
+	int result = store_file_get(store, ino, &record);
+
+	if (result > 0)
+		file_record_free(record);
+	return result > 0;
+}
+
+static int take_id(void *context, const struct error_record *record)
+{
+	*(uint64_t *)context = record->id;
+	return 0;
+}
+
+static void await_end_of_record(uint64_t ino)
+{
+	uint64_t until_ns = clock_monotonic_ns() + 10 * NS_PER_S;
+
+	while (file_is_recorded(ino))
+		ck_assert_uint_lt(clock_monotonic_ns(), until_ns);
+}
+
+/* A kill between the two would leave an entry that never clears, and that when it is waived counts for another file. */
+START_TEST(an_entry_goes_with_the_record)
+{
+	uint64_t id = 0;
+
+	fake_file(1, 0, "file", SEGSIZE);
+	fake_objects[1].read_error = -EIO;
+	fake_objects[1].failures = 1;
+	options.error_retries = 0;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), -EIO);
+	ck_assert_int_eq(store_flush(store), 0);
+	uint64_t ino = subject_at(target.root_fd, "file").ino;
+	ck_assert_int_eq(store_errors_walk(store, take_id, &id), 0);
+	ck_assert_uint_ne(id, 0);
+	ck_assert(file_is_recorded(ino));
+	ck_assert_int_eq(app_read("file", 0), fake_byte(1, 0));
+	await_end_of_record(ino);
+	id = 0;
+	ck_assert_int_eq(store_errors_walk(store, take_id, &id), 0);
+	ck_assert_uint_eq(id, 0);
+	world_close();
+}
+END_TEST
+
+/* What a verification finds is a file's that has no record any more: its waiver is no other file's. */
+START_TEST(a_waiver_is_for_its_own_file)
+{
+	struct decision_result decided;
+	struct migration_stat stat = {0};
+	char message[512] = "";
+	uint64_t id = 0;
+
+	fake_file(1, 0, "damaged", SEGSIZE);
+	fake_file(2, 0, "absent", SEGSIZE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("damaged", 0), fake_byte(1, 0));
+	struct subject damaged = subject_at(target.root_fd, "damaged");
+	await_end_of_record(damaged.ino);
+	ck_assert_int_eq(store_flush(store), 0);
+	ledger_error(
+		&migrate->ledger,
+		&(struct failure){
+			.ino = damaged.ino, .handle = &damaged.handle, .what = VERIFY_WHAT, .error = -EBADMSG, .final = true});
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(migrate_errors(migrate, take_id, &id), 0);
+	ck_assert_int_eq(migrate_decide(migrate, DECIDE_WAIVE, &(struct error_target){.id = id}, 1, &decided), 0);
+	for (int i = 0; i < 500 && !stat.crawl_done; i++) {
+		usleep(10000);
+		migrate_stat(migrate, &stat);
+	}
+	ck_assert(stat.crawl_done);
+	ck_assert_int_eq(stat.totals.files_pending, 1);
+	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
+	ck_assert_int_eq(app_read("absent", 0), fake_byte(2, 0));
+	await_end_of_record(subject_at(target.root_fd, "absent").ino);
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_msg(migrate_check_finished(migrate, message, sizeof(message)) == 0, "%s", message);
+	world_close();
+}
+END_TEST
+
 /* What can change while it runs does. */
 START_TEST(tuned_while_it_runs)
 {
@@ -907,6 +996,8 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, stale_records_are_counted_once);
 	tcase_add_test(tcase, links_join_wherever_they_are);
 	tcase_add_test(tcase, errors_are_retried_and_clear);
+	tcase_add_test(tcase, an_entry_goes_with_the_record);
+	tcase_add_test(tcase, a_waiver_is_for_its_own_file);
 	tcase_add_test(tcase, tuned_while_it_runs);
 	tcase_add_test(tcase, background_comes_and_goes);
 	tcase_add_test(tcase, what_vanished_at_the_source_is_an_error);
