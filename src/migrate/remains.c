@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "migrate/internal.h"
 #include "target/make.h"
+#include "target/walk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -232,6 +233,8 @@ struct settling {
 	struct doomed *left; /* files that have names nobody knows */
 	size_t n_left, cap;
 	int error;
+	struct statx_timestamp begun; /* when our directory was made: what is older in the target was there before */
+	bool begun_known;
 };
 
 /* The directory looks as if it had never held it. One that is immutable gives it up all the same. */
@@ -366,6 +369,66 @@ static int remove_left(struct settling *settling)
 	return dirfd < 0 ? -errno : walk(settling, dirfd, true);
 }
 
+/* --- what an attempt has left in a directory --- */
+
+static void find_begin(struct settling *settling)
+{
+	struct statx st;
+
+	settling->begun_known = statx(settling->target->root_fd, TARGET_OURS, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) == 0 &&
+	                        (st.stx_mask & STATX_BTIME);
+	if (settling->begun_known)
+		settling->begun = st.stx_btime;
+}
+
+static bool is_made_since(const struct settling *settling, int dirfd, const char *name)
+{
+	const struct statx_timestamp *begun = &settling->begun;
+	struct statx st;
+
+	if (!settling->begun_known || statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) < 0 ||
+	    !(st.stx_mask & STATX_BTIME))
+		return false;
+	return st.stx_btime.tv_sec != begun->tv_sec ? st.stx_btime.tv_sec > begun->tv_sec
+	                                            : st.stx_btime.tv_nsec >= begun->tv_nsec;
+}
+
+/* 0 also when it is a directory with something in it, which no attempt has made. */
+static int remove_leftover(int dirfd, const char *name, bool is_dir)
+{
+	int result = target_unlink(dirfd, name, is_dir ? AT_REMOVEDIR : 0);
+
+	if (is_dir && (result == -ENOTEMPTY || result == -EEXIST))
+		return 0;
+	return result < 0 ? result : fault_hit(FAULT_REMAINS_REMOVED);
+}
+
+/* Its entries never came over, so no application has seen or made any. But an attempt that failed on the way has left objects that
+ * have no record, and files among them no bytes. */
+static int remove_leftovers(const struct settling *settling, int dirfd, bool is_root)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
+	if (fd < 0)
+		return -errno;
+	DIR *stream = fdopendir(fd);
+	if (!stream) {
+		result = -errno;
+		close(fd);
+		return result;
+	}
+	for (struct dirent *entry; result >= 0 && (entry = readdir(stream));) {
+		const char *name = entry->d_name;
+		struct stat st;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || (is_root && strcmp(name, TARGET_OURS) == 0) ||
+		    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != settling->target->dev ||
+		    !is_made_since(settling, dirfd, name))
+			continue;
+		result = remove_leftover(dirfd, name, S_ISDIR(st.st_mode));
+	}
+	closedir(stream);
+	return result;
+}
+
 /* --- keeping --- */
 
 static int give(int fd, const struct moment *atime, const struct moment *mtime, uint32_t flags)
@@ -407,7 +470,9 @@ static int settle_dir(struct settling *settling, const struct error_record *reco
 	if (result <= 0)
 		return result;
 	CLEAN_FD int fd = target_open_handle(settling->target, &dir->handle, O_RDONLY | O_DIRECTORY);
-	result = fd < 0 ? (fd == -ESTALE ? 0 : fd) : give(fd, &dir->atime, &dir->mtime, dir->inode_flags);
+	result = fd < 0 ? (fd == -ESTALE ? 0 : fd) : remove_leftovers(settling, fd, dir->ino == settling->target->root_ino);
+	if (fd >= 0 && result >= 0)
+		result = give(fd, &dir->atime, &dir->mtime, dir->inode_flags);
 	dir_record_free(dir);
 	return result;
 }
@@ -429,6 +494,8 @@ static int settle(void *context, const struct error_record *record)
 int remains_settle(struct store *store, const struct target *target)
 {
 	struct settling settling = {.store = store, .target = target};
+
+	find_begin(&settling);
 	int result = store_errors_walk(store, settle, &settling);
 
 	if (result >= 0)

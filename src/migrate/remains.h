@@ -6,7 +6,8 @@
  *   - a file that no application has changed is removed: the source has all of it;
  *   - a file that an application has changed is kept, for its bytes exist nowhere else; what of it was never fetched reads as
  *     zeros, and is told range by range;
- *   - a directory whose entries never came over stays, empty, with the attributes it had;
+ *   - a directory whose entries never came over stays, with the attributes it had and without what an attempt has left in it: what
+ *     was born before the migration was there before and stays;
  *   - a name that was never made is not there.
  *
  * No mount, no migration: a store and a target. All of it may be done again after a kill.

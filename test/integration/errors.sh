@@ -105,3 +105,16 @@ check 'what came over is there' same -t . plain/late target/late
 "$admin" finish --json "$m" >out || fail 'finish of what is complete'
 check 'the list survived the kill' grep -q 'removed from the target' out
 no_trace target
+
+say '--- a directory that is waived after an attempt that failed on the way; what was there before stays'
+mkdir -p three.source/late/sub three/late
+for name in a b c; do head -c 3M /dev/urandom >three.source/late/$name; done
+ln -s nowhere three.source/late/link
+echo before >three/late/before
+sleep 0.1
+DMMFS_FAULT=populate-made:2:EIO start three "$work/three.source" "$work/three" -o errorretries=0,collision=overwrite
+wait_for 30 figure_is "$work/three" dirs_error 1
+check 'waived' "$admin" waive late "$work/three"
+finish three "$work/three"
+equal 'what the attempt made is gone' before "$(ls three/late)"
+no_trace three
