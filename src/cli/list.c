@@ -10,17 +10,10 @@
 
 #include <string.h>
 
-static void add_row(struct table *table, const json_t *figures)
+static void add_figures(struct table *table, const json_t *figures)
 {
 	char text[FORMAT_BYTES];
-	const char *state = member_text(figures, "state");
 	uint64_t errors = summary_errors(figures);
-	char *source = member_name(figures, "source"), *mountpoint = member_name(figures, "mountpoint");
-	table_row(table);
-	snprintf(text, sizeof(text), "%u", (unsigned)member_count(figures, "migid"));
-	table_set(table, 0, text);
-	table_set(table, 1, strcmp(member_text(figures, "daemon"), "silent") == 0 ? "no answer" : state);
-	table_color(table, 1, print_state_color(state));
 	snprintf(text, sizeof(text), "%u %%", summary_percent(figures));
 	table_set(table, 2, text);
 	table_set(table, 3, size_format(member_count(figures, "bytes_found"), text, sizeof(text)));
@@ -28,6 +21,24 @@ static void add_row(struct table *table, const json_t *figures)
 	table_set(table, 5, summary_remaining(figures, text));
 	table_set(table, 6, format_count(errors, text));
 	table_color(table, 6, errors ? print_trouble_color() : NULL);
+}
+
+static void add_row(struct table *table, const json_t *figures)
+{
+	char text[FORMAT_BYTES];
+	const char *state = member_text(figures, "state");
+	char *source = member_name(figures, "source"), *mountpoint = member_name(figures, "mountpoint");
+	bool silent = strcmp(member_text(figures, "daemon"), "silent") == 0;
+	table_row(table);
+	snprintf(text, sizeof(text), "%u", (unsigned)member_count(figures, "migid"));
+	table_set(table, 0, text);
+	table_set(table, 1, silent ? "no answer" : state);
+	table_color(table, 1, silent ? print_trouble_color() : print_state_color(state));
+	if (silent) /* nothing is known, and zeros would say that nothing is wrong */
+		for (size_t i = 2; i < 7; i++)
+			table_set(table, i, "?");
+	else
+		add_figures(table, figures);
 	table_set(table, 7, source);
 	table_set(table, 8, *mountpoint ? mountpoint : "-");
 	free(source);

@@ -105,20 +105,11 @@ static void set_bar(struct table *table, size_t column, unsigned percent, size_t
 	table_set(table, column, bar);
 }
 
-static void add_row(struct table *table, const json_t *figures, size_t name_columns, size_t bar, bool chosen)
+static void add_figures(struct table *table, const json_t *figures, size_t bar, bool chosen)
 {
 	char text[FORMAT_BYTES];
-	const char *state = member_text(figures, "state");
-	bool silent = strcmp(member_text(figures, "daemon"), "silent") == 0;
 	unsigned percent = summary_percent(figures);
 	uint64_t errors = summary_errors(figures), waiting = member_count(figures, "demand_waiting");
-	char *name = cut_front(member_name(figures, *member_text(figures, "mountpoint") ? "mountpoint" : "target"), name_columns);
-	table_row(table);
-	snprintf(text, sizeof(text), "%s%u", chosen ? "> " : "  ", (unsigned)member_count(figures, "migid"));
-	table_set(table, 0, text);
-	table_set(table, 1, name);
-	table_set(table, 2, silent ? "no answer" : state);
-	table_color(table, 2, chosen ? NULL : silent ? print_trouble_color() : print_state_color(state));
 	set_bar(table, 3, percent, bar);
 	snprintf(text, sizeof(text), "%u %%", percent);
 	table_set(table, 4, text);
@@ -127,6 +118,25 @@ static void add_row(struct table *table, const json_t *figures, size_t name_colu
 	table_color(table, 6, errors && !chosen ? print_trouble_color() : NULL);
 	table_set(table, 7, format_count(waiting, text));
 	table_set(table, 8, format_rate(member_count(figures, "rate_bytes_per_s"), text));
+}
+
+static void add_row(struct table *table, const json_t *figures, size_t name_columns, size_t bar, bool chosen)
+{
+	char text[FORMAT_BYTES];
+	const char *state = member_text(figures, "state");
+	bool silent = strcmp(member_text(figures, "daemon"), "silent") == 0;
+	char *name = cut_front(member_name(figures, *member_text(figures, "mountpoint") ? "mountpoint" : "target"), name_columns);
+	table_row(table);
+	snprintf(text, sizeof(text), "%s%u", chosen ? "> " : "  ", (unsigned)member_count(figures, "migid"));
+	table_set(table, 0, text);
+	table_set(table, 1, name);
+	table_set(table, 2, silent ? "no answer" : state);
+	table_color(table, 2, chosen ? NULL : silent ? print_trouble_color() : print_state_color(state));
+	if (silent) /* nothing is known, and zeros would say that nothing is wrong */
+		for (size_t i = 3; i < 9; i++)
+			table_set(table, i, "?");
+	else
+		add_figures(table, figures, bar, chosen);
 	free(name);
 }
 

@@ -60,6 +60,8 @@ static void print_state(const json_t *object)
 static void print_figures(const json_t *object)
 {
 	char text[4 * FORMAT_BYTES], share[FORMAT_BYTES];
+	if (strcmp(member_text(object, "daemon"), "silent") == 0)
+		return; /* nothing is known, and zeros would say that nothing is wrong */
 	snprintf(text, sizeof(text), "%u %%, %s", summary_percent(object),
 	         format_share(member_count(object, "bytes_migrated"), member_count(object, "bytes_found"), share));
 	print_value("done", text);
