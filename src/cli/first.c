@@ -52,6 +52,22 @@ static const char *below(const struct migration *migration, const char *pattern)
 	return pattern;
 }
 
+/* A path of another migration would be taken for one from the top of this one, and match nothing. */
+static bool all_of_one(struct cli *cli, const struct migrations *migrations, const struct migration *migration, int argc,
+                       char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		const struct migration *holds = argv[i][0] == '/' ? migrations_holding(migrations, argv[i]) : NULL;
+		if (!holds || holds == migration || below(migration, argv[i]) != argv[i])
+			continue;
+		cli->status = cli_fail(cli, CLI_USAGE, EXDEV,
+		                       "%s is below migration %u, and migration %u is meant: say 'first' for each by itself",
+		                       argv[i], holds->migid, migration->migid);
+		return false;
+	}
+	return true;
+}
+
 /* The clauses, then the order so far. Newly allocated; NULL after a message. */
 static char *compose(struct cli *cli, const struct migration *migration, const char *so_far, int argc, char **argv)
 {
@@ -128,6 +144,8 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (code)
 		return code;
 	const struct migration *migration = find_meant(cli, &migrations, named, argc - optind, argv + optind);
+	if (migration && !named && !all_of_one(cli, &migrations, migration, argc - optind, argv + optind))
+		migration = NULL;
 	code = migration ? put_first(cli, migration, argc - optind, argv + optind) : cli->status;
 	migrations_free(&migrations);
 	return code;
