@@ -321,15 +321,16 @@ void govern_stat(struct migrate *migrate, struct background_stat *stat)
 {
 	struct govern *govern = migrate->govern;
 	const struct governed_lane *names = &govern->lanes[GOVERNED_NAMES], *data = &govern->lanes[GOVERNED_DATA];
+	bool on = atomic_load(&migrate->tuned.background);
 	LOCKED(&govern->lock);
 	time_t now = time(NULL), until;
 
 	*stat = (struct background_stat){
 		.rule = (unsigned)(govern->terms.rule + 1),
 		.limit_bytes_per_s = govern->terms.limit_bytes_per_s,
-		.names_workers = names->allowed,
+		.names_workers = on ? names->allowed : 0,
 		.names_workers_max = names->max,
-		.data_workers = data->allowed,
+		.data_workers = on ? data->allowed : 0,
 		.data_workers_max = data->max,
 		.latency_target_us = govern->terms.latency_us,
 		.demand_p90_us = migrate->load.p90_us[LOAD_DEMAND],
