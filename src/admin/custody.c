@@ -216,6 +216,7 @@ static int set_totals(json_t *object, const struct totals *totals)
 	SET_TOTAL(names_waived)
 	SET_TOTAL(errors_fixed)
 	SET_TOTAL(drift_found)
+	SET_TOTAL(skipped)
 	return bad | json_object_set_new(object, "totals", counts);
 }
 

@@ -95,6 +95,17 @@ static void print_list(const json_t *report, const char *key, const char *head)
 		puts("             ...");
 }
 
+/* The single ones are among the losses. */
+static void print_skipped(const json_t *report)
+{
+	char text[FORMAT_BYTES];
+	uint64_t count = member_count(json_object_get(report, "totals"), "skipped");
+	printf("%-12s %s%s\n", "Skipped", count ? format_count(count, text) : "none",
+	       !count       ? ""
+	       : count == 1 ? " name, by the order"
+	                    : " names, by the order");
+}
+
 static void print_report(const json_t *report)
 {
 	const json_t *verify = json_object_get(report, "verify");
@@ -104,6 +115,7 @@ static void print_report(const json_t *report)
 	putchar('\n');
 	print_list(report, "errors", "Errors");
 	print_list(report, "waivers", "Waived");
+	print_skipped(report);
 	print_list(report, "losses", "Losses");
 	print_list(report, "drift", "Drift");
 	print_list(report, "fixed", "Fixed");
@@ -176,7 +188,7 @@ const struct command command_report = {
 	"the custody record",
 	"What was moved from where to where, when and by what; how much; the digest of all digests; what was lost, waived, has\n"
 	"drifted or was changed; what the last verification found. While the migration runs as of now; of a finished one as it "
-        "was\n"
+	"was\n"
 	"at the end.\n\n",
 	run,
 };

@@ -56,6 +56,42 @@ static int open_below(const struct target *target, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+struct sought {
+	const char *path; /* below the top, */
+	size_t len;       /* so much of it */
+	uint64_t ino;     /* of the directory that does not have it */
+	struct where_report *report;
+};
+
+/* Positive: the order skipped what is sought. */
+static int was_skipped(void *context, const struct error_record *record)
+{
+	const struct sought *sought = context;
+
+	if (record->ino != sought->ino || record->state != ERROR_WAIVED || strcmp(record->what, "skip") ||
+	    strlen(record->path) != sought->len || strncmp(record->path, sought->path, sought->len))
+		return 0;
+	snprintf(sought->report->error_detail, sizeof(sought->report->error_detail), "skipped, not there for applications: %s",
+	         record->detail);
+	return 1;
+}
+
+/* A name of this directory, which has come over, is not there: perhaps since the order skipped it, or what it lies in. */
+static int where_skipped(struct daemon *daemon, const char *path, const char *above, int fd, struct where_report *report)
+{
+	const char *name = path + strlen(above);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	name += strspn(name, "/");
+	*report = (struct where_report){0};
+	struct sought sought = {
+		.path = path, .len = (size_t)(name - path) + strcspn(name, "/"), .ino = st.st_ino, .report = report};
+	int result = migrate_errors(daemon->migrate, was_skipped, &sought);
+	return result > 0 ? 0 : result < 0 ? result : -ENOENT;
+}
+
 /* A path that is not there is still at the source if a directory on the way has not come over. */
 static int where_above(struct daemon *daemon, const char *path, struct where_report *report)
 {
@@ -71,8 +107,10 @@ static int where_above(struct daemon *daemon, const char *path, struct where_rep
 		if (fd < 0)
 			return fd;
 		int result = migrate_where(daemon->migrate, fd, report);
-		if (result < 0 || report->finished)
-			return result < 0 ? result : -ENOENT;
+		if (result < 0)
+			return result;
+		if (report->finished)
+			return where_skipped(daemon, path, above, fd, report);
 		report->mode = 0;
 		report->size = 0;
 		if (!report->error)

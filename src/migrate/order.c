@@ -95,6 +95,21 @@ void order_judge(struct migrate *migrate, const struct rule_object *object, stru
 	pthread_rwlock_unlock(&order->rules_lock);
 }
 
+void order_skip_clause(struct migrate *migrate, const struct rule_object *object, char *text, size_t size)
+{
+	struct order *order = migrate->order;
+	struct verdict verdict = {.clause = -1};
+
+	*text = '\0';
+	pthread_rwlock_rdlock(&order->rules_lock);
+	apply_rules(order, object, &verdict);
+	if (verdict.skip) {
+		CLEAN_FREE char *clause = rules_clause(order->rules, (unsigned)verdict.clause);
+		snprintf(text, size, "%s", clause ? clause : "");
+	}
+	pthread_rwlock_unlock(&order->rules_lock);
+}
+
 void order_judge_object(struct migrate *migrate, struct object *object, struct verdict *verdict)
 {
 	char path[PATH_MAX] = "";

@@ -51,6 +51,8 @@ bool order_judges(const struct migrate *migrate);
 /* Is there anything in the queues, or could there be? */
 bool order_in_use(const struct migrate *migrate);
 void order_judge(struct migrate *migrate, const struct rule_object *object, struct verdict *verdict);
+/* The text of the clause that skips this object; "" when none does now. */
+void order_skip_clause(struct migrate *migrate, const struct rule_object *object, char *text, size_t size);
 /* The same of an object that is there, by its present path; what is there already is never skipped. */
 void order_judge_object(struct migrate *migrate, struct object *object, struct verdict *verdict);
 /* Does the data of a small file come with its directory, when that is populated in its turn? */

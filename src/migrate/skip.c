@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define LISTED_MAX 100u
+#define CLAUSE_MAX 256 /* of a longer clause the beginning is told */
 
 void make_judging_begin(struct making *making)
 {
@@ -54,8 +55,8 @@ static void record_skip(struct making *making, const char *path, const char *det
 	batch_error_put(making->batch, &record);
 }
 
-/* making->path becomes that of the entry. */
-static void judge(struct making *making, const struct dmm_entry *entry)
+/* What the rules are asked about; making->path becomes that of the entry. */
+static struct rule_object entry_object(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
 	size_t room = PATH_MAX - making->path_len;
@@ -68,7 +69,26 @@ static void judge(struct making *making, const struct dmm_entry *entry)
 	                             .owner = attr->uid};
 	if (len >= (int)room) /* longer than a path can be: no rule names it */
 		object.path = entry->name;
+	return object;
+}
+
+/* making->path becomes that of the entry. */
+static void judge(struct making *making, const struct dmm_entry *entry)
+{
+	struct rule_object object = entry_object(making, entry);
+
 	order_judge(making->migrate, &object, &making->verdict);
+}
+
+static void record_entry(struct making *making, const struct dmm_entry *entry)
+{
+	char clause[CLAUSE_MAX], detail[CLAUSE_MAX + 64];
+	struct rule_object object = entry_object(making, entry);
+
+	order_skip_clause(making->migrate, &object, clause, sizeof(clause));
+	snprintf(detail, sizeof(detail), "the order says so%s%s%s%s", *clause ? " (" : "", clause, *clause ? ")" : "",
+	         object.is_dir ? "; with all that is in it" : "");
+	record_skip(making, making->path, detail, object.size);
 }
 
 bool make_skips(struct making *making, const struct dmm_entry *entry)
@@ -84,9 +104,7 @@ bool make_skip(struct making *making, const struct dmm_entry *entry)
 	if (making->verdict.skip) {
 		making->delta.skipped++;
 		if (making->skipped++ < LISTED_MAX)
-			record_skip(making, making->path,
-			            S_ISDIR(entry->attr.mode) ? "the order says so; with all that is in it" : "the order says so",
-			            S_ISREG(entry->attr.mode) ? entry->attr.size : 0);
+			record_entry(making, entry);
 	}
 	making->path[making->path_len] = '\0';
 	return making->verdict.skip;

@@ -34,8 +34,15 @@ check 'it is listed' grep -q 'waived.*skip.*scratch' <("$admin" errors 1)
 equal 'it is counted' 1 "$(figure "$m" skipped)"
 check 'stat tells the order' grep -q "^Order .*first '/e/\*\*'" <("$admin" stat 1)
 [ "$(order_figure 1 done_first)" -ge 5 ] || fail 'done by class'
+check 'an application takes its own away' rmdir "$m/scratch"
+for path in scratch scratch/junk; do
+	check "where tells of $path that it is skipped, and by which clause" grep -q "order says so (skip '/scratch')" \
+		<("$admin" where "$m/$path")
+done
+refused 'what never was is not skipped' 1 'no such file' "$admin" where "$m/scratches"
+check 'the report counts it' grep -q '^Skipped  *1 name' <("$admin" report 1)
 finish one "$m"
-rmdir target/scratch
+check 'also the one that is kept' grep -q '^Skipped  *1 name' <("$admin" report 1)
 rm -rf source/scratch target/.[!.]* target/*
 check 'the source is as it was' test -e source/e/sub/1.dat
 
@@ -46,6 +53,10 @@ mkdir other
 start_slow two "$work/source" "$work/other" -o maxnsproc=2,resnsproc=1,maxdfproc=2,resdfproc=1,fsname=x
 check 'first, below the mount point' "$admin" first "$work/other/f/**"
 check 'where tells' grep -q "comes first (first '/f/\*\*')" <("$admin" where "$work/other/f")
+mkdir beside
+DMMFS_DAEMON=$dmmfs "$admin" create -h -p "source=$work/source/b" -p "target=$work/beside" >made.out
+refused 'paths of two migrations' 2 'each by itself' "$admin" first "$work/other/f" "$work/beside/sub"
+check 'the other one is deleted' env "DMMFS_DAEMON=$dmmfs" "$admin" delete "$work/beside"
 before_stop=$("$admin" get -p order --json "$work/other" | tr -d '\n')
 stop two "$work/other"
 start_slow two "$work/source" "$work/other"
@@ -62,6 +73,7 @@ say '--- fetch'
 mkdir third
 slow 'list delay 20' 'read error EIO 3.dat'
 start_slow three "$work/source" "$work/third" -o background=off,errorretries=1
+check 'a background that is off is told of' grep -q '^Background  *stopped' <("$admin" stat "$work/third")
 refused 'a file can not be had' 1 'sub/3.dat: EIO' "$admin" fetch "$work/third/b"
 slow
 check 'the tree is fetched' "$admin" fetch "$work/third/b" "$work/third/f/small"
