@@ -198,6 +198,10 @@ static bool is_served(void *context, const char *path)
 char *migrations_path(struct cli *cli, const struct migrations *migrations, const char *argument)
 {
 	char *path = NULL;
+	if (!*argument) {
+		cli->status = cli_fail(cli, CLI_FAILED, ENOENT, "an empty argument names no file");
+		return NULL;
+	}
 	CLEAN_FREE char *cwd = argument[0] == '/' ? strdup("/") : getcwd(NULL, 0);
 	int error = !cwd ? -errno : cwd[0] != '/' ? -ENOENT : 0;
 	if (error) {

@@ -230,9 +230,13 @@ static void print_chosen(FILE *to, const json_t *figures)
 	bool elsewhere = *mountpoint && strcmp(mountpoint, target) != 0;
 	fprintf(to, BOLD "Migration %u" PLAIN " of %s to %s%s%s\n", (unsigned)member_count(figures, "migid"), source, target,
 	        elsewhere ? ", mounted at " : "", elsewhere ? mountpoint : "");
-	print_counts(to, figures);
-	fprintf(to, "Remaining    %s\n", summary_remaining_long(figures, text));
-	fprintf(to, "Demand       %s\n", summary_demand(figures, text, sizeof(text)));
+	if (strcmp(member_text(figures, "daemon"), "silent") == 0) {
+		fprintf(to, "The daemon does not answer.\n");
+	} else {
+		print_counts(to, figures);
+		fprintf(to, "Remaining    %s\n", summary_remaining_long(figures, text));
+		fprintf(to, "Demand       %s\n", summary_demand(figures, text, sizeof(text)));
+	}
 	background_print(to, figures, "Background   ");
 	print_trouble(to, figures);
 	free(source);

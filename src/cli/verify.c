@@ -88,8 +88,8 @@ void verify_print(const json_t *verify)
 	print_count(verify, "changed", "Changed", "by applications", true);
 	print_count(verify, "removed", "Removed", "by applications", false);
 	print_count(verify, "pending", "Pending", "not here yet, so not looked at", false);
-	print_count(verify, "missing", "Missing", "names that the source has: removed or renamed by applications, or lost",
-	            false);
+	print_count(verify, "missing", "Missing",
+	            "names that the source has: skipped, removed or renamed by applications, or lost", false);
 	print_count(verify, "extra", "Extra", "names that the target alone has", false);
 	print_count(verify, "drifted", "Drifted", "the source gives other bytes than it did", false);
 	print_count(verify, "unreadable", "Unreadable", "at the source", false);
@@ -269,7 +269,7 @@ static bool read_options(struct verify *verify, int argc, char **argv)
 {
 	static const struct option options[] = {{"full", no_argument, NULL, 'f'},       {"sample", required_argument, NULL, 's'},
 	                                        {"rate", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 'd'},
-	                                        {"detach", no_argument, NULL, 'n'},    {"status", no_argument, NULL, 't'},
+	                                        {"detach", no_argument, NULL, 'n'},     {"status", no_argument, NULL, 't'},
 	                                        {"stop", no_argument, NULL, 'p'},       CLI_OPTIONS};
 	int option;
 	while ((option = getopt_long(argc, argv, CLI_LETTERS, options, NULL)) != -1) {

@@ -8,6 +8,7 @@
 #include "cli/figures.h"
 #include "cli/format.h"
 #include "cli/memory.h"
+#include "cli/path.h"
 #include "cli/print.h"
 #include "wire/bytes.h"
 
@@ -118,12 +119,26 @@ static const char *type_name(mode_t mode)
 	                        : "block device";
 }
 
+/* Below a mount point apart from the target is now what lies beneath, perhaps the source; unless somebody shows the target there. */
+static bool was_mounted_there(const struct migration *migration, const char *path)
+{
+	struct stat shown, target;
+	if (path_is_below(path, migration->target) || !path_is_below(path, migration->mountpoint))
+		return false;
+	return stat(migration->mountpoint, &shown) < 0 || stat(migration->target, &target) < 0 || shown.st_dev != target.st_dev ||
+	       shown.st_ino != target.st_ino;
+}
+
 /* Of a migration that is complete there is no mount: what lies on the target is all there is, and looking there waits for
  * nobody. */
-static int report_of_complete(struct cli *cli, const char *path, json_t **report)
+static int report_of_complete(struct cli *cli, const struct migration *migration, const char *path, json_t **report)
 {
 	struct stat st;
 	char mode[8];
+	if (was_mounted_there(migration, path))
+		return cli_fail(cli, CLI_FAILED, ENOENT,
+		                "%s: migration %u is complete and no longer mounted there: its tree is %s", path,
+		                migration->migid, migration->target);
 	if (lstat(path, &st) < 0)
 		return cli_fail(cli, CLI_FAILED, errno, "%s: %s", path, strerror(errno));
 	json_int_t size = S_ISREG(st.st_mode) ? st.st_size : 0;
@@ -162,7 +177,7 @@ static int find_out(struct cli *cli, const struct migrations *migrations, const 
 		code = cli_fail(cli, CLI_UNKNOWN, EXDEV,
 		                "%s is not below the mount point or target of a migration: 'dmmfs-admin list' shows them", path);
 	else if (strcmp(migration->state, "complete") == 0)
-		code = report_of_complete(cli, path, report);
+		code = report_of_complete(cli, migration, path, report);
 	else
 		code = report_of_daemon(cli, migration, path, report);
 	if (code == CLI_OK)

@@ -13,6 +13,8 @@ start one "$work/old" "$work/old" -o "target=$work/new"
 equal 'the access point may cover the source' content "$(cat old/file)"
 echo changed >old/file
 finish one "$work/old"
+refused 'what lies at the former mount point is not the migration' 1 "its tree is $work/new" "$admin" where "$work/old/file"
+check 'what is in the target is' grep -q 'on the target' <("$admin" where "$work/new/file")
 equal 'what was written there went to the target' 'content changed' "$(cat old/file new/file | xargs)"
 rm -r conf run
 unset DMMFS_CONFDIR DMMFS_RUNDIR
