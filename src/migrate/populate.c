@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "migrate/names.h"
+#include "target/walk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -113,6 +114,18 @@ static int complete_regular(struct making *making, int fd, const struct dmm_entr
 	return attr->size > 0 && making->migrate->options.digests ? make_record_digest(making, fd) : 0;
 }
 
+/* Of an entry that failed after it was made: without a record it would be taken for all that there is, by applications and by the
+ * next attempt. */
+static int unmake(struct making *making, const struct dmm_entry *entry, int error)
+{
+	int result = target_unlink(making->dirfd, entry->name, S_ISDIR(entry->attr.mode) ? AT_REMOVEDIR : 0);
+
+	if (result < 0)
+		log_warning("what could not be made as a whole cannot be removed: name=\"%s\" error=%s", entry->name,
+		            errno_name(result));
+	return error;
+}
+
 static int make_regular(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
@@ -142,6 +155,8 @@ static int make_regular(struct making *making, const struct dmm_entry *entry)
 		}
 		if (result >= 0 && complete)
 			result = complete_regular(making, fd, entry);
+		if (result < 0)
+			unmake(making, entry, result);
 	}
 	if (file)
 		source_file_close(file);
@@ -175,10 +190,10 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 	if (fd < 0)
 		return fd;
 	result = make_apply(making, fd, entry, making->inherited_acl);
+	if (result >= 0 && fstat(fd, &st) < 0)
+		result = -errno;
 	if (result < 0)
-		return result;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+		return unmake(making, entry, result);
 	struct dir_record record = {
 		.ino = st.st_ino,
 		.source = {(uint16_t)entry->handle.len, entry->handle.data},
@@ -190,7 +205,7 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 	};
 	result = target_handle(fd, "", &record.handle);
 	if (result < 0)
-		return result;
+		return unmake(making, entry, result);
 	object_bury(making->migrate, record.ino, &record.handle, true);
 	batch_dir_put(making->batch, &record);
 	keep_child(making, &record);
@@ -207,8 +222,9 @@ static int make_other(struct making *making, const struct dmm_entry *entry)
 	if (fd < 0)
 		return fd;
 	result = make_apply(making, fd, entry, making->inherited_acl);
-	if (result >= 0)
-		making->delta.files_migrated++;
+	if (result < 0)
+		return unmake(making, entry, result);
+	making->delta.files_migrated++;
 	return result;
 }
 

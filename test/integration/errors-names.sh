@@ -49,3 +49,19 @@ equal 'what an application made stays' mine "$(cat target/dir/taken)"
 check 'background' "$admin" set -p background=on "$m"
 finish one "$m"
 no_trace target
+
+say '--- a file that cannot be made as a whole is not there, and a retry does not take what is left of it for the file'
+mkdir two.source
+truncate -s 5T two.source/large
+echo small >two.source/small
+fresh_fs "$work/two" 64M -b 1024
+m=$work/two
+start two "$work/two.source" "$m" -o collision=overwrite
+wait_for 10 figure_is "$m" files_error 1
+equal 'the others are there' small "$(ls two | grep -v lost+found)"
+check 'retry' "$admin" retry large "$m"
+sleep 1
+equal 'it is still in error' 1 "$(figure "$m" files_error)"
+equal 'and not there' small "$(ls two | grep -v lost+found)"
+check 'waived' "$admin" waive large "$m"
+finish two "$m"
