@@ -193,10 +193,13 @@ static int take_walk(void *data, void *context)
 
 	if (res->status != NFS4_OK)
 		return error_from_4(res->status);
-	if (n < 3 || res->resarray.resarray_val[n - 2].resop != OP_GETFH || res->resarray.resarray_val[n - 1].resop != OP_GETATTR)
+	nfs_resop4 last[2]; /* a copy, since libnfs decodes to addresses that are multiples of 4 only */
+	if (n >= 3)
+		memcpy(last, (const char *)res->resarray.resarray_val + (n - 2) * sizeof(*last), sizeof(last));
+	if (n < 3 || last[0].resop != OP_GETFH || last[1].resop != OP_GETATTR)
 		return -EBADMSG;
-	const GETFH4resok *getfh = &res->resarray.resarray_val[n - 2].nfs_resop4_u.opgetfh.GETFH4res_u.resok4;
-	take_limits(conn, &res->resarray.resarray_val[n - 1].nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes);
+	const GETFH4resok *getfh = &last[0].nfs_resop4_u.opgetfh.GETFH4res_u.resok4;
+	take_limits(conn, &last[1].nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes);
 	return take_fh(&conn->root, getfh->object.nfs_fh4_val, getfh->object.nfs_fh4_len);
 }
 

@@ -178,15 +178,18 @@ static void on_readdirplus(struct rpc_context *rpc, int status, void *data, void
 		op_release(op);
 		return;
 	}
-	for (const struct entryplus3 *entry = ok->reply.entries; entry && op->request; entry = entry->nextentry) {
-		cookie = entry->cookie;
-		if (is_dots(entry->name))
+	for (const void *at = ok->reply.entries; at && op->request;) {
+		struct entryplus3 entry;
+		memcpy(&entry, at, sizeof(entry)); /* libnfs decodes to addresses that are multiples of 4 only */
+		at = entry.nextentry;
+		cookie = entry.cookie;
+		if (is_dots(entry.name))
 			continue;
-		if (entry->name_attributes.attributes_follow && entry->name_handle.handle_follows)
-			deliver(op, entry->name, &entry->name_handle.post_op_fh3_u.handle,
-			        &entry->name_attributes.post_op_attr_u.attributes, 0);
+		if (entry.name_attributes.attributes_follow && entry.name_handle.handle_follows)
+			deliver(op, entry.name, &entry.name_handle.post_op_fh3_u.handle,
+			        &entry.name_attributes.post_op_attr_u.attributes, 0);
 		else
-			look_up(op, entry->name);
+			look_up(op, entry.name);
 	}
 	end_reply(op, ok->reply.eof, ok->reply.entries, ok->cookieverf, cookie);
 }
@@ -206,10 +209,13 @@ static void on_readdir(struct rpc_context *rpc, int status, void *data, void *op
 		op_release(op);
 		return;
 	}
-	for (const struct entry3 *entry = ok->reply.entries; entry && op->request; entry = entry->nextentry) {
-		cookie = entry->cookie;
-		if (!is_dots(entry->name))
-			look_up(op, entry->name);
+	for (const void *at = ok->reply.entries; at && op->request;) {
+		struct entry3 entry;
+		memcpy(&entry, at, sizeof(entry)); /* as above */
+		at = entry.nextentry;
+		cookie = entry.cookie;
+		if (!is_dots(entry.name))
+			look_up(op, entry.name);
 	}
 	end_reply(op, ok->reply.eof, ok->reply.entries, ok->cookieverf, cookie);
 }

@@ -20,18 +20,20 @@ static bool send_compound(struct op *op, rpc_cb cb, void *opaque, nfs_opnum4 kin
 	return op_sent(op, rpc_nfs4_compound_async(channel_rpc(op->channel), cb, &args, opaque));
 }
 
-/* The answer to the operation, or NULL with its error. */
-static const nfs_resop4 *answer_of(const struct COMPOUND4res *res, nfs_opnum4 kind, int *error)
+/* The answer to the operation, or NULL with its error. A copy, since libnfs decodes to addresses that are multiples of 4 only. */
+static const nfs_resop4 *answer_of(const struct COMPOUND4res *res, nfs_opnum4 kind, nfs_resop4 *copy, int *error)
 {
 	if (res->status != NFS4_OK) {
 		*error = error_from_4(res->status);
 		return NULL;
 	}
-	if (res->resarray.resarray_len != 2 || res->resarray.resarray_val[1].resop != kind) {
+	if (res->resarray.resarray_len == 2)
+		memcpy(copy, (const char *)res->resarray.resarray_val + sizeof(*copy), sizeof(*copy));
+	if (res->resarray.resarray_len != 2 || copy->resop != kind) {
 		*error = -EBADMSG;
 		return NULL;
 	}
-	return &res->resarray.resarray_val[1];
+	return copy;
 }
 
 static int finish(struct op *op, int64_t result)
@@ -64,6 +66,7 @@ static void entry_from(struct op *op, const struct fattr4 *from, struct attr4 *d
 
 static void on_getattr(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
+	nfs_resop4 copy;
 	struct op *op = opaque;
 	struct dmm_entry entry = {.name = "", .handle = {op->fh.bytes, op->fh.len}};
 	struct attr4 decoded;
@@ -72,7 +75,7 @@ static void on_getattr(struct rpc_context *rpc, int status, void *data, void *op
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &ret);
+	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &copy, &ret);
 	if (answer) {
 		entry_from(op, &answer->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes, &decoded, &entry);
 		ret = entry.error ? -entry.error : op->request->entry(op->request, &entry);
@@ -114,6 +117,7 @@ static void deliver(struct op *op, const struct entry4 *from)
 
 static void on_readdir(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
+	nfs_resop4 copy;
 	struct op *op = opaque;
 	uint64_t cookie = 0;
 	int ret = 0;
@@ -121,16 +125,19 @@ static void on_readdir(struct rpc_context *rpc, int status, void *data, void *op
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_READDIR, &ret);
+	const nfs_resop4 *answer = answer_of(data, OP_READDIR, &copy, &ret);
 	if (!answer) {
 		finish(op, ret);
 		return;
 	}
 	const READDIR4resok *ok = &answer->nfs_resop4_u.opreaddir.READDIR4res_u.resok4;
 	struct dmm_file *dir = op->request->file;
-	for (const struct entry4 *entry = ok->reply.entries; entry && op->request; entry = entry->nextentry) {
-		cookie = entry->cookie;
-		deliver(op, entry);
+	for (const void *at = ok->reply.entries; at && op->request;) {
+		struct entry4 entry;
+		memcpy(&entry, at, sizeof(entry));
+		at = entry.nextentry;
+		cookie = entry.cookie;
+		deliver(op, &entry);
 	}
 	if (op->request) { /* the sink did not end it */
 		memcpy(dir->verifier, ok->cookieverf, sizeof(dir->verifier));
@@ -162,6 +169,7 @@ static void start_list(struct op *op)
 
 static void on_read(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
+	nfs_resop4 copy;
 	struct part *part = opaque;
 	struct op *op = part->op;
 	int ret = 0;
@@ -169,7 +177,7 @@ static void on_read(struct rpc_context *rpc, int status, void *data, void *opaqu
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_READ, &ret);
+	const nfs_resop4 *answer = answer_of(data, OP_READ, &copy, &ret);
 	const READ4resok *ok = answer ? &answer->nfs_resop4_u.opread.READ4res_u.resok4 : &(READ4resok){0};
 	part_came(part, ret, ok->data.data_val, ok->data.data_len, ok->eof);
 	op_release(op);
@@ -186,13 +194,14 @@ static void send_read(struct op *op, struct part *part, uint64_t off)
 
 static void on_readlink(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
+	nfs_resop4 copy;
 	struct op *op = opaque;
 	int ret = 0;
 
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_READLINK, &ret);
+	const nfs_resop4 *answer = answer_of(data, OP_READLINK, &copy, &ret);
 	if (answer) {
 		const linktext4 *text = &answer->nfs_resop4_u.opreadlink.READLINK4res_u.resok4.link;
 		if (text->utf8string_len > op->request->len)
@@ -212,13 +221,14 @@ static void start_readlink(struct op *op)
 
 static void on_acl(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
+	nfs_resop4 copy;
 	struct op *op = opaque;
 	int ret = 0;
 
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &ret);
+	const nfs_resop4 *answer = answer_of(data, OP_GETATTR, &copy, &ret);
 	if (answer)
 		ret = acl4_report(op->request, &answer->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes);
 	finish(op, ret == -EOPNOTSUPP ? 0 : ret);

@@ -57,7 +57,9 @@ static const char *parse_time(const char *text, int64_t *time_ms)
 json_t *loglines_parse(const char *bytes, size_t len, uint32_t migid)
 {
 	static const char *const levels[] = {"error", "warning", "info", "debug"};
-	CLEAN_FREE char *copy = memory_must(strndup(bytes, len));
+	CLEAN_FREE char *copy = memory_must(malloc(len + 1));
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
 	int64_t time_ms;
 	const char *rest = parse_time(copy, &time_ms);
 	for (size_t i = 0; rest && i < sizeof(levels) / sizeof(levels[0]); i++) {

@@ -171,7 +171,8 @@ static int watch_terminal(struct watch *watch)
 			terminal_end();
 			if (event == TERMINAL_SIGNAL)
 				terminal_die();
-			return ferror(stdout) ? CLI_FAILED : CLI_OK;
+			/* Without the end of the program that threads must be gone for: ours may wait for a daemon that hangs. */
+			_exit(fflush(stdout) != 0 || ferror(stdout) ? CLI_FAILED : CLI_OK);
 		}
 		if (event == TERMINAL_UP || event == TERMINAL_DOWN)
 			choose(watch, event == TERMINAL_UP ? -1 : 1);

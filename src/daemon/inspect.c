@@ -290,7 +290,9 @@ int inspect_main(int argc, char **argv)
 	const char *what = optind < argc ? argv[optind] : "";
 	if (!look.state && !look.config)
 		return EXIT_USAGE;
-	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a death is an answer here */
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a death is an answer here, not a bug to be reported */
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
 	look_below_mounts();
 	alarm(STEP_S);
 	if (strcmp(what, "check") == 0)

@@ -38,10 +38,11 @@ static int add(void *context, const struct error_record *record)
 static int note(struct daemon *daemon)
 {
 	CLEAN_FREE char *known = NULL;
-	struct list list = {.entries = json_array()};
+	struct list list = {0};
 
 	if (config_get(daemon->config, daemon->migid, "waived", &known) >= 0)
 		return 0; /* before a kill */
+	list.entries = json_array();
 	int result = remains_tell(daemon->store, &daemon->target, add, &list);
 	CLEAN_FREE char *text = result < 0 ? NULL : json_dumps(list.entries, JSON_COMPACT);
 	json_decref(list.entries);

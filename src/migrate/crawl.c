@@ -42,6 +42,7 @@ struct crawl {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t poked;
+	bool running; /* there is a thread */
 	bool news, stop;
 	struct object *frontier[FRONTIER_MAX]; /* a ring */
 	unsigned first, used;
@@ -655,7 +656,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-int crawl_start(struct migrate *migrate)
+void crawl_new(struct migrate *migrate)
 {
 	struct crawl *crawl = must_alloc(sizeof(*crawl));
 
@@ -663,7 +664,14 @@ int crawl_start(struct migrate *migrate)
 	pthread_mutex_init(&crawl->lock, NULL);
 	pthread_cond_init(&crawl->poked, NULL);
 	migrate->crawl = crawl;
+}
+
+int crawl_start(struct migrate *migrate)
+{
+	struct crawl *crawl = migrate->crawl;
 	int error = pthread_create(&crawl->thread, NULL, run, crawl);
+
+	crawl->running = error == 0;
 	return -error;
 }
 
@@ -675,6 +683,7 @@ void crawl_stop(struct migrate *migrate)
 	crawl->stop = true;
 	pthread_cond_signal(&crawl->poked);
 	pthread_mutex_unlock(&crawl->lock);
-	pthread_join(crawl->thread, NULL);
+	if (crawl->running)
+		pthread_join(crawl->thread, NULL);
 	empty_frontier(crawl);
 }

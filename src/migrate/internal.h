@@ -209,6 +209,7 @@ void verify_end_job(struct migrate *migrate);
 void verify_free_job(struct migrate *migrate);
 
 /* crawl.c */
+void crawl_new(struct migrate *migrate);
 int crawl_start(struct migrate *migrate);
 void crawl_stop(struct migrate *migrate);
 /* A directory came to be known (takes a reference of its own), one was populated, a file was recorded or finished. */

@@ -79,11 +79,11 @@ static bool is_alive(const struct target *target, const struct handle *handle)
 static int tell_file(struct store *store, const struct target *target, uint64_t ino, char *text, size_t size)
 {
 	struct file_record *file;
-	int result = store_file_get(store, ino, &file);
+	int found = store_file_get(store, ino, &file), result = 0;
 
-	if (result < 0)
-		return result;
-	if (result == 0 || !is_alive(target, &file->handle)) {
+	if (found < 0)
+		return found;
+	if (found == 0 || !is_alive(target, &file->handle)) {
 		snprintf(text, size, "no application wants it any more");
 	} else if (!file->changed) {
 		snprintf(text, size, "removed from the target; the source has it");
@@ -92,9 +92,9 @@ static int tell_file(struct store *store, const struct target *target, uint64_t 
 			snprintf(text, size, "kept, since an application changed it; never fetched, these bytes read as zeros: ");
 		result = tell_absent(store, file, text + len, size - (size_t)len);
 	}
-	if (result > 0)
+	if (found > 0)
 		file_record_free(file);
-	return result < 0 ? result : 0;
+	return result;
 }
 
 struct telling {

@@ -175,9 +175,13 @@ int idmap_parse(const char *text, size_t len, const char *name, struct idmap **r
 {
 	struct parse parse = {.name = name, .error = error, .error_size = error_size};
 	struct idmap *map = calloc(1, sizeof(*map));
-	CLEAN_FREE char *copy = strndup(text, len);
+	CLEAN_FREE char *copy = malloc(len + 1);
 	int ret = map && copy ? 0 : -ENOMEM;
 
+	if (copy) {
+		memcpy(copy, text, len);
+		copy[len] = '\0';
+	}
 	if (ret < 0)
 		snprintf(error, error_size, "%s: out of memory", name);
 	else if (strlen(copy) != len)

@@ -57,7 +57,9 @@ static int give_where(void *context, const char *path, struct where_report *repo
 	MUST(path[0] == '/');
 	*report = (struct where_report){.mode = S_IFREG};
 	int error = outcome(context);
-	report->n_ranges = error ? 0 : take(context, 4);
+	if (error)
+		return error;
+	report->n_ranges = take(context, 4);
 	report->ranges = calloc(report->n_ranges + 1, sizeof(*report->ranges));
 	return error;
 }

@@ -25,6 +25,13 @@ void fake_reset(void)
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
+void fake_begin_turns(void)
+{
+	turns = 0;
+	for (unsigned id = 0; id < FAKE_OBJECTS; id++)
+		fake_objects[id].turn = 0;
+}
+
 static void add(unsigned id, unsigned parent, const char *name, uint32_t mode)
 {
 	struct fake_object *object = &fake_objects[id];

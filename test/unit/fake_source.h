@@ -40,6 +40,7 @@ extern struct fake_object fake_objects[FAKE_OBJECTS];
 extern struct source_reach fake_reach;
 
 void fake_reset(void);
+void fake_begin_turns(void); /* also while a migration reads: what is counted from now on is counted from 1 */
 void fake_dir(unsigned id, unsigned parent, const char *name);
 void fake_file(unsigned id, unsigned parent, const char *name, uint64_t size);
 void fake_link(unsigned id, unsigned parent, const char *name); /* one more name */

@@ -337,8 +337,7 @@ START_TEST(the_order_changes_while_it_runs)
 	touch("e");
 	touch("a/sub");
 	touch("e/sub");
-	fake_reset(); /* turns begin anew */
-	eight_dirs();
+	fake_begin_turns();
 	set_order("first /e/**; last /a /b");
 	ck_assert_uint_eq(figures()->order.waiting_first, 1);
 	ck_assert_uint_eq(figures()->order.waiting_last, 2);

@@ -283,7 +283,7 @@ static struct schedule random_schedule(void)
 				rule->ranges[r].to = (uint16_t)random_below(span + 1);
 			while (rule->ranges[r].to == rule->ranges[r].from);
 		}
-		rule->limit_bytes_per_s = random_below(2) ? RATE_NONE : RATE_MIN << random_below(40);
+		rule->limit_bytes_per_s = random_below(2) ? RATE_NONE : (uint64_t)RATE_MIN << random_below(40);
 		rule->workers = random_below(2) ? SCHEDULE_WORKERS_MAX : (uint32_t)random_below(1025);
 		rule->has_latency = random_below(2);
 		rule->latency_us = rule->has_latency && random_below(2) ? 100 + random_below(60000000 - 100) : LATENCY_OFF;
