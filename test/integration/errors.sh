@@ -77,7 +77,7 @@ for name in a b c; do head -c 300K /dev/zero | tr '\0' s >two.source/$name; done
 slow 'read error EIO a' 'read error EIO b'
 start_slow two "$work/two.source" "$work/two" -o segsize=64K,errorretries=0,whole=0
 wait_for 30 figure_is "$work/two" files_error 2
-head -c 64K /dev/zero | tr '\0' w | dd of=two/b bs=64K seek=1 conv=notrunc status=none
+head -c 64K /dev/zero | tr '\0' w | dd of=two/b bs=64K iflag=fullblock seek=1 conv=notrunc status=none
 check 'waived' "$admin" waive --all "$work/two"
 touch -r two two.times
 "$admin" finish "$work/two" >out || { cat out; fail 'finish with waivers'; }
