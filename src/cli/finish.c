@@ -60,8 +60,10 @@ static void print_waived(const json_t *waived)
 		table_print(table, stdout);
 	table_free(table);
 	if (total > rows)
-		printf("Besides, %zu thing%s could not be carried or changed at the source: finish --json lists them.\n",
-		       total - rows, total - rows == 1 ? "" : "s");
+		printf("Besides, %zu thing%s %s skipped, or could not be carried, or changed at the source: 'dmmfs-admin report' "
+		       "tells of %s.\n",
+		       total - rows, total - rows == 1 ? "" : "s", total - rows == 1 ? "was" : "were",
+		       total - rows == 1 ? "it" : "them");
 }
 
 /* The state of the migration in the database. Newly allocated; NULL after a message. */

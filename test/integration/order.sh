@@ -42,6 +42,7 @@ done
 refused 'what never was is not skipped' 1 'no such file' "$admin" where "$m/scratches"
 check 'the report counts it' grep -q '^Skipped  *1 name' <("$admin" report 1)
 finish one "$m"
+check 'and finish tells that there is something skipped' grep -q '^Besides, 1 thing was skipped' finish.out
 check 'also the one that is kept' grep -q '^Skipped  *1 name' <("$admin" report 1)
 rm -rf source/scratch target/.[!.]* target/*
 check 'the source is as it was' test -e source/e/sub/1.dat
