@@ -123,6 +123,13 @@ static void print_trouble(const json_t *figures)
 		printf("Everything has come over: dmmfs-admin finish %u ends the migration.\n", migid);
 }
 
+/* No daemon runs, but none has noted its end. */
+static bool has_died(const struct migration *migration, const json_t *figures)
+{
+	return strcmp(member_text(figures, "daemon"), "none") == 0 &&
+	       (strcmp(migration->state, "running") == 0 || strcmp(migration->state, "paused") == 0);
+}
+
 static int print_once(struct cli *cli, const struct migration *migration)
 {
 	json_t *figures = figures_get(cli, migration);
@@ -137,6 +144,10 @@ static int print_once(struct cli *cli, const struct migration *migration)
 		putchar('\n');
 		print_now(figures);
 		print_trouble(figures);
+		if (has_died(migration, figures))
+			printf("The daemon died, and these figures are of its last orderly end: dmmfs-admin start %u goes on where it "
+			       "was.\n",
+			       (unsigned)migration->migid);
 	}
 	json_decref(figures);
 	return code;

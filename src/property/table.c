@@ -10,7 +10,10 @@
 #include "property/rules.h"
 #include "property/schedule.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PLACES "Places"
 #define TROUBLE "Source trouble"
@@ -29,6 +32,14 @@ static const char *const drift[] = {"report", "fail", NULL};
 
 /* Off comes first: whether digests are kept is a switch. */
 static const char *const verify[] = {"off", "copy", NULL};
+
+static int check_readable(const char *path, char *error, size_t error_size)
+{
+	if (access(path, R_OK) == 0)
+		return 0;
+	snprintf(error, error_size, "a file that can be read: %s", strerror(errno));
+	return -EINVAL;
+}
 
 static const struct property table[] = {
 	{
@@ -119,6 +130,7 @@ static const struct property table[] = {
 		.when = PROPERTY_HALTED,
 		.argument = "FILE",
 		.without = "owners and groups stay as they are",
+		.check = check_readable,
 		.help = "A map of owners and groups, for servers whose users have other numbers. Its lines are uid FROM TO and "
 			"gid FROM "
 			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "

@@ -183,6 +183,7 @@ equal 'in the middle of a request: exit status' 5 "$status"
 check 'and a sentence' grep -qE 'daemon of migration 1 (ended|has died)|no daemon runs' asked.err
 test -S run/1.sock || fail 'there is no stale socket to meet'
 for command in stat show list; do check "$command with a stale socket" "$admin" $command $([ $command = list ] || echo 1); done
+check 'that the daemon died is said' grep -q '^The daemon died' <("$admin" stat 1)
 refused 'errors with a stale socket' 5 'start 1' "$admin" errors 1
 start one "$work/source" "$m" -o background=on
 check 'what was acknowledged is there' grep -q kept target/kept

@@ -19,7 +19,7 @@ gid * 65534
 uid 0 0
 EOT
 
-refused 'a map that is not there' 32 'map of ids .*nowhere.* cannot be read' \
+refused 'a map that is not there' 1 'idmap=.*nowhere: must be a file that can be read: No such file' \
 	"$dmmfs" "$work/source" "$work/target" -o idmap="$work/nowhere"
 echo 'uid 1' >wrong
 refused 'a map with a wrong line' 32 "line 1: write 'uid FROM TO'" "$dmmfs" "$work/source" "$work/target" -o idmap="$work/wrong"
