@@ -114,12 +114,25 @@ static void leave_port(struct admin *admin, bool is_long)
 	pthread_cond_broadcast(&admin->left);
 }
 
+/* Closed, not only shut for writing. */
+static bool has_gone(int fd)
+{
+	struct pollfd peer = {.fd = fd};
+
+	return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR));
+}
+
 static void connection_answer(struct lane_job *job)
 {
 	struct connection *connection = (struct connection *)((char *)job - offsetof(struct connection, job));
 	struct admin *admin = connection->admin;
 	bool is_long = request_is_long(connection->request);
 	json_t *reply;
+	if (has_gone(connection->fd)) { /* we were slow, and were told of as such: now it must not be done any more */
+		log_info("a request is dropped, since who asked has gone");
+		connection_close(connection);
+		return;
+	}
 	if (connection->is_guest && !request_is_for_guests(connection->request)) {
 		reply = request_refuse(EPERM, "only root may ask the daemon of migration %u for more than its figures",
 		                       admin->migid);

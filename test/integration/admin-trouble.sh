@@ -169,8 +169,11 @@ kill -STOP "${pid[one]}"
 refused 'stat of one that hangs' 5 'does not answer' timeout 30 "$admin" stat 1
 "$admin" list >out
 check 'list says so' grep -q 'no answer' out
+status=0; timeout 2 "$admin" set -p errorretries=77 1 >out 2>&1 || status=$?
+equal 'who asks one that hangs gives up' 124 "$status"
 kill -CONT "${pid[one]}"
 check 'and answers when it goes on' timeout 20 "$admin" stat 1
+check 'what it was asked for in vain is not done then' sh -c "! '$admin' get -p errorretries 1 | grep -q 77"
 
 say '--- a daemon that dies'
 kill -STOP "${pid[one]}"
