@@ -2,7 +2,7 @@
  *
  * A channel: one TCP connection to the server, and the thread that alone uses it.
  *
- * Life of an op: made by channel_submit() in the host's thread, queued, and the thread woken. The thread starts it (protocol->start),
+ * Life of an op: made by channel_submit() in the host's thread, queued, and the thread woken. The thread starts it (send_first),
  * answers of the server come as callbacks from rpc_service(), the last of them completes it. A request that the host cancels, or
  * whose deadline passes, is completed at once; its op stays until the server's answers were dropped.
  *
@@ -211,6 +211,32 @@ int channel_connect(const struct address *address, unsigned port, uint32_t progr
 
 /* --- the thread --- */
 
+static void send_first(struct op *op)
+{
+	const struct protocol *protocol = op->conn->protocol;
+
+	switch (op->request->kind) {
+	case DMM_REQ_ROOT:
+	case DMM_REQ_ATTR:
+		protocol->getattr(op);
+		break;
+	case DMM_REQ_LIST:
+		protocol->list(op);
+		break;
+	case DMM_REQ_READ:
+		parts_send(op);
+		break;
+	case DMM_REQ_READLINK:
+		protocol->readlink(op);
+		break;
+	case DMM_REQ_XATTRS:
+		protocol->xattrs(op);
+		break;
+	default:
+		op_complete(op, -EOPNOTSUPP);
+	}
+}
+
 static void start_op(struct op *op)
 {
 	struct channel *channel = op->channel;
@@ -223,7 +249,7 @@ static void start_op(struct op *op)
 	if (op->request->deadline_ns)
 		channel->with_deadline++;
 	op->rpcs = 1; /* ours, while it is started */
-	op->conn->protocol->start(op);
+	send_first(op);
 	op->rpcs--;
 	op_release(op);
 }

@@ -83,10 +83,16 @@ struct dmm_instance {
 
 struct channel; /* channel.c */
 struct op;
+struct part;
 
 struct protocol {
 	unsigned version;
-	void (*start)(struct op *op); /* in the channel's thread: sends the first RPCs of the request, or completes it */
+	/* In the channel's thread: each sends the first RPCs of a request, or completes it. */
+	void (*getattr)(struct op *op);
+	void (*list)(struct op *op);
+	void (*read)(struct op *op, struct part *part, uint64_t off); /* one part; parts.c */
+	void (*readlink)(struct op *op);
+	void (*xattrs)(struct op *op);
 };
 extern const struct protocol protocol_v3, protocol_v4;
 
@@ -161,8 +167,8 @@ struct part {
 	uint64_t off;       /* in the host's buffer */
 	unsigned len, came; /* bytes asked for, and answered */
 };
-/* Sends them all; `send` tells op_sent(). */
-void parts_send(struct op *op, void (*send)(struct op *op, struct part *part, uint64_t off));
+/* Sends them all. */
+void parts_send(struct op *op);
 /* One is answered; the last of them completes the request. */
 void part_came(struct part *part, int error, const char *data, unsigned len, bool eof);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void parts_send(struct op *op, void (*send)(struct op *op, struct part *part, uint64_t off))
+void parts_send(struct op *op)
 {
 	uint64_t len = op->request->len, off = op->request->off;
 	unsigned rsize = op->conn->rsize;
@@ -19,7 +19,7 @@ void parts_send(struct op *op, void (*send)(struct op *op, struct part *part, ui
 		op_complete(op, -ENOMEM);
 	for (uint64_t at = 0; at < len && op->request; at += rsize, parts++) {
 		*parts = (struct part){.op = op, .off = at, .len = len - at < rsize ? (unsigned)(len - at) : rsize};
-		send(op, parts, off + at);
+		op->conn->protocol->read(op, parts, off + at);
 	}
 	if (op->request && len == 0)
 		op_complete(op, 0);

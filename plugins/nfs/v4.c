@@ -245,28 +245,11 @@ static void start_xattrs(struct op *op)
 		op_complete(op, 0);
 }
 
-static void start(struct op *op)
-{
-	switch (op->request->kind) {
-	case DMM_REQ_ROOT:
-	case DMM_REQ_ATTR:
-		start_getattr(op);
-		break;
-	case DMM_REQ_LIST:
-		start_list(op);
-		break;
-	case DMM_REQ_READ:
-		parts_send(op, send_read);
-		break;
-	case DMM_REQ_READLINK:
-		start_readlink(op);
-		break;
-	case DMM_REQ_XATTRS:
-		start_xattrs(op);
-		break;
-	default:
-		op_complete(op, -EOPNOTSUPP);
-	}
-}
-
-const struct protocol protocol_v4 = {.version = 4, .start = start};
+const struct protocol protocol_v4 = {
+	.version = 4,
+	.getattr = start_getattr,
+	.list = start_list,
+	.read = send_read,
+	.readlink = start_readlink,
+	.xattrs = start_xattrs,
+};
