@@ -64,7 +64,7 @@ check 'also while it was halted' grep -q 'is paused' out
 
 say '--- halt'
 refused 'from inside' 4 'leave the mount' bash -c 'cd "$1"/deep && "$2" halt 2; exit $?' _ "$m" "$admin"
-(cd target/deep && exec "$admin" halt 2) >out
+(cd target/deep && exec "$admin" halt --wait 5 2) >out
 check 'but this command itself does not hold it' grep -q 'is halted' out
 equal 'unmounted' '' "$(findmnt -rno FSTYPE -M "$m" || :)"
 wait_for 10 equal 'no daemon' 0 "$(daemons)"
