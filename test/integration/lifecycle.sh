@@ -12,6 +12,8 @@ daemons() { { pgrep -cf '^dmmfs --migid' || :; }; }
 kill_daemon() { kill -9 "$(pgrep -f '^dmmfs --migid 2$')"; }
 state() { figure "$m" state; }
 
+no_daemon() { [ "$(daemons)" = 0 ]; }
+
 say '--- create'
 refused 'without a target' 2 'needs -p source' "$admin" create -p "source=$work/source"
 refused 'no property' 2 "takes PROPERTY=VALUE" "$admin" create -p source
@@ -64,10 +66,10 @@ check 'also while it was halted' grep -q 'is paused' out
 
 say '--- halt'
 refused 'from inside' 4 'leave the mount' bash -c 'cd "$1"/deep && "$2" halt 2; exit $?' _ "$m" "$admin"
-(cd target/deep && exec "$admin" halt --wait 5 2) >out
+(cd target/deep && exec "$admin" halt 2) >out
 check 'but this command itself does not hold it' grep -q 'is halted' out
 equal 'unmounted' '' "$(findmnt -rno FSTYPE -M "$m" || :)"
-wait_for 10 equal 'no daemon' 0 "$(daemons)"
+wait_for 10 no_daemon
 for command in list show stat; do check "$command goes on" "$admin" $command $([ $command = list ] || echo 2); done
 refused 'where tells how to go on' 5 'dmmfs-admin start 2' "$admin" where "$m/plain"
 check 'once more is no error' "$admin" halt 2
