@@ -374,7 +374,8 @@ void crawl_try_file(struct migrate *migrate, struct object *file)
 {
 	struct queue_entry entry = {.ino = file->ino, .key.class = CLASS_NORMAL, .object = object_ref(file)};
 
-	start_file(migrate, &entry, LANE_BACKGROUND);
+	/* Without the background it would end after a segment, and nobody would go on with it. */
+	start_file(migrate, &entry, background_wanted(migrate) ? LANE_BACKGROUND : LANE_READAHEAD);
 }
 
 static bool supply_data_in_order(struct crawl *crawl)

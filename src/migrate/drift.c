@@ -137,7 +137,13 @@ int drift_check_begin(struct object *object)
 {
 	pthread_mutex_lock(&object->lock);
 	bool due = !object->drift_looked && object->n_segments > 1;
-	object->drift_looked = true;
 	pthread_mutex_unlock(&object->lock);
-	return due ? drift_check(object) : 0;
+	if (!due)
+		return 0;
+	int result = drift_check(object);
+	/* Only now: who fetches another segment meanwhile must not serve it before somebody has looked. */
+	pthread_mutex_lock(&object->lock);
+	object->drift_looked = object->drift_looked || result >= 0;
+	pthread_mutex_unlock(&object->lock);
+	return result;
 }
