@@ -6,7 +6,9 @@
  *   ops meta DIR         stat, open+read+close, create, rename, unlink over 2000 small files that it makes
  *   ops list DIR         readdir and stat of everything below DIR
  *   ops data FILE        reads and writes of an existing large file
- *   ops first FILE N     first 4 KiB at N places of a file, each place once: cold when the file is
+ *   ops first FILE N [PAUSE]   first 4 KiB at N places of a file, each place once: cold when the file is; PAUSE: milliseconds
+ *                        between them, so that none is slowed by what the one before left to do
+ *   ops whole FILE       reads it once from its beginning to its end
  */
 #include <dirent.h>
 #include <errno.h>
@@ -159,28 +161,53 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void first(const char *path, int places)
+static double percentile_us(uint64_t *took, int n, int percent)
 {
-	uint64_t *took = calloc((size_t)places, sizeof(*took));
+	qsort(took, (size_t)n, sizeof(*took), compare);
+	return (double)took[n * percent / 100] / 1000.0;
+}
+
+static void first(const char *path, int places, int pause_ms)
+{
+	uint64_t *took = calloc((size_t)places, sizeof(*took)), *reads = calloc((size_t)places, sizeof(*reads));
 	char buf[4096];
 	struct stat st;
 
-	need(took && stat(path, &st) == 0, path);
+	need(took && reads && stat(path, &st) == 0, path);
 	for (int i = 0; i < places; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
 		/* Places that are far from each other and from where read-ahead goes. */
 		off_t at = st.st_size / places * ((i * 37) % places) + 123 * 4096;
 		uint64_t start = now_ns();
 		int fd = open(path, O_RDONLY);
 		need(fd >= 0, path);
 		posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+		uint64_t opened = now_ns();
 		need(pread(fd, buf, sizeof(buf), at) == sizeof(buf), "first read");
+		reads[i] = now_ns() - opened;
 		took[i] = now_ns() - start;
 		close(fd);
 	}
-	qsort(took, (size_t)places, sizeof(*took), compare);
-	printf("first-byte-p50 %.1f us\nfirst-byte-p99 %.1f us\n", (double)took[places / 2] / 1000.0,
-	       (double)took[places * 99 / 100] / 1000.0);
+	printf("first-byte-p50 %.1f us\n", percentile_us(took, places, 50));
+	printf("first-byte-p99 %.1f us\n", percentile_us(took, places, 99));
+	printf("first-read-p50 %.1f us\n", percentile_us(reads, places, 50));
 	free(took);
+	free(reads);
+}
+
+static void whole(const char *path)
+{
+	static char buf[1 << 20];
+	int fd = open(path, O_RDONLY);
+	uint64_t start = now_ns(), bytes = 0;
+	ssize_t got;
+
+	need(fd >= 0, path);
+	while ((got = read(fd, buf, sizeof(buf))) > 0)
+		bytes += (uint64_t)got;
+	need(got == 0, "read");
+	report_rate("read-whole", start, bytes);
+	close(fd);
 }
 
 int main(int argc, char **argv)
@@ -191,10 +218,12 @@ int main(int argc, char **argv)
 		list(argv[2]);
 	else if (argc == 3 && strcmp(argv[1], "data") == 0)
 		data(argv[2]);
-	else if (argc == 4 && strcmp(argv[1], "first") == 0 && atoi(argv[3]) > 0)
-		first(argv[2], atoi(argv[3]));
+	else if ((argc == 4 || argc == 5) && strcmp(argv[1], "first") == 0 && atoi(argv[3]) > 0)
+		first(argv[2], atoi(argv[3]), argc == 5 ? atoi(argv[4]) : 0);
+	else if (argc == 3 && strcmp(argv[1], "whole") == 0)
+		whole(argv[2]);
 	else {
-		fprintf(stderr, "usage: ops meta DIR | list DIR | data FILE | first FILE N\n");
+		fprintf(stderr, "usage: ops meta DIR | list DIR | data FILE | first FILE N [PAUSE] | whole FILE\n");
 		return 2;
 	}
 	return 0;
