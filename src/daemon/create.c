@@ -128,7 +128,7 @@ static int make(struct daemon *daemon, char *error, size_t error_size)
 
 int daemon_create(struct options *options, char *error, size_t error_size)
 {
-	struct daemon daemon = {.options = options, .target = {.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1}};
+	struct daemon daemon = {.options = options, .target = {.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1}};
 	int result = make(&daemon, error, error_size);
 
 	daemon_close(&daemon);

@@ -22,6 +22,7 @@
 #include "daemon/daemon.h"
 #include "daemon/erase.h"
 #include "daemon/place.h"
+#include "daemon/witness.h"
 #include "migrate/abandon.h"
 #include "wire/bytes.h"
 
@@ -160,7 +161,8 @@ static int open_state(struct deletion *deletion)
 		return refuse(deletion, result, "the state in %s cannot be read: %s", daemon->statedir, strerror(-result));
 	if (deletion->uuid ? strcmp(uuid, deletion->uuid) : !deletion->options.source || strcmp(source, deletion->options.source))
 		return FORGOTTEN;
-	return 0;
+	/* Whoever removes everything need not know what is whole. */
+	return deletion->remove ? 0 : daemon_witness_look(daemon, deletion->message, sizeof(deletion->message));
 }
 
 /* The mark says whose the target is; without one (a file system that cannot have it, a start or an end that was cut off) the state
@@ -475,7 +477,7 @@ static void close_all(struct deletion *deletion)
 int delete_main(int argc, char **argv)
 {
 	struct deletion deletion = {
-		.daemon.target = {.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1},
+		.daemon.target = {.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1},
 		.report = json_object(),
 		.changed = json_array(),
 	};

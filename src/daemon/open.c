@@ -6,8 +6,8 @@
  * is), and the state. The target's mark and the state are the truth; a lost configuration is written anew from them. A marked
  * target without its state is refused: nobody could say what in it is whole.
  *
- * A new migration is made in this order: directory on the target, state with its identity and the root's record, mark on the
- * target, entry in the configuration. Each step can be repeated, so a crash between two of them is cured by the next start; and
+ * A new migration is made in this order: directory on the target, state with its identity, witness (witness.h), the root's record,
+ * mark on the target, entry in the configuration. Each step can be repeated, so a crash between two of them is cured by the next start; and
  * when one fails, those before it are taken back.
  */
 #include "daemon/daemon.h"
@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/place.h"
+#include "daemon/witness.h"
 #include "wire/socket.h"
 
 #include <errno.h>
@@ -130,6 +131,7 @@ int daemon_open_store(struct daemon *daemon, char *error, size_t error_size)
 		.barrier = (int (*)(void *))target_sync,
 		.context = &daemon->target,
 		.linger_ms = 200,
+		.note = daemon_witness_note,
 	};
 	if (mkdir(daemon->statedir, 0700) < 0 && errno != EEXIST) {
 		snprintf(error, error_size, "cannot make the state directory %s: %s", daemon->statedir, strerror(errno));
@@ -248,6 +250,25 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 	return 0;
 }
 
+/* It ran on this target, and now nothing of it is there: to begin anew would fill the wrong file system, or go over a tree that the
+ * administrator has put there instead. */
+static int refuse_vanished(struct daemon *daemon, char *error, size_t error_size)
+{
+	CLEAN_FREE char *uuid = NULL;
+
+	if (!daemon->known || config_get(daemon->config, daemon->migid, "uuid", &uuid) < 0)
+		return 0;
+	snprintf(
+		error, error_size,
+		"migration %u has begun on the target %s, but neither its mark nor its state is there: is the file system of the "
+		"target mounted? If it was restored or made anew, and the migration is to begin again, 'dmmfs-admin delete "
+	        "--keep "
+		"%u' forgets the old one first",
+		daemon->migid, daemon->options->target, daemon->migid);
+	daemon->fresh = false;
+	return -ENOENT;
+}
+
 /* What the target's mark and the configuration say together. */
 static int agree(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -274,6 +295,11 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 		daemon->fresh = false;
 		return -ENOENT;
 	}
+	if (daemon->fresh) {
+		int result = refuse_vanished(daemon, error, error_size);
+		if (result < 0)
+			return result;
+	}
 	return daemon->fresh && options->migrate.collision == COLLISION_ERROR ? daemon_refuse_occupied(daemon, error, error_size)
 	                                                                      : 0;
 }
@@ -287,6 +313,8 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 		result = daemon_open_store(daemon, error, error_size);
 	if (result >= 0)
 		result = identify(daemon, error, error_size);
+	if (result >= 0)
+		result = daemon_witness(daemon, error, error_size);
 	if (result >= 0)
 		result = plant(daemon, error, error_size);
 	if (result >= 0 && !daemon->marked)
@@ -343,7 +371,7 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	pthread_mutex_init(&daemon->properties, NULL);
 	pthread_mutex_init(&daemon->lock, NULL);
 	pthread_cond_init(&daemon->changed, NULL);
-	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
+	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1};
 	int result = daemon_look(daemon, error, error_size);
 	if (result >= 0)
 		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error,

@@ -150,7 +150,7 @@ static void walk(struct plan *plan)
 
 static void look(struct plan *plan)
 {
-	plan->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
+	plan->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1};
 	plan->limits = (struct target_limits){.free_bytes = UINT64_MAX,
 	                                      .free_bytes_root = UINT64_MAX,
 	                                      .free_inodes = UINT64_MAX,

@@ -3,7 +3,7 @@
  * Finish, what is waived: what becomes of it is noted in the configuration before anything is done, so that the list is whole
  * after a kill, and then done. The mount is gone and the state is closed, as after a start that completes a finish.
  */
-#include "daemon/daemon.h"
+#include "daemon/witness.h"
 
 #include "admin/json.h"
 #include "base/cleanup.h"
@@ -64,7 +64,11 @@ int daemon_settle_remains(struct daemon *daemon)
 		log_error("the state cannot be opened to finish: %s", error);
 		return result;
 	}
-	result = note(daemon);
+	result = daemon_witness_look(daemon, error, sizeof(error));
+	if (result < 0)
+		log_error("the finish cannot be completed with this state: %s", error);
+	if (result >= 0)
+		result = note(daemon);
 	if (result >= 0)
 		result = remains_settle(daemon->store, &daemon->target);
 	store_close(daemon->store);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "dmmfs-config.h"
 #include "migrate/remains.h"
+#include "target/witness.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -139,6 +140,7 @@ static int end(struct daemon *daemon, bool served)
 	daemon->fs = NULL;
 	store_close(daemon->store); /* before the migration goes: what it handed in last calls it back */
 	daemon->store = NULL;
+	target_witness_close(&daemon->target); /* the next daemon may be waiting for it */
 	if (ending == ENDING_FINISH && result >= 0)
 		result = daemon_clean_up(daemon);
 	tell_ended(daemon, result);

@@ -78,7 +78,8 @@ static int check_meta(void *context, const MDB_val *key, const MDB_val *value)
 		check->has_totals = totals_decode(value->mv_data, value->mv_size, &check->stored) == 0;
 		if (!check->has_totals)
 			tell_damaged(check, key, value);
-	} else if (is_name(key, META_FORMAT) || is_name(key, META_COMMIT) || is_name(key, META_NEXT_ERROR)) {
+	} else if (is_name(key, META_FORMAT) || is_name(key, META_COMMIT) || is_name(key, META_NEXT_ERROR) ||
+	           is_name(key, META_NOTED)) {
 		if (value->mv_size != 8)
 			tell_damaged(check, key, value);
 	} else {
@@ -89,7 +90,7 @@ static int check_meta(void *context, const MDB_val *key, const MDB_val *value)
 
 static void check_meta_complete(struct check *check)
 {
-	static const char *const names[] = {META_COMMIT, META_NEXT_ERROR, META_TOTALS};
+	static const char *const names[] = {META_COMMIT, META_NEXT_ERROR, META_NOTED, META_TOTALS};
 	MDB_val value;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (get(check, DB_META, names[i], strlen(names[i]), &value))

@@ -40,6 +40,7 @@
 #define FLUSH_IN_TROUBLE_NS (5 * NS_PER_S)
 
 #define READER_CHECK_NS (60 * NS_PER_S)
+#define SETTLE_NS NS_PER_S
 
 struct group {
 	struct batch *first, *last;
@@ -55,7 +56,7 @@ struct group {
 /* What the store remembers once the transaction is durable. */
 struct outcome {
 	struct totals totals;
-	uint64_t commit_number, next_error;
+	uint64_t commit_number, next_error, noted;
 	struct store_counts counts;
 };
 
@@ -70,6 +71,8 @@ static int fill_transaction(struct store *store, MDB_txn *txn, const struct grou
 		code = engine_apply(store, txn, group->first, group->n_batches);
 	if (!code && outcome->next_error != store->next_error)
 		code = engine_meta_put_number(txn, meta, META_NEXT_ERROR, outcome->next_error);
+	if (!code && outcome->noted != store->noted)
+		code = engine_meta_put_number(txn, meta, META_NOTED, outcome->noted);
 	if (!code && group->has_delta)
 		code = engine_meta_put_totals(txn, meta, &outcome->totals);
 	if (!code)
@@ -79,10 +82,24 @@ static int fill_transaction(struct store *store, MDB_txn *txn, const struct grou
 	return code;
 }
 
+static bool note(struct store *store, enum store_note what, uint64_t commit)
+{
+	return store->options.note && store->options.note(store->options.context, what, commit) >= 0;
+}
+
+/* After the commit, so that the note never leads the state; before anybody is told, so that what is told is noted. That it cannot be
+ * noted keeps nobody from going on: an older copy of the state is less surely found out, and that is all. */
+static void note_commit(struct store *store)
+{
+	if (note(store, NOTE_COMMITTED, store->commit_number))
+		store->unsettled = true;
+}
+
 /* LMDB's code. */
 static int commit_transaction(struct store *store, const struct group *group)
 {
-	struct outcome outcome = {.commit_number = store->commit_number + 1, .next_error = store->next_error};
+	struct outcome outcome = {
+		.commit_number = store->commit_number + 1, .next_error = store->next_error, .noted = store->noted_durable};
 	MDB_txn *txn;
 
 	store_totals(store, &outcome.totals);
@@ -109,11 +126,13 @@ static int commit_transaction(struct store *store, const struct group *group)
 
 	store->commit_number = outcome.commit_number;
 	store->next_error = outcome.next_error;
+	store->noted = outcome.noted;
 	pthread_mutex_lock(&store->lock);
 	store->totals = outcome.totals;
 	pthread_mutex_unlock(&store->lock);
 	store_publish(store, &outcome.counts);
 	atomic_fetch_add(&store->commits, 1);
+	note_commit(store);
 	return 0;
 }
 
@@ -126,9 +145,14 @@ static bool errno_passes(int error)
 
 static enum verdict barrier(struct store *store, int *error)
 {
+	uint64_t next = store->commit_number + 1;
+	bool noted = note(store, NOTE_BEGUN, next);
+
 	*error = store->options.barrier ? store->options.barrier(store->options.context) : 0;
 	if (*error < 0)
 		return *error == -EINTR || *error == -EAGAIN || *error == -ENOMEM ? AGAIN_LATER : GIVE_UP;
+	if (noted)
+		store->noted_durable = next;
 	/* Here the target is synced: what a test injects stands for a commit that fails. */
 	*error = fault_hit(FAULT_COMMIT_BARRIER);
 	if (*error)
@@ -316,6 +340,25 @@ static void check_readers(struct store *store)
 	}
 }
 
+/* Waits for the next batch, with the lock held. What was noted last becomes durable by the next barrier; when none comes for a
+ * while, it is seen to here. */
+static void wait_for_batch(struct store *store)
+{
+	if (!store->unsettled) {
+		pthread_cond_wait(&store->wake, &store->lock);
+		return;
+	}
+	uint64_t until_ns = clock_monotonic_ns() + SETTLE_NS;
+	if (!store->closing)
+		wait_until(store, until_ns);
+	if (!store->first && (store->closing || clock_monotonic_ns() >= until_ns)) {
+		pthread_mutex_unlock(&store->lock);
+		note(store, NOTE_SETTLE, 0);
+		store->unsettled = false;
+		pthread_mutex_lock(&store->lock);
+	}
+}
+
 static void *committer_main(void *context)
 {
 	struct store *store = context;
@@ -324,9 +367,9 @@ static void *committer_main(void *context)
 	for (;;) {
 		uint64_t until_ns;
 		if (!store->first) {
-			if (store->closing)
+			if (store->closing && !store->unsettled)
 				break;
-			pthread_cond_wait(&store->wake, &store->lock);
+			wait_for_batch(store);
 			continue;
 		}
 		if (!group_is_due(store, &until_ns)) {

@@ -56,6 +56,8 @@ static int fill_new_environment(MDB_env *env, MDB_txn *txn)
 	if (!code)
 		code = engine_meta_put_number(txn, dbi[DB_META], META_NEXT_ERROR, 1);
 	if (!code)
+		code = engine_meta_put_number(txn, dbi[DB_META], META_NOTED, 0);
+	if (!code)
 		code = engine_meta_put_totals(txn, dbi[DB_META], &none);
 	return code;
 }
@@ -171,12 +173,15 @@ static int read_memory(struct store *store)
 	if (!code && store->next_error == 0)
 		code = MDB_CORRUPTED;
 	if (!code)
+		code = engine_meta_get_number(txn, meta, META_NOTED, &store->noted);
+	if (!code)
 		code = engine_meta_get_totals(txn, meta, &store->totals);
 	if (!code)
 		code = store_count(store, txn, &counts);
 	mdb_txn_abort(txn);
 	if (code)
 		return code;
+	store->noted_durable = store->noted;
 	atomic_store(&store->next_error_id, store->next_error);
 	store_publish(store, &counts);
 	return 0;
@@ -331,6 +336,16 @@ void store_close(struct store *store)
 		return;
 	committer_stop(store);
 	store_destroy(store);
+}
+
+uint64_t store_commit_number(const struct store *store)
+{
+	return store->commit_number;
+}
+
+uint64_t store_noted(const struct store *store)
+{
+	return store->noted;
 }
 
 /* --- identity --- */

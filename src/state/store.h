@@ -25,6 +25,12 @@ struct batch;
 /* FORMAT.md: raised when a record changes its form. A store of another version is refused with -EPROTO. */
 #define STORE_FORMAT_VERSION 2
 
+enum store_note {
+	NOTE_BEGUN,     /* the barrier of this commit comes next, and makes the note durable */
+	NOTE_COMMITTED, /* this commit is durable, the note need not be */
+	NOTE_SETTLE,    /* nothing came for a while: what was noted is to be durable now */
+};
+
 struct store_options {
 	const char *dir; /* holds data.mdb, lock.mdb and lock; exists, mode 0700 */
 	/* Makes everything written to the target durable; 0 or negative errno. -EINTR, -EAGAIN and -ENOMEM are tried again. Any
@@ -33,6 +39,9 @@ struct store_options {
 	int (*barrier)(void *context);
 	void *context;
 	unsigned linger_ms; /* how long a batch that is not urgent may wait for company */
+	/* Notes on the target, outside the state, how far the state is, so that an older copy of one of the two can be told from it.
+	 * 0, or negative errno when it is not noted. Called by the committer. May be NULL. */
+	int (*note)(void *context, enum store_note what, uint64_t commit);
 };
 
 /* Opens or creates. On failure a sentence for the administrator is put into `error`. -EBUSY: another daemon has it (one that is
@@ -86,6 +95,11 @@ void store_totals(struct store *store, struct totals *totals); /* as of the last
 
 /* Bytes of the environment in use, and number of commits since the start: for `stat`. */
 void store_usage(struct store *store, uint64_t *bytes, uint64_t *commits);
+
+/* The number of the last commit; and of the last one before which NOTE_BEGUN was noted and made durable. Both only grow. For whoever
+ * opens, before anything is submitted. */
+uint64_t store_commit_number(const struct store *store);
+uint64_t store_noted(const struct store *store);
 
 /* 0, or the negative errno why nothing can be committed at present: for `stat`. It stays once the store has given up. */
 int store_trouble(struct store *store);

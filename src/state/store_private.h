@@ -43,6 +43,7 @@ enum database {
 #define META_COMMIT "commit"         /* number of the last commit */
 #define META_NEXT_ERROR "next-error" /* number: greater than every error id that was ever stored */
 #define META_TOTALS "totals"
+#define META_NOTED "noted" /* number: the last commit whose beginning was noted on the target, durably */
 
 /* Read transactions that are kept for the next caller: about as many as there are processors is enough, since a call lasts about a
  * microsecond; whoever finds none free waits for one. (The thread sanitizer follows 64 locks held at once, no more.) */
@@ -132,6 +133,9 @@ struct store {
 
 	uint64_t commit_number;   /* (committer) of the last commit, META_COMMIT */
 	uint64_t next_error;      /* (committer) META_NEXT_ERROR as stored */
+	uint64_t noted;           /* (committer) META_NOTED as stored */
+	uint64_t noted_durable;   /* (committer) what it is to be with the next commit */
+	bool unsettled;           /* (committer) a commit was noted, and that may not be durable */
 	uint64_t reader_check_ns; /* (committer) */
 
 	pthread_t committer;

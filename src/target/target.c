@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "target/walk.h"
+#include "target/witness.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,7 +48,7 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 	struct stat st;
 	struct statfs fs;
 
-	*target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1};
+	*target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1};
 	int result = open_root(path, target);
 	if (result >= 0 && (fstat(target->root_fd, &st) < 0 || fstatfs(target->root_fd, &fs) < 0))
 		result = -errno;
@@ -74,6 +75,7 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 
 void target_close(struct target *target)
 {
+	target_witness_close(target);
 	cleanup_close(&target->links_fd);
 	cleanup_close(&target->ours_fd);
 	cleanup_close(&target->root_fd);

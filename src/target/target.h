@@ -27,6 +27,7 @@ struct target {
 	int tree_fd;           /* the detached mount: it is dissolved, and slow, once this is closed; -1: the plain directory */
 	int root_fd;           /* O_RDONLY | O_DIRECTORY, in the private clone */
 	int ours_fd, links_fd; /* -1 until target_adopt() */
+	int witness_fd;        /* witness.h; -1: none */
 	dev_t dev;
 	uint64_t root_ino;
 	struct handle root_handle;

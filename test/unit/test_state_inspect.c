@@ -307,7 +307,7 @@ START_TEST(every_entry_is_dumped)
 	ck_assert_int_eq(inspect_open(state_dir, &inspection, error, sizeof(error)), 0);
 	n_entries = 0;
 	ck_assert_int_eq(inspect_dump(inspection, NULL, &counting), 0);
-	ck_assert_int_eq(n_entries, 4 + 3 + 2 + 2 + 2 + 1 + 1 + 1);
+	ck_assert_int_eq(n_entries, 5 + 3 + 2 + 2 + 2 + 1 + 1 + 1);
 	n_entries = 0;
 	ck_assert_int_eq(inspect_dump(inspection, "files", &counting), 0);
 	ck_assert_int_eq(n_entries, 2);

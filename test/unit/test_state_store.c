@@ -752,11 +752,98 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* --- what is noted outside ------------------------------------------------------------------------------------------------------ */
+
+static struct {
+	uint64_t committed, begun, at_barrier, commit_at_begun;
+	unsigned settled;
+	int answer;
+} notes;
+
+static int take_note(void *context, enum store_note what, uint64_t commit)
+{
+	if (what == NOTE_SETTLE)
+		__atomic_add_fetch(&notes.settled, 1, __ATOMIC_RELAXED);
+	else if (notes.answer == 0 && what == NOTE_COMMITTED)
+		notes.committed = commit;
+	else if (notes.answer == 0)
+		notes.begun = commit, notes.commit_at_begun = notes.committed;
+	return notes.answer;
+}
+
+static int see_barrier(void *context)
+{
+	notes.at_barrier = notes.begun;
+	return 0;
+}
+
+static void reopen_noting(void)
+{
+	struct store_options options = {.dir = state_dir, .barrier = see_barrier, .note = take_note};
+	char error[256];
+	store_close(store);
+	ck_assert_int_eq(store_open(&options, &store, error, sizeof(error)), 0);
+}
+
+static void commit_one(unsigned flags)
+{
+	struct batch *batch = batch_new();
+	batch_totals_add(batch, &(struct totals){.dirs_found = 1});
+	store_submit(store, batch, flags, NULL, NULL);
+	ck_assert_int_eq(store_flush(store), 0);
+}
+
+START_TEST(commits_are_noted_before_they_are_told)
+{
+	memset(&notes, 0, sizeof(notes));
+	reopen_noting();
+	commit_one(0);
+	ck_assert_uint_eq(notes.committed, 1);
+	ck_assert_uint_eq(notes.begun, 0);
+	commit_one(SUBMIT_BARRIER);
+	ck_assert_uint_eq(notes.at_barrier, 2);
+	ck_assert_uint_eq(notes.commit_at_begun, 1);
+	ck_assert_uint_eq(notes.committed, 2);
+	commit_one(0);
+	reopen_noting();
+	ck_assert_uint_ge(notes.settled, 1); /* before it closes */
+	ck_assert_uint_eq(store_commit_number(store), 3);
+	ck_assert_uint_eq(store_noted(store), 2);
+}
+END_TEST
+
+START_TEST(what_is_not_noted_is_not_claimed)
+{
+	memset(&notes, 0, sizeof(notes));
+	reopen_noting();
+	commit_one(SUBMIT_BARRIER);
+	notes.answer = -ENOSPC;
+	commit_one(SUBMIT_BARRIER);
+	reopen_noting();
+	ck_assert_uint_eq(store_commit_number(store), 2);
+	ck_assert_uint_eq(store_noted(store), 1);
+}
+END_TEST
+
+START_TEST(a_note_is_settled_when_nothing_comes)
+{
+	memset(&notes, 0, sizeof(notes));
+	reopen_noting();
+	commit_one(0);
+	for (int i = 0; i < 1000 && __atomic_load_n(&notes.settled, __ATOMIC_RELAXED) == 0; i++)
+		usleep(10000);
+	ck_assert_uint_eq(__atomic_load_n(&notes.settled, __ATOMIC_RELAXED), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("state store");
 	TCase *tests = tcase_create("store");
 	tcase_add_checked_fixture(tests, state_setup, state_teardown);
+	tcase_add_test(tests, commits_are_noted_before_they_are_told);
+	tcase_add_test(tests, what_is_not_noted_is_not_claimed);
+	tcase_add_test(tests, a_note_is_settled_when_nothing_comes);
 	tcase_add_test(tests, test_dirs);
 	tcase_add_test(tests, test_lists_ascend);
 	tcase_add_test(tests, test_links);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Comparing the state with the witness on the target before anything of it is believed.
+ *
+ * The witness is made before the state says that it has one, and that before the root's record is planted: a state with a planted root
+ * and no witness is not what a crash leaves.
+ */
+#include "daemon/witness.h"
+
+#include "target/witness.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WAY_OUT \
+	"'dmmfs-admin db rebuild' makes a new state from what source and target hold, and asks where they differ " \
+	"('WHEN A STATE CAN NOT BE BELIEVED' in dmmfs-admin(8))"
+
+static int compare(struct daemon *daemon, const char *stored, const char *name, const struct witness_numbers *seen, char *error,
+                   size_t error_size)
+{
+	const char *target = daemon->options->target;
+	uint64_t commit = store_commit_number(daemon->store), known = store_noted(daemon->store);
+
+	if (strcmp(stored, name) != 0)
+		snprintf(error, error_size,
+		         "the state in %s describes another file system than that of the target %s: its objects are not found on "
+		         "a "
+		         "copy, nor in a backup that was restored file by file. Mount the original, or a copy of all its blocks; "
+		         "without one " WAY_OUT,
+		         daemon->statedir, target);
+	else if (seen->committed > commit)
+		snprintf(error, error_size,
+		         "the state in %s is older than the target %s: it ends with commit %" PRIu64
+		         ", the target has seen %" PRIu64
+		         ". To believe it would bring bytes of the source over what applications wrote since. If it comes from a "
+		         "backup, put back the one that it replaced; if that is lost, " WAY_OUT,
+		         daemon->statedir, target, commit, seen->committed);
+	else if (seen->begun < known)
+		snprintf(error, error_size,
+		         "the target %s is older than the state in %s: it has seen commit %" PRIu64
+		         ", the state knows that it had "
+		         "seen %" PRIu64
+		         ". What the state calls here may be missing there. Put back the state that was saved together "
+		         "with the target; if there is none, " WAY_OUT,
+		         target, daemon->statedir, seen->begun, known);
+	else
+		return 0;
+	return -ESTALE;
+}
+
+static int refuse_unreadable(struct daemon *daemon, int result, char *error, size_t error_size)
+{
+	const char *target = daemon->options->target;
+
+	if (result == -EBUSY)
+		snprintf(error, error_size,
+		         "another daemon serves the target %s, with another directory for its state; only one may: end that one "
+		         "first",
+		         target);
+	else if (result == -ENOENT || result == -EBADMSG)
+		snprintf(error, error_size,
+		         "%s/" TARGET_OURS "/" TARGET_WITNESS
+		         " %s: nobody can tell whether the state in %s is as new as the target. Is the file system of the target "
+		         "mounted? If it was restored from a backup, restore that file, too, and the state that was saved with "
+		         "it; "
+		         "otherwise " WAY_OUT,
+		         target, result == -ENOENT ? "is missing" : "is damaged", daemon->statedir);
+	else
+		snprintf(error, error_size, "cannot read %s/" TARGET_OURS "/" TARGET_WITNESS ": %s", target, strerror(-result));
+	return result == -ENOENT || result == -EBADMSG ? -ESTALE : result;
+}
+
+/* 1: the state names a witness; 0: it is new; or negative errno. */
+static int stored_name(struct daemon *daemon, char name[WITNESS_NAME_SIZE], char *error, size_t error_size)
+{
+	char planted[8];
+	int result = store_meta_get(daemon->store, IDENTITY_WITNESS, name, WITNESS_NAME_SIZE);
+
+	if (result == -ENOENT)
+		result = store_meta_get(daemon->store, "planted", planted, sizeof(planted)) == -ENOENT ? 0 : -ENOENT;
+	else if (result >= 0)
+		result = 1;
+	if (result < 0)
+		snprintf(error, error_size, "the state in %s does not say to which target it belongs: %s; " WAY_OUT,
+		         daemon->statedir, result == -ENOENT ? "the entry is missing" : strerror(-result));
+	return result == -ENOENT ? -ESTALE : result;
+}
+
+static int make(struct daemon *daemon, char *error, size_t error_size)
+{
+	char name[WITNESS_NAME_SIZE];
+	int result = target_witness_make(&daemon->target);
+
+	if (result >= 0)
+		result = target_witness_name(&daemon->target, name);
+	if (result >= 0)
+		result = store_meta_put(daemon->store, IDENTITY_WITNESS, name);
+	return result < 0 ? refuse_unreadable(daemon, result, error, error_size) : 0;
+}
+
+int daemon_witness_note(void *context, enum store_note what, uint64_t commit)
+{
+	const struct target *target = context;
+
+	if (what == NOTE_SETTLE)
+		return target_witness_sync(target);
+	return what == NOTE_BEGUN ? target_witness_begun(target, commit) : target_witness_committed(target, commit);
+}
+
+int daemon_witness(struct daemon *daemon, char *error, size_t error_size)
+{
+	char stored[WITNESS_NAME_SIZE], name[WITNESS_NAME_SIZE];
+	struct witness_numbers seen;
+	int result = stored_name(daemon, stored, error, error_size);
+
+	if (result < 0)
+		return result;
+	if (result == 0)
+		return make(daemon, error, error_size);
+	result = target_witness_take(&daemon->target);
+	if (result == -ENOENT)
+		target_withdraw(&daemon->target); /* perhaps it is the wrong place: then our directory was made just now */
+	if (result >= 0)
+		result = target_witness_name(&daemon->target, name);
+	if (result >= 0)
+		result = target_witness_read(&daemon->target, &seen);
+	if (result >= 0)
+		result = compare(daemon, stored, name, &seen, error, error_size);
+	else
+		result = refuse_unreadable(daemon, result, error, error_size);
+	if (result < 0) /* what the store still has to write is not to be noted */
+		target_witness_close(&daemon->target);
+	return result;
+}
+
+int daemon_witness_look(struct daemon *daemon, char *error, size_t error_size)
+{
+	char stored[WITNESS_NAME_SIZE], name[WITNESS_NAME_SIZE];
+	struct witness_numbers seen;
+	int result = stored_name(daemon, stored, error, error_size);
+
+	if (result <= 0)
+		return result;
+	result = target_witness_look(&daemon->target, name, &seen);
+	return result < 0 ? refuse_unreadable(daemon, result, error, error_size)
+	                  : compare(daemon, stored, name, &seen, error, error_size);
+}
