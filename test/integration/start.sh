@@ -27,6 +27,7 @@ while True:
 END
 for address in "$work/notify" '@dmmfs-test-notify'; do
 	name=$(printf '%s' "$address" | sed 's/^@/\\0/')
+	rm -f told # what the last one was told
 	python3 -c "import sys; sys.argv[1] = '$name'; exec(open('listen.py').read())" "$name" >told 2>&1 &
 	listener=$!
 	wait_for 10 grep -q listening told
@@ -35,7 +36,7 @@ for address in "$work/notify" '@dmmfs-test-notify'; do
 	equal 'it serves when READY was sent' "$(cat source/plain)" "$(cat target/plain)"
 	kill -TERM "${pid[one]}"
 	reap one
-	check 'STOPPING is sent' grep -q STOPPING=1 told
+	wait_for 10 grep -q STOPPING=1 told
 	kill $listener
 done
 refused 'without a mount point' 1 'usage: dmmfs SOURCE MOUNTPOINT' "$dmmfs" "$work/source"
