@@ -67,6 +67,10 @@ static int spawn(struct dmm_conn *conn, int socket, int shared)
 	}
 
 	posix_spawn_file_actions_init(&actions);
+	/* Not those of whoever mounts: it would wait for the end of its pipe as long as the migration lasts. */
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDERR_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, socket, HELPER_SOCKET);
 	posix_spawn_file_actions_adddup2(&actions, shared, HELPER_SHARED);
 	posix_spawn_file_actions_addclosefrom_np(&actions, HELPER_SHARED + 1);

@@ -43,6 +43,11 @@ acl dir -a 'ACL:S-1-5-21-1-2-3-1002:0/11/0x001301bf' >smbcacls.out || fail "smbc
 for one in plain dir Case; do acl $one; done >acls
 check 'the ACLs that were set are there' grep -q 'S-1-5-21-1-2-3-1002' acls
 
+mkdir piped
+check 'whoever mounts and reads what that says is not kept waiting' \
+	timeout 30 sh -c "'$dmmfs' smb://127.0.0.1/share '$work/piped' -o credentials='$work/credentials',background=off 2>&1 | cat"
+umount piped
+
 mkdir target
 start one smb://127.0.0.1/share "$work/target" -o credentials="$work/credentials",background=off
 equal 'a name with special characters reads' odd "$(cat "target/dir/per%cent & name #1")"
