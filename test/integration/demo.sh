@@ -1,23 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The demo comes out right without a terminal, and leaves nothing behind, also when it is interrupted.
+# The demo comes out right without a terminal, and leaves nothing behind, also when it is interrupted; with a tree on a server, too.
 . "$(dirname "$0")/lib.sh"
 
 clean()
 {
 	[ -z "$(ls -A demo)" ] || fail "left behind: $(ls -A demo)"
 	if findmnt -rn -t fuse.dmmfs >/dev/null; then fail 'a mount is left'; fi
-	if pgrep -x dmmfs >/dev/null; then fail 'a daemon is left'; fi
+	for one in dmmfs dmmfs-smb ganesha.nfsd smbd rpcbind; do
+		if pgrep -x "$one" >/dev/null; then fail "$one is left"; fi
+	done
+	if losetup -l | grep -F "$work/demo/"; then fail 'a loop device is left'; fi
 }
 mkdir demo
+refused 'a source that it does not know' 2 'usage:.*nfs' "$DMMFS_SOURCEDIR/demo/run" --source afs
 check 'the demo' env TMPDIR="$work/demo" "$DMMFS_SOURCEDIR/demo/run"
 clean
-for phase in 'where new/video' 'stat -w'; do
-	TMPDIR=$work/demo "$DMMFS_SOURCEDIR/demo/run" >interrupted.out 2>&1 &
+check 'with a tree on an NFS server' env TMPDIR="$work/demo" "$DMMFS_SOURCEDIR/demo/run" --source nfs
+clean
+
+# interrupted WHEN [ARGUMENTS]: as soon as it says so.
+interrupted()
+{
+	TMPDIR=$work/demo "$DMMFS_SOURCEDIR/demo/run" "${@:2}" >interrupted.out 2>&1 &
 	demo=$!
-	wait_for 60 grep -q -- "$phase" interrupted.out
+	wait_for 60 grep -q -- "$1" interrupted.out
 	kill -TERM $demo
 	wait $demo && fail 'an interrupted demo says that all is well'
 	clean
-	say "ok: interrupted at '$phase' it leaves nothing"
-done
+	say "ok: interrupted at '$1' it leaves nothing"
+}
+interrupted 'stat -w'
+interrupted 'the read has its bytes' --source smb
