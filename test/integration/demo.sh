@@ -24,7 +24,7 @@ interrupted()
 {
 	TMPDIR=$work/demo "$DMMFS_SOURCEDIR/demo/run" "${@:2}" >interrupted.out 2>&1 &
 	demo=$!
-	wait_for 60 grep -q -- "$1" interrupted.out
+	wait_for 180 grep -q -- "$1" interrupted.out
 	kill -TERM $demo
 	wait $demo && fail 'an interrupted demo says that all is well'
 	clean
