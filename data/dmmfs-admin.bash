@@ -20,6 +20,7 @@ _dmmfs_admin_commands=(
 	'first files --migration -m'
 	'finish migids --lazy --wait'
 	'errors migids --state'
+	'losses migids --kind --paths'
 	'retry migids'
 	'waive migids --all'
 	'verify migids --full --sample --seed --rate --detach --status --stop'
@@ -30,6 +31,9 @@ _dmmfs_admin_commands=(
 
 # From the program's own table, when this is built.
 _dmmfs_admin_properties='@NAMES@'
+
+_dmmfs_admin_losses='owner mode set-id acl sacl xattr streams capability dos-attributes flags times holes hard-link reparse-point
+name case drift disagreement skipped object other'
 
 _dmmfs_admin_migids()
 {
@@ -63,6 +67,10 @@ _dmmfs_admin()
 		[[ $command != get ]] || suffix=''
 		[[ -z $suffix ]] || compopt -o nospace
 		mapfile -t COMPREPLY < <(compgen -S "$suffix" -W "$_dmmfs_admin_properties" -- "$word")
+		return
+		;;
+	--kind)
+		mapfile -t COMPREPLY < <(compgen -W "$_dmmfs_admin_losses" -- "$word")
 		return
 		;;
 	--database)

@@ -141,6 +141,11 @@ struct dmm_request {
 
 	/* Set by the plugin before complete(). */
 	int64_t result;      /* as the kind says, or a negative errno */
+
+	/* A sink like those above, for XATTRS: something that the object has at the source and that cannot be carried. `kind` is one
+	 * of the words that dmmfs-plugin(3) lists ("streams", "acl", ...), `detail` a sentence. Set by the host; an older one does
+	 * not know it, which struct_size tells. */
+	int (*loss)(struct dmm_request *request, const char *kind, const char *detail);
 };
 
 /* What a connection can do, known after connect(). */
@@ -214,6 +219,11 @@ struct dmm_plugin {
 	/* Optional, with DMM_CAP_FD: the descriptor behind a regular file, for copy_file_range(2) and lseek(2) with SEEK_DATA by
 	 * offset-preserving callers. Stays the plugin's; valid until CLOSE. */
 	int (*file_fd)(struct dmm_file *file);
+
+	/* Optional: what no object of this source can ever bring with it, since the protocol, the server or the library cannot carry
+	 * it; asked for once, after the first connect(). `kind` as in request->loss, `sentence` for the administrator. Each is told
+	 * once for the migration, not for each object. */
+	void (*limits)(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
 };
 
 #define DMM_PLUGIN_ENTRY dmmfs_plugin_entry

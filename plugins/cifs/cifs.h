@@ -102,6 +102,9 @@ void handle_head(unsigned char bytes[HANDLE_HEAD], const struct wire_entry *entr
 /* requests.c */
 int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request);
 
+/* limits.c */
+void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
+
 /* xattr.c: what Samba keeps in extended attributes, made of what a server says */
 #define DOSATTRIB_SIZE 24
 void dosattrib_make(unsigned char value[DOSATTRIB_SIZE], uint32_t attributes, uint64_t created);

@@ -140,6 +140,7 @@ static const struct dmm_plugin plugin = {
 	.capabilities = cifs_capabilities,
 	.submit = cifs_submit,
 	.cancel = helper_wake,
+	.limits = cifs_limits,
 };
 
 DMMFS_PLUGIN(plugin)

@@ -119,6 +119,9 @@ struct dmm_file {
 	uint64_t mark, replies, mark_at;
 };
 
+/* --- limits.c --- */
+void nfs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
+
 /* --- channel.c --- */
 
 /* A request on its way. `rpcs` may still be awaited when the host has its answer already: what comes late is dropped. */

@@ -136,6 +136,7 @@ static const struct dmm_plugin plugin = {
 	.capabilities = nfs_capabilities,
 	.submit = nfs_submit,
 	.cancel = nfs_cancel,
+	.limits = nfs_limits,
 };
 
 DMMFS_PLUGIN(plugin)

@@ -18,6 +18,8 @@
  *   {"op":"verify","action":A,...}                -> {"ok":true,"verify":{...}}; A is start or stop
  *   {"op":"verification"}                         -> {"ok":true,"verify":{...}}: of the one that runs or ran last
  *   {"op":"report"}                               -> {"ok":true,"report":{...}}
+ *   {"op":"losses"}                               -> {"ok":true,"losses":{...}}
+ *   {"op":"loss-list","after":ID,"kind":K}        -> {"ok":true,"entries":[{...},...],"more":BOOL}
  *   anything that fails                           -> {"ok":false,"error":"EBUSY","message":"..."}, finish, halt: and "holders"
  *
  * Only "op" and "path" are needed. Each request may say in "uuid" which migration it means; another one's is refused (ESTALE).
@@ -60,6 +62,15 @@ json_t *admin_stat_json(const struct migration_stat *stat);
 char *admin_stat_text(const struct migration_stat *stat);
 
 /* The custody record as JSON text, newly allocated; NULL when it cannot be made. The port is asked for the ledger. */
+/* What dmmfs-admin losses prints, of a migration whose state is about to go: text, newly allocated, NULL when it cannot be had. */
+char *admin_losses_text(const struct migration_port *port);
+/* The same from entries of a ledger, of each kind at most so many listed: made, handed each entry, and ended, which gives the
+ * object and the rest up. NULL without memory. */
+struct losses;
+struct losses *admin_losses_new(size_t most);
+int admin_losses_take(void *losses, const struct error_record *record);
+json_t *admin_losses_end(struct losses *losses);
+
 char *admin_report_text(const struct migration_port *port, const struct migration_report *report);
 
 #endif

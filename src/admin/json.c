@@ -246,11 +246,9 @@ const char *error_state_name(enum error_state state)
 
 static const char *error_kind_name(enum error_kind kind)
 {
-	static const char *const names[] = {[ERROR_OF_DIR] = "directory",
-	                                    [ERROR_OF_FILE] = "file",
-	                                    [ERROR_OF_NAME] = "name",
-	                                    [ERROR_LOSS] = "loss",
-	                                    [ERROR_DRIFT] = "drift"};
+	static const char *const names[] = {
+		[ERROR_OF_DIR] = "directory", [ERROR_OF_FILE] = "file", [ERROR_OF_NAME] = "name",
+		[ERROR_LOSS] = "loss",        [ERROR_DRIFT] = "drift",  [ERROR_PROTOCOL] = "protocol"};
 	return names[kind];
 }
 

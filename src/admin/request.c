@@ -8,6 +8,7 @@
 #include "admin/custody.h"
 #include "admin/decide.h"
 #include "admin/json.h"
+#include "admin/losses.h"
 #include "admin/order.h"
 #include "admin/properties.h"
 #include "base/cleanup.h"
@@ -251,6 +252,8 @@ static const struct operation {
 	{"verify", answer_verify, false, {"action", "full", "sample_ppm", "seed", "limit_bytes_per_s", NULL}},
 	{"verification", answer_verification, false, {NULL}},
 	{"report", answer_report, true, {NULL}},
+	{"losses", answer_losses, true, {NULL}},
+	{"loss-list", answer_loss_list, true, {"after", "kind", NULL}},
 };
 
 static const struct operation *find_operation(const json_t *request)

@@ -61,6 +61,7 @@ extern const struct command command_get;
 extern const struct command command_where;
 extern const struct command command_fetch, command_first, command_finish;
 extern const struct command command_errors;
+extern const struct command command_losses;
 extern const struct command command_retry;
 extern const struct command command_waive;
 extern const struct command command_verify;

@@ -32,16 +32,6 @@ struct db {
 
 /* --- what is looked at ------------------------------------------------------------------------------------------------------ */
 
-static char *default_statedir(const struct migration *migration)
-{
-	char *path = NULL;
-	if (*migration->statedir)
-		return memory_must(strdup(migration->statedir));
-	if (asprintf(&path, "%s/.dmmfs/state", strcmp(migration->target, "/") ? migration->target : "") < 0)
-		memory_must(NULL);
-	return path;
-}
-
 /* The arguments of dmmfs --inspect. */
 static void compose(const struct db *db, const char *what, const char *to, const char **arguments, char migid[16])
 {
@@ -277,7 +267,7 @@ static int choose(struct db *db, struct migrations *migrations, const char *argu
 			return db->cli->status;
 	}
 	char *resolved = db->state ? realpath(db->state, NULL) : NULL;
-	db->statedir = resolved ? resolved : db->state ? memory_must(strdup(db->state)) : default_statedir(db->migration);
+	db->statedir = resolved ? resolved : db->state ? memory_must(strdup(db->state)) : look_statedir(db->migration);
 	if (!db->state && strcmp(db->migration->state, "complete") == 0)
 		return cli_fail(db->cli, CLI_REFUSED, ENOENT, "migration %u is complete: its state is gone, as it should be",
 		                db->migration->migid);

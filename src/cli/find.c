@@ -22,8 +22,9 @@
 static void migration_init(struct migration *migration, uint32_t migid)
 {
 	*migration = (struct migration){.migid = migid, .properties = memory_must(json_object())};
-	char **strings[] = {&migration->source, &migration->target, &migration->mountpoint, &migration->statedir,
-	                    &migration->state,  &migration->result, &migration->waived,     &migration->report};
+	char **strings[] = {&migration->source,   &migration->target, &migration->mountpoint,
+	                    &migration->statedir, &migration->state,  &migration->result,
+	                    &migration->waived,   &migration->report, &migration->losses};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		*strings[i] = memory_must(strdup(""));
 }
@@ -38,6 +39,7 @@ static void migration_clear(struct migration *migration)
 	free(migration->result);
 	free(migration->waived);
 	free(migration->report);
+	free(migration->losses);
 	json_decref(migration->properties);
 }
 
@@ -55,7 +57,7 @@ static int take_setting(void *context, const char *name, const char *value)
 		char **string;
 	} strings[] = {{"source", &migration->source},     {"target", &migration->target}, {"mountpoint", &migration->mountpoint},
 	               {"statedir", &migration->statedir}, {"state", &migration->state},   {"result", &migration->result},
-	               {"waived", &migration->waived},     {"report", &migration->report}};
+	               {"waived", &migration->waived},     {"report", &migration->report}, {"losses", &migration->losses}};
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++) {
 		if (strcmp(name, strings[i].name) == 0) {
 			set_string(strings[i].string, value);

@@ -12,7 +12,7 @@
 /* Strings are empty where nothing is set; times are seconds since the epoch, 0: not set. */
 struct migration {
 	uint32_t migid;
-	char *source, *target, *mountpoint, *statedir, *state, *result, *waived, *report;
+	char *source, *target, *mountpoint, *statedir, *state, *result, *waived, *report, *losses;
 	int64_t created, finished;
 	json_t *properties; /* all other settings: name and text */
 };

@@ -8,6 +8,7 @@
 #include "cli/look.h"
 
 #include "base/cleanup.h"
+#include "cli/find.h"
 #include "cli/memory.h"
 #include "cli/run.h"
 
@@ -131,4 +132,14 @@ const char *look_death(const struct look *look, char text[640])
 		snprintf(how, sizeof(how), "ended with status %d", look->status);
 	snprintf(text, 640, "%s%s%s%s", how, *look->words ? " (" : "", look->words, *look->words ? ")" : "");
 	return text;
+}
+
+char *look_statedir(const struct migration *migration)
+{
+	char *path = NULL;
+	if (*migration->statedir)
+		return memory_must(strdup(migration->statedir));
+	if (asprintf(&path, "%s/.dmmfs/state", strcmp(migration->target, "/") ? migration->target : "") < 0)
+		memory_must(NULL);
+	return path;
 }

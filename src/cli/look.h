@@ -22,6 +22,10 @@ int look_run(struct cli *cli, const char *const *arguments, bool through,
              void (*line)(void *context, const char *what, const json_t *object), void *context, struct look *look);
 void look_free(struct look *look);
 
+/* The directory of a migration's state, newly allocated. */
+struct migration;
+char *look_statedir(const struct migration *migration);
+
 /* How it died, in half a sentence. Returns `text`. */
 const char *look_death(const struct look *look, char text[640]);
 

@@ -32,6 +32,7 @@ static const struct command *const commands[] = {
 	&command_first,
 	&command_finish,
 	&command_errors,
+	&command_losses,
 	&command_retry,
 	&command_waive,
 	&command_verify,

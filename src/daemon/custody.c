@@ -57,7 +57,9 @@ int daemon_keep_report(struct daemon *daemon)
 	report->stat.state = MIGRATION_COMPLETE;
 	CLEAN_FREE char *text = admin_report_text(&daemon->port, report);
 	verify_status_free(&report->verify);
-	return text ? config_set(daemon->config, daemon->migid, "report", text) : -EIO;
+	CLEAN_FREE char *losses = admin_losses_text(&daemon->port);
+	const char *const settings[] = {"report", text, "losses", losses, NULL};
+	return text && losses ? config_set_many(daemon->config, daemon->migid, settings) : -EIO;
 }
 
 int daemon_verify_start(void *context, const struct verify_request *request)

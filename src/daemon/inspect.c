@@ -9,6 +9,7 @@
 
 #include "daemon/options.h"
 
+#include "admin/admin.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "state/config.h"
@@ -36,7 +37,7 @@
 #define STALE_ALL_MIN 3
 
 struct look {
-	const char *state, *config, *target, *mountpoint, *uuid, *source, *database, *to, *confdir;
+	const char *state, *config, *target, *mountpoint, *uuid, *source, *database, *to, *confdir, *most;
 	unsigned migid;
 	uint64_t findings;
 	struct target place;
@@ -252,13 +253,37 @@ static int dump(struct look *look)
 	return *error ? EXIT_FAILED : LOOK_PARTIAL;
 }
 
+/* --- losses --- */
+
+static int tell_losses(const struct look *look, size_t most)
+{
+	struct inspection *inspection;
+	char error[1024] = "";
+	int result = inspect_open(look->state, &inspection, error, sizeof(error));
+	if (result)
+		return look_fail(result, "%s", error);
+	struct losses *losses = admin_losses_new(most);
+	alarm(0); /* ids ascend, so even a damaged tree has an end */
+	result = losses ? inspect_errors(inspection, admin_losses_take, losses) : -ENOMEM;
+	inspect_close(inspection);
+	json_t *object = losses ? admin_losses_end(losses) : NULL;
+	if (result == 0 && object) {
+		look_say("summary", object);
+		return EXIT_OK;
+	}
+	json_decref(object);
+	return look_fail(result ? result : -ENOMEM, "the error ledger in %s can not be read: %s; see 'dmmfs-admin db check'",
+	                 look->state, strerror(result ? -result : ENOMEM));
+}
+
 /* --- the command line, which dmmfs-admin writes --- */
 
 static bool take(struct look *look, int option, const char *value)
 {
-	const char **const places[] = {['s'] = &look->state,      ['c'] = &look->config, ['t'] = &look->target,
-	                               ['u'] = &look->uuid,       ['o'] = &look->source, ['d'] = &look->database,
-	                               ['p'] = &look->mountpoint, ['x'] = &look->to,     ['f'] = &look->confdir};
+	const char **const places[] = {
+		['s'] = &look->state,   ['c'] = &look->config,   ['t'] = &look->target,     ['u'] = &look->uuid,
+		['o'] = &look->source,  ['d'] = &look->database, ['p'] = &look->mountpoint, ['x'] = &look->to,
+		['f'] = &look->confdir, ['n'] = &look->most};
 	if (option == 'm') {
 		look->migid = (unsigned)strtoul(value, NULL, 10);
 		return true;
@@ -271,17 +296,13 @@ static bool take(struct look *look, int option, const char *value)
 
 int inspect_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"state", required_argument, NULL, 's'},
-	                                        {"config", required_argument, NULL, 'c'},
-	                                        {"target", required_argument, NULL, 't'},
-	                                        {"uuid", required_argument, NULL, 'u'},
-	                                        {"source", required_argument, NULL, 'o'},
-	                                        {"database", required_argument, NULL, 'd'},
-	                                        {"to", required_argument, NULL, 'x'},
-	                                        {"confdir", required_argument, NULL, 'f'},
-	                                        {"mountpoint", required_argument, NULL, 'p'},
-	                                        {"migid", required_argument, NULL, 'm'},
-	                                        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"state", required_argument, NULL, 's'},      {"config", required_argument, NULL, 'c'},
+		{"target", required_argument, NULL, 't'},     {"uuid", required_argument, NULL, 'u'},
+		{"source", required_argument, NULL, 'o'},     {"database", required_argument, NULL, 'd'},
+		{"to", required_argument, NULL, 'x'},         {"confdir", required_argument, NULL, 'f'},
+		{"mountpoint", required_argument, NULL, 'p'}, {"most", required_argument, NULL, 'n'},
+		{"migid", required_argument, NULL, 'm'},      {NULL, 0, NULL, 0}};
 	struct look look = {0};
 	int option;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -299,6 +320,8 @@ int inspect_main(int argc, char **argv)
 		return look.config ? check_config(&look) : check_state(&look);
 	if (strcmp(what, "dump") == 0)
 		return dump(&look);
+	if (strcmp(what, "losses") == 0 && look.state)
+		return tell_losses(&look, look.most ? strtoul(look.most, NULL, 10) : SIZE_MAX);
 	if (strcmp(what, "export") == 0 && look.state && look.to)
 		return save_state(&(struct saving){.state = look.state,
 		                                   .target = look.target,

@@ -4,6 +4,7 @@
  * target and source, is known in the house alone.
  *
  *   dmmfs --inspect check|dump|export ...            a state, or the configuration (inspect.c, save.c)
+ *   dmmfs --inspect losses [--most COUNT] ...         the loss report of a state, so many paths of each kind
  *   dmmfs --plan SECONDS SOURCE MOUNTPOINT -o ...    what a migration would meet (plan.c, verdict.c); SECONDS: for the walk, 0: no end
  *
  * They say what they find on standard output, an object of JSON in each line with one key that tells what it is: "progress",

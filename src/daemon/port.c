@@ -150,6 +150,14 @@ static int errors_fixed_port(void *context, int (*each)(void *each_context, cons
 	return migrate_errors_fixed(daemon->migrate, each, each_context);
 }
 
+static int errors_after_port(void *context, uint64_t after, int (*each)(void *each_context, const struct error_record *record),
+                             void *each_context)
+{
+	struct daemon *daemon = context;
+
+	return migrate_errors_after(daemon->migrate, after, each, each_context);
+}
+
 /* An absolute path is below the mount or the target; any other is as an entry of the ledger has it. */
 static int choose(struct daemon *daemon, const struct error_choice *choice, struct error_target *target)
 {
@@ -239,5 +247,6 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.verify_stop = daemon_verify_stop,
 		.verify_status = daemon_verify_status,
 		.report = daemon_report,
+		.errors_after = errors_after_port,
 	};
 }

@@ -191,6 +191,12 @@ int migrate_errors(struct migrate *migrate, int (*each)(void *context, const str
 	return ledger_walk(&migrate->ledger, each, context);
 }
 
+int migrate_errors_after(struct migrate *migrate, uint64_t after, int (*each)(void *context, const struct error_record *record),
+                         void *context)
+{
+	return ledger_walk_after(&migrate->ledger, after, each, context);
+}
+
 int migrate_errors_fixed(struct migrate *migrate, int (*each)(void *context, const struct error_record *record), void *context)
 {
 	return ledger_walk_fixed(&migrate->ledger, each, context);

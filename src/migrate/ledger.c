@@ -29,11 +29,41 @@ static struct ledger_entry **slot(struct ledger *ledger, uint64_t ino)
 	return at;
 }
 
+static struct error_record *copy_record(const struct error_record *record)
+{
+	const char *const strings[] = {record->what, record->path, record->detail};
+	size_t size = sizeof(*record), lens[3];
+
+	for (size_t i = 0; i < 3; i++)
+		size += lens[i] = strlen(strings[i] ? strings[i] : "") + 1;
+	struct error_record *copy = must_alloc(size);
+	char *room = (char *)(copy + 1), *placed[3];
+	*copy = *record;
+	for (size_t i = 0; i < 3; room += lens[i++])
+		placed[i] = memcpy(room, strings[i] ? strings[i] : "", lens[i]);
+	copy->what = placed[0];
+	copy->path = placed[1];
+	copy->detail = placed[2];
+	copy->name = NULL;
+	copy->source = (struct source_ref){0};
+	return copy;
+}
+
+static void remember_limit(struct ledger *ledger, const struct error_record *record)
+{
+	ledger->limits = reallocarray(ledger->limits, ledger->n_limits + 1, sizeof(*ledger->limits));
+	if (!ledger->limits)
+		abort(); /* as must_alloc() does */
+	ledger->limits[ledger->n_limits++] = copy_record(record);
+}
+
 static int remember(void *context, const struct error_record *record)
 {
 	struct ledger *ledger = context;
 	struct ledger_entry **at = slot(ledger, record->ino);
 
+	if (record->kind == ERROR_PROTOCOL)
+		remember_limit(ledger, record);
 	if (record->kind > ERROR_OF_FILE || *at)
 		return 0; /* names are in the store alone; losses and drift are only told */
 	*at = must_alloc(sizeof(**at));
@@ -72,6 +102,9 @@ void ledger_close(struct ledger *ledger)
 	}
 	for (size_t i = 0; i < LEDGER_FIXED; i++)
 		error_record_free(ledger->fixed[i]);
+	for (size_t i = 0; i < ledger->n_limits; i++)
+		error_record_free(ledger->limits[i]);
+	free(ledger->limits);
 	pthread_mutex_destroy(&ledger->lock);
 }
 
@@ -254,6 +287,31 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 	          failure->blocks ? "waiting" : "waived", *record.detail ? record.detail : NULL);
 }
 
+void ledger_limit(struct ledger *ledger, const char *kind, const char *sentence)
+{
+	uint64_t now = clock_wall_ns();
+	struct error_record record = {
+		.kind = ERROR_PROTOCOL,
+		.state = ERROR_WAIVED,
+		.error = EOPNOTSUPP,
+		.first_ns = now,
+		.last_ns = now,
+		.what = (char *)kind,
+		.path = (char *)"",
+		.detail = (char *)sentence,
+	};
+
+	for (size_t i = 0; i < ledger->n_limits; i++)
+		if (strcmp(ledger->limits[i]->what, kind) == 0 && strcmp(ledger->limits[i]->detail, sentence) == 0)
+			return;
+	record.id = store_error_id(ledger->store);
+	remember_limit(ledger, &record);
+	struct batch *batch = batch_new();
+	batch_error_put(batch, &record);
+	store_submit(ledger->store, batch, 0, NULL, NULL);
+	log_event(LOG_LEVEL_INFO, "never-carried", "kind=%s detail=%s", kind, sentence);
+}
+
 void ledger_told(struct ledger *ledger, uint64_t ino, int error)
 {
 	if (ledger_count(ledger) == 0)
@@ -275,26 +333,6 @@ void ledger_told(struct ledger *ledger, uint64_t ino, int error)
 }
 
 /* --- the end of an entry --- */
-
-static struct error_record *copy_record(const struct error_record *record)
-{
-	const char *const strings[] = {record->what, record->path, record->detail};
-	size_t size = sizeof(*record), lens[3];
-
-	for (size_t i = 0; i < 3; i++)
-		size += lens[i] = strlen(strings[i] ? strings[i] : "") + 1;
-	struct error_record *copy = must_alloc(size);
-	char *room = (char *)(copy + 1), *placed[3];
-	*copy = *record;
-	for (size_t i = 0; i < 3; room += lens[i++])
-		placed[i] = memcpy(room, strings[i] ? strings[i] : "", lens[i]);
-	copy->what = placed[0];
-	copy->path = placed[1];
-	copy->detail = placed[2];
-	copy->name = NULL;
-	copy->source = (struct source_ref){0};
-	return copy;
-}
 
 /* Under lock. */
 static void keep_fixed(struct ledger *ledger, const struct error_record *record)
@@ -472,9 +510,19 @@ static int present(void *context, const struct error_record *stored)
 	return walk->each(walk->context, &record);
 }
 
+static int present_object(void *context, const struct error_record *stored)
+{
+	return stored->kind == ERROR_PROTOCOL ? 0 : present(context, stored);
+}
+
 int ledger_walk(struct ledger *ledger, error_record_fn each, void *context)
 {
-	return store_errors_walk(ledger->store, present, &(struct walk){ledger, each, context});
+	return store_errors_walk(ledger->store, present_object, &(struct walk){ledger, each, context});
+}
+
+int ledger_walk_after(struct ledger *ledger, uint64_t after, error_record_fn each, void *context)
+{
+	return store_errors_walk_after(ledger->store, after, present, &(struct walk){ledger, each, context});
 }
 
 static int by_id(const void *a, const void *b)

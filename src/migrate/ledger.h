@@ -47,6 +47,8 @@ struct ledger {
 	size_t count;
 	struct error_record *fixed[LEDGER_FIXED]; /* a ring */
 	size_t fixed_next;
+	struct error_record **limits; /* of kind ERROR_PROTOCOL, a few */
+	size_t n_limits;
 };
 
 /* Reads the entries of earlier runs. */
@@ -78,6 +80,9 @@ void ledger_error(struct ledger *ledger, const struct failure *failure);
 /* Something of an object, or one entry of a directory, is lost. Logs it. Appended to `batch`, if there is one, so that a step
  * which is done again is not told of twice. */
 void ledger_loss(struct ledger *ledger, const struct failure *failure, struct batch *batch);
+/* What the way to the source can never carry, told once for each migration: `kind` of loss.h and a sentence. Logs it. Before the
+ * first worker. */
+void ledger_limit(struct ledger *ledger, const char *kind, const char *sentence);
 /* The object came over, or is no more: removes its entry, if there is one. In the batch that deletes the object's record: an entry
  * that outlives it, after a kill, clears never, and when it is waived counts for an object that is pending. */
 void ledger_clear_with(struct ledger *ledger, uint64_t ino, struct batch *batch);
@@ -99,8 +104,10 @@ unsigned ledger_tries(struct ledger *ledger, uint64_t ino);
 size_t ledger_count(struct ledger *ledger);
 
 typedef int (*error_record_fn)(void *context, const struct error_record *record);
-/* Every entry, ascending by id, as it is at this moment; a non-zero return ends the walk and is returned. */
+/* Every entry of an object, ascending by id, as it is at this moment; a non-zero return ends the walk and is returned. */
 int ledger_walk(struct ledger *ledger, error_record_fn each, void *context);
+/* The same with what is of no object, from an id on. */
+int ledger_walk_after(struct ledger *ledger, uint64_t after, error_record_fn each, void *context);
 /* The same of those that were fixed last. */
 int ledger_walk_fixed(struct ledger *ledger, error_record_fn each, void *context);
 

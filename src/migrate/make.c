@@ -19,7 +19,7 @@ struct loss_context {
 	const char *name;
 };
 
-void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
+static void tell(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks)
 {
 	ledger_loss(&making->migrate->ledger,
 	            &(struct failure){.ino = making->dir->ino,
@@ -27,10 +27,16 @@ void making_lost(struct making *making, const char *name, const char *what, int 
 	                              .is_dir = true,
 	                              .name = making->single && name ? making->single : name,
 	                              .what = what,
+	                              .detail = detail,
 	                              .error = error,
 	                              .blocks = blocks,
 	                              .source = {making->dir->source_len, making->dir->source_bytes}},
 	            making->batch);
+}
+
+void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
+{
+	tell(making, name, what, NULL, error, blocks);
 }
 
 static void lose(void *context, const char *what, int error)
@@ -42,9 +48,20 @@ static void lose(void *context, const char *what, int error)
 
 static int keep_xattr(void *context, const char *name, const void *value, size_t len)
 {
+	const struct loss_context *collecting = context;
+
 	if (strcmp(name, TARGET_MARK) == 0)
 		return 0; /* the source was a target once and was not finished; its mark is not ours */
-	return xattr_set_add(context, name, value, len);
+	return xattr_set_add(&collecting->making->xattrs, name, value, len);
+}
+
+/* The source has it, and its plugin cannot bring it. */
+static int keep_loss(void *context, const char *kind, const char *detail)
+{
+	const struct loss_context *collecting = context;
+
+	tell(collecting->making, collecting->name, kind, detail, -EOPNOTSUPP, false);
+	return 0;
 }
 
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text)
@@ -59,7 +76,8 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 	}
 	if (!(source_capabilities(source) & DMM_CAP_XATTR))
 		return 0;
-	return source_xattrs(source, entry->handle, file, keep_xattr, &making->xattrs);
+	struct loss_context collecting = {making, entry->name};
+	return source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
 }
 
 /* Our attempt may have come as far as the inode flags: immutable, append-only. */

@@ -31,6 +31,13 @@ static int start_lanes(struct migrate *migrate)
 	return result;
 }
 
+static void note_limit(void *context, const char *kind, const char *sentence)
+{
+	struct migrate *migrate = context;
+
+	ledger_limit(&migrate->ledger, kind, sentence);
+}
+
 int migrate_start(const struct migrate_options *options, struct store *store, const struct target *target, struct source *source,
                   struct migrate **started)
 {
@@ -52,6 +59,8 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	store_totals(store, &totals);
 	atomic_store(&migrate->links_pending, totals.links_pending > 0);
 	int result = ledger_open(&migrate->ledger, store, target->root_fd, options->error_retries);
+	if (result >= 0)
+		source_limits(source, note_limit, migrate);
 	if (result >= 0)
 		result = start_lanes(migrate);
 	verify_open_job(migrate);
@@ -144,21 +153,49 @@ void migrate_on_appear(struct migrate *migrate, void (*appear)(void *context, co
 /* --- the root --- */
 
 struct planting {
+	struct store *store;
 	const struct target *target;
 	struct source *source;
 	struct batch *batch;
 	struct xattr_set xattrs;
 };
 
+static void tell_root_loss(struct planting *planting, const char *what, const char *detail, int error)
+{
+	uint64_t now = clock_wall_ns();
+	struct error_record record = {
+		.id = store_error_id(planting->store),
+		.ino = planting->target->root_ino,
+		.kind = ERROR_LOSS,
+		.state = ERROR_WAIVED,
+		.error = -error,
+		.first_ns = now,
+		.last_ns = now,
+		.what = (char *)what,
+		.path = (char *)"",
+		.detail = (char *)detail,
+	};
+
+	batch_error_put(planting->batch, &record);
+	log_warning("the root cannot be given everything it had: what=%s error=%s", what, errno_name(error));
+}
+
 static void root_loss(void *context, const char *what, int error)
 {
-	(void)context;
-	log_warning("the root cannot be given everything it had: what=%s error=%s", what, errno_name(error));
+	tell_root_loss(context, what, "", error);
+}
+
+static int keep_root_loss(void *context, const char *kind, const char *detail)
+{
+	tell_root_loss(context, kind, detail, -EOPNOTSUPP);
+	return 0;
 }
 
 static int keep_xattr(void *context, const char *name, const void *value, size_t len)
 {
-	return strcmp(name, TARGET_MARK) == 0 ? 0 : xattr_set_add(context, name, value, len);
+	struct planting *planting = context;
+
+	return strcmp(name, TARGET_MARK) == 0 ? 0 : xattr_set_add(&planting->xattrs, name, value, len);
 }
 
 static int plant(void *context, const struct dmm_entry *entry)
@@ -169,11 +206,11 @@ static int plant(void *context, const struct dmm_entry *entry)
 	if (!S_ISDIR(attr->mode))
 		return -ENOTDIR;
 	if (source_capabilities(planting->source) & DMM_CAP_XATTR) {
-		int result = source_xattrs(planting->source, entry->handle, NULL, keep_xattr, &planting->xattrs);
+		int result = source_attributes(planting->source, entry->handle, NULL, keep_xattr, keep_root_loss, planting);
 		if (result < 0)
 			return result;
 	}
-	struct apply apply = {.attr = attr, .xattrs = &planting->xattrs, .loss = root_loss};
+	struct apply apply = {.attr = attr, .xattrs = &planting->xattrs, .loss = root_loss, .context = planting};
 	int result = target_apply(planting->target->root_fd, &apply);
 	if (result < 0)
 		return result;
@@ -193,7 +230,7 @@ static int plant(void *context, const struct dmm_entry *entry)
 
 int migrate_plant_root(struct store *store, const struct target *target, struct source *source)
 {
-	struct planting planting = {.target = target, .source = source, .batch = batch_new()};
+	struct planting planting = {.store = store, .target = target, .source = source, .batch = batch_new()};
 	int result = source_root(source, plant, &planting);
 
 	xattr_set_free(&planting.xattrs);

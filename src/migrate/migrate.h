@@ -105,6 +105,10 @@ int migrate_where(struct migrate *migrate, int fd, struct where_report *report);
 int migrate_errors(struct migrate *migrate, int (*each)(void *context, const struct error_record *record), void *context);
 int migrate_errors_fixed(struct migrate *migrate, int (*each)(void *context, const struct error_record *record), void *context);
 
+/* Those with an id above `after`, and what is of no object but of the way to the source (ERROR_PROTOCOL). For loss.h. */
+int migrate_errors_after(struct migrate *migrate, uint64_t after, int (*each)(void *context, const struct error_record *record),
+                         void *context);
+
 /* Which entries are meant: by id, or by path below the target (no slash at either end, "": everything); `ino`: of the object that
  * is there now, or 0. */
 struct error_target {

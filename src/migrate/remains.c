@@ -111,7 +111,7 @@ static int tell(void *context, const struct error_record *record)
 	char text[4096];
 	int result = 0;
 
-	if (record->state != ERROR_WAIVED)
+	if (record->state != ERROR_WAIVED || record->kind == ERROR_PROTOCOL)
 		return 0;
 	told.detail = text;
 	if (strcmp(record->what, VERIFY_WHAT) == 0)

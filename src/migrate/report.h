@@ -194,6 +194,9 @@ struct migration_port {
 	void (*verify_status)(void *context, struct verify_status *status);
 	/* Its verify status is to be freed. Reads all digests. */
 	int (*report)(void *context, struct migration_report *report);
+	/* The entries of the ledger with an id above `after`, with those that are of no object (ERROR_PROTOCOL). */
+	int (*errors_after)(void *context, uint64_t after, int (*each)(void *each_context, const struct error_record *record),
+	                    void *each_context);
 };
 
 #endif

@@ -96,6 +96,19 @@ static int on_xattr(struct dmm_request *request, const char *name, const void *v
 	return refuse(call, call->xattr(call->context, name, value, len));
 }
 
+/* Of a loss that nobody asks about nothing is made. */
+static int on_loss(struct dmm_request *request, const char *kind, const char *detail)
+{
+	struct call *call = call_of(request);
+
+	if (call->refused)
+		return call->refused;
+	if (!call->xattr || !kind || !detail)
+		return refuse(call, -EBADMSG);
+	call->delivered++; /* or another attempt would tell of it again */
+	return call->loss ? refuse(call, call->loss(call->context, kind, detail)) : 0;
+}
+
 static int on_extent(struct dmm_request *request, const struct dmm_extent *extent)
 {
 	struct call *call = call_of(request);
@@ -240,6 +253,7 @@ int64_t call_once(struct call *call, struct connection *connection)
 	call->request.entry = on_entry;
 	call->request.xattr = on_xattr;
 	call->request.extent = on_extent;
+	call->request.loss = on_loss;
 	call->request.complete = on_complete;
 	call->request.host = call;
 	call->request.result = 0;

@@ -231,11 +231,12 @@ int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_
 	return (int)run(file, &call);
 }
 
-int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, void *context)
+int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_loss_fn loss, void *context)
 {
 	struct call call = CALL(file->source, DMM_REQ_XATTRS);
 
 	call.xattr = xattr;
+	call.loss = loss;
 	call.context = context;
 	return (int)run(file, &call);
 }

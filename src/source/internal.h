@@ -69,6 +69,7 @@ struct call {
 	source_entry_fn entry;
 	source_xattr_fn xattr;
 	source_extent_fn extent;
+	source_loss_fn loss;
 	void *context;
 	uint64_t delivered;  /* answers given to a sink: from then on the call is not tried again */
 	uint64_t extent_end; /* no extent may begin before this */
@@ -152,9 +153,15 @@ int gather_add(void *gather, const struct dmm_entry *entry); /* a source_entry_f
 int gather_deliver(const struct gather *gather, source_entry_fn entry, void *context);
 void gather_free(struct gather *gather);
 
+/* --- limits.c: what no object can bring with it ------------------------------------------------------------------------------------- */
+
+struct limits;
+int limits_ask(struct source *source, struct dmm_conn *conn);
+void limits_free(struct limits *limits); /* NULL is allowed */
+
 /* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
 
-int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, void *context);
+int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_loss_fn loss, void *context);
 
 /* --- the source ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -163,6 +170,7 @@ struct source {
 	struct dmm_instance *instance;
 	uint64_t capabilities;
 	struct idmap *idmap; /* NULL: ids stay as they are */
+	struct limits *limits;
 	atomic_bool hard;
 	atomic_uint tries;
 	atomic_ullong timeout_ns; /* of one attempt; 0: none */

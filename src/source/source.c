@@ -80,8 +80,9 @@ static int connect_first(struct source *source, const struct source_options *opt
 		return ret;
 	}
 	source->capabilities = plugin->capabilities ? plugin->capabilities(connection->conn) : 0;
+	ret = limits_ask(source, connection->conn);
 	connection_give(source, connection, 0, 0);
-	return 0;
+	return ret;
 }
 
 static void init(struct source *source, const struct source_options *options)
@@ -143,6 +144,7 @@ void source_close(struct source *source)
 		source->module.plugin.close(source->instance);
 	plugin_unload(&source->module);
 	idmap_free(source->idmap);
+	limits_free(source->limits);
 	for (unsigned i = 0; i < SHARDS; i++)
 		pthread_mutex_destroy(&source->shards[i].lock);
 	pthread_cond_destroy(&source->sleep);
@@ -223,12 +225,19 @@ int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, s
 
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context)
 {
+	return source_attributes(source, handle, file, xattr, NULL, context);
+}
+
+int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
+                      source_loss_fn loss, void *context)
+{
 	struct call call = CALL(source, DMM_REQ_XATTRS);
 
 	if (file)
-		return source_file_xattrs(file, xattr, context);
+		return source_file_xattrs(file, xattr, loss, context);
 	call.request.handle = handle;
 	call.xattr = xattr;
+	call.loss = loss;
 	call.context = context;
 	return (int)call_run(&call);
 }

@@ -43,6 +43,10 @@ void source_close(struct source *source);
 const char *source_plugin_name(const struct source *source);
 uint64_t source_capabilities(const struct source *source); /* DMM_CAP_* */
 
+/* What no object of this source can bring with it (struct dmm_plugin, limits). */
+typedef void (*source_limit_fn)(void *context, const char *kind, const char *sentence);
+void source_limits(const struct source *source, source_limit_fn tell, void *context);
+
 /* Makes every call that waits, now and later, return -ECANCELED: at the end of the daemon. */
 void source_cancel_all(struct source *source);
 
@@ -67,6 +71,11 @@ int source_file_fd(struct source_file *file);
 int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size);
 /* `file` may be NULL when the object is not open. */
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context);
+
+/* The same, and what of it cannot be carried: `loss` may be NULL, and runs where `xattr` does. */
+typedef int (*source_loss_fn)(void *context, const char *kind, const char *detail);
+int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
+                      source_loss_fn loss, void *context);
 
 /* True for the (negative) errors that mean that nobody answers, rather than something of one object. */
 bool source_is_outage(int error);

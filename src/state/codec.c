@@ -429,7 +429,7 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	name = read_string(&in, &name_len);
 	read_handle(&in, &read.handle);
 	read_source(&in, &read.source);
-	if (!read_complete(&in) || kind > ERROR_DRIFT || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
+	if (!read_complete(&in) || kind > ERROR_PROTOCOL || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
 		return -EBADMSG;
 	read.kind = (enum error_kind)kind;
 	read.state = (enum error_state)state;

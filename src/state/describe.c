@@ -165,11 +165,9 @@ static bool describe_error(json_t *object, uint64_t id, const MDB_val *value)
 {
 	static const char *const states[] = {
 		[ERROR_RETRYING] = "retrying", [ERROR_WAITING] = "waiting", [ERROR_WAIVED] = "waived"};
-	static const char *const kinds[] = {[ERROR_OF_DIR] = "directory",
-	                                    [ERROR_OF_FILE] = "file",
-	                                    [ERROR_OF_NAME] = "name",
-	                                    [ERROR_LOSS] = "loss",
-	                                    [ERROR_DRIFT] = "drift"};
+	static const char *const kinds[] = {
+		[ERROR_OF_DIR] = "directory", [ERROR_OF_FILE] = "file", [ERROR_OF_NAME] = "name",
+		[ERROR_LOSS] = "loss",        [ERROR_DRIFT] = "drift",  [ERROR_PROTOCOL] = "protocol"};
 	CLEAN_FREE struct error_record *record = NULL;
 	if (error_record_decode(id, value->mv_data, value->mv_size, &record))
 		return false;

@@ -16,6 +16,7 @@
 #define DMM_STATE_INSPECT_H
 
 #include "base/handle.h"
+#include "state/record.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -62,6 +63,10 @@ int inspect_handles(struct inspection *inspection, const struct inspect_sink *si
 
 /* Calls sink->entry for every entry of a database, or of all for NULL. -ENOENT: there is no such database. */
 int inspect_dump(struct inspection *inspection, const char *database, const struct inspect_sink *sink);
+
+/* Calls `each` for every entry of the error ledger, ascending by id; a non-zero return ends the walk and is returned. -EBADMSG: an
+ * entry that is none. */
+int inspect_errors(struct inspection *inspection, int (*each)(void *context, const struct error_record *record), void *context);
 
 /* A compacted, consistent copy into an empty file. */
 int inspect_copy(struct inspection *inspection, int fd);

@@ -326,9 +326,10 @@ void error_record_free(struct error_record *record)
 	free(record);
 }
 
-int store_errors_walk(struct store *store, int (*each)(void *context, const struct error_record *record), void *context)
+int store_errors_walk_after(struct store *store, uint64_t after, int (*each)(void *context, const struct error_record *record),
+                            void *context)
 {
-	uint64_t ids[WALK_STEP], after = 0;
+	uint64_t ids[WALK_STEP];
 	int n;
 
 	while ((n = numbers_after(store, DB_ERRORS, after, ids, WALK_STEP)) > 0) {
@@ -347,6 +348,11 @@ int store_errors_walk(struct store *store, int (*each)(void *context, const stru
 		after = ids[n - 1];
 	}
 	return n;
+}
+
+int store_errors_walk(struct store *store, int (*each)(void *context, const struct error_record *record), void *context)
+{
+	return store_errors_walk_after(store, 0, each, context);
 }
 
 /* --- digests --- */

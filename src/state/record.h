@@ -91,11 +91,12 @@ enum error_state {
 };
 
 enum error_kind {
-	ERROR_OF_DIR,  /* the entries of a directory can not be had */
-	ERROR_OF_FILE, /* the data of a file can not */
-	ERROR_OF_NAME, /* one name of a directory, the rest of which is there, could not be made */
-	ERROR_LOSS,    /* something of an object that the target can not hold: told, and that is all */
-	ERROR_DRIFT,   /* the source changed under us: told, and that is all */
+	ERROR_OF_DIR,   /* the entries of a directory can not be had */
+	ERROR_OF_FILE,  /* the data of a file can not */
+	ERROR_OF_NAME,  /* one name of a directory, the rest of which is there, could not be made */
+	ERROR_LOSS,     /* something of an object that the target can not hold: told, and that is all */
+	ERROR_DRIFT,    /* the source changed under us: told, and that is all */
+	ERROR_PROTOCOL, /* something that the way to the source can never carry: told once for each migration, of no object */
 };
 
 /* An unsettled failure (I7). Entries clear when fixed. Strings belong to whoever fills the struct. */

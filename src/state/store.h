@@ -81,6 +81,9 @@ int store_changed_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64
 /* Calls `each` for every error entry, ascending by id; a non-zero return ends the walk and is returned. `each` may call anything,
  * and take its time; entries that are put or deleted meanwhile may be seen or not. */
 int store_errors_walk(struct store *store, int (*each)(void *context, const struct error_record *record), void *context);
+/* The same of those with an id above `after`. */
+int store_errors_walk_after(struct store *store, uint64_t after, int (*each)(void *context, const struct error_record *record),
+                            void *context);
 /* The error entry with this id, see error_record_free. */
 int store_error_get(struct store *store, uint64_t id, struct error_record **record);
 void error_record_free(struct error_record *record);

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #define ACL_ACCESS "system.posix_acl_access"
@@ -85,6 +86,19 @@ static int set_xattr(int fd, const char *path, const char *name, const void *val
 	return result < 0 ? -errno : 0;
 }
 
+/* "No space" is what ext4 says, too, when an object has no room for an attribute, however empty the file system is: then waiting for
+ * room would never end. */
+#define ROOM_BYTES (1u << 20)
+
+static int xattr_error(int fd, int error)
+{
+	struct statfs fs;
+
+	if (error != -ENOSPC || fstatfs(fd, &fs) < 0)
+		return error;
+	return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= ROOM_BYTES ? -E2BIG : error;
+}
+
 static int apply_xattrs(int fd, const char *path, const struct apply *apply)
 {
 	const struct xattr_set *set = apply->xattrs;
@@ -103,7 +117,7 @@ static int apply_xattrs(int fd, const char *path, const struct apply *apply)
 			capability_len = len;
 			continue;
 		}
-		int result = note(apply, name, set_xattr(fd, path, name, value, len));
+		int result = note(apply, name, xattr_error(fd, set_xattr(fd, path, name, value, len)));
 		if (result < 0)
 			return result;
 	}

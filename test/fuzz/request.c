@@ -88,6 +88,23 @@ static int give_errors(void *context, int (*each)(void *each_context, const stru
 	return outcome(context);
 }
 
+static int give_errors_after(void *context, uint64_t after, int (*each)(void *each_context, const struct error_record *record),
+                             void *each_context)
+{
+	static const char *const whats[] = {"owner", "user.a", "", "inode flags", "\xff", "security.NTACL", "skip"};
+	struct error_record record = {.path = (char *)"\xff/a", .detail = (char *)"why"};
+	for (record.id = after + 1; record.id < 10; record.id++) {
+		record.kind = (enum error_kind)take(context, ERROR_PROTOCOL + 1);
+		record.state = (enum error_state)take(context, ERROR_WAIVED + 1);
+		record.error = (int32_t)take(context, 130);
+		record.what = (char *)whats[take(context, sizeof(whats) / sizeof(whats[0]))];
+		int result = each(each_context, &record);
+		if (result)
+			return result;
+	}
+	return outcome(context);
+}
+
 static int take_decision(void *context, enum error_decision decision, const struct error_choice *choices, size_t count,
                          struct decision_result *result)
 {
@@ -172,9 +189,9 @@ static json_t *make_value(struct bytes *bytes, unsigned depth)
 
 static json_t *make_request(struct bytes *bytes)
 {
-	static const char *const ops[] = {"stat",   "where",  "errors",       "retry",  "waive", "log",
-	                                  "finish", "halt",   "pause",        "resume", "set",   "get",
-	                                  "first",  "verify", "verification", "report", "fetch", "x"};
+	static const char *const ops[] = {"stat",         "where",  "errors", "retry",  "waive",     "log",   "finish",
+	                                  "halt",         "pause",  "resume", "set",    "get",       "first", "verify",
+	                                  "verification", "report", "fetch",  "losses", "loss-list", "x"};
 	static const char *const members[] = {"path",
 	                                      "after",
 	                                      "max",
@@ -192,7 +209,8 @@ static json_t *make_request(struct bytes *bytes)
 	                                      "sample_ppm",
 	                                      "seed",
 	                                      "limit_bytes_per_s",
-	                                      "paths"};
+	                                      "paths",
+	                                      "kind"};
 	json_t *request = json_object();
 	json_object_set_new(request, "op", json_string(ops[take(bytes, sizeof(ops) / sizeof(ops[0]))]));
 	for (unsigned n = take(bytes, 4); n > 0; n--)
@@ -220,6 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.verify_stop = outcome,
 		.verify_status = give_verification,
 		.report = give_report,
+		.errors_after = give_errors_after,
 	};
 	json_t *request;
 	log_set_level(LOG_LEVEL_ERROR);

@@ -53,6 +53,9 @@ start one smb://127.0.0.1/share "$work/target" -o credentials="$work/credentials
 equal 'a name with special characters reads' odd "$(cat "target/dir/per%cent & name #1")"
 equal 'names that differ by case' 'Casecase' "$(cat target/Case target/case | tr -d '\n')"
 check 'all data' diff -r served/source target
+"$admin" losses "$work/target" >losses.out
+check 'nothing that SMB can carry was lost' grep -q '^Nothing' losses.out
+equal 'what it can not carry is told once' 1 "$(grep -c '^    hard-link: SMB' losses.out)"
 finish one "$work/target"
 check 'all data, after the end' diff -r served/source target
 no_trace target

@@ -38,7 +38,7 @@ fails()
 say '--- nothing is there'
 valid list
 valid show
-for command in show stat errors retry finish start halt pause resume delete; do
+for command in show stat errors losses retry finish start halt pause resume delete; do
 	fails 3 $command 1
 done
 fails 3 where /etc/hostname
@@ -85,10 +85,13 @@ cat "$m"/odd* >/dev/null
 valid stat 1
 valid where "$m/large"
 valid where "$(printf '%s/odd \n\\ \xff\xfe name' "$m")"
+valid losses 1
 valid errors 1
 check 'there was an error to tell of' grep -q EIO json.out
 valid retry broken 1
 valid waive broken 1
+valid losses --paths 1
+check 'a loss is told of' grep -q object json.out
 valid errors --state waived 1
 fails 1 waive nosuch 1
 valid retry broken 1
@@ -112,6 +115,7 @@ fits "$(grep -q '"findings"' json.out && echo db || echo failure)" 'the check of
 valid list
 valid show 1
 valid stat 1
+valid losses 1
 fails 5 where "$m/plain"
 fails 5 errors 1
 fails 5 report 1
@@ -142,6 +146,7 @@ valid where "$m/large" "$m"
 valid report 1
 fails 4 verify 1
 valid errors 1
+valid losses 1
 valid finish 1
 fails 4 start 1
 fails 4 halt 1

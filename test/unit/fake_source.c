@@ -22,6 +22,7 @@ void fake_reset(void)
 	memset(fake_objects, 0, sizeof(fake_objects));
 	turns = 0;
 	fake_reach = (struct source_reach){0};
+	fake_limit = NULL;
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
@@ -91,7 +92,7 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 uint64_t source_capabilities(const struct source *source)
 {
 	for (unsigned id = 0; id < FAKE_OBJECTS; id++)
-		if (fake_objects[id].xattr)
+		if (fake_objects[id].xattr || fake_objects[id].loss)
 			return DMM_CAP_XATTR;
 	return 0;
 }
@@ -188,6 +189,21 @@ int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_
 	return value ? xattr(context, object->xattr, value, object->xattr_bytes) : 0;
 }
 
+int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
+                      source_loss_fn loss, void *context)
+{
+	const struct fake_object *object = &fake_objects[id_of(handle)];
+	int result = source_xattrs(source, handle, file, xattr, context);
+
+	return result >= 0 && object->loss ? loss(context, object->loss, "the source has more than it can give") : result;
+}
+
+void source_limits(const struct source *source, source_limit_fn tell, void *context)
+{
+	if (fake_limit)
+		tell(context, fake_limit, "this source can carry none");
+}
+
 void source_counters(const struct source *source, struct source_counters *counters)
 {
 	memset(counters, 0, sizeof(*counters));
@@ -199,6 +215,7 @@ bool source_is_outage(int error)
 }
 
 struct source_reach fake_reach;
+const char *fake_limit;
 
 void source_reach(const struct source *source, struct source_reach *reach)
 {

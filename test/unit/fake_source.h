@@ -25,12 +25,13 @@ struct fake_object {
 
 	const char *xattr; /* name of the one extended attribute it has, or NULL; sources have them when an object has */
 	size_t xattr_bytes;
-	int64_t mtime; /* seconds; 0: one of its own */
+	const char *loss; /* what it has and the source cannot bring, a kind of loss, or NULL */
+	int64_t mtime;    /* seconds; 0: one of its own */
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
 	_Atomic unsigned turn; /* its first open was the so manieth of all objects', from 1 */
-	uint64_t fail_from; /* reads of bytes below succeed */
+	uint64_t fail_from;    /* reads of bytes below succeed */
 };
 
 /* Object 0 is the root. */
@@ -38,6 +39,9 @@ extern struct fake_object fake_objects[FAKE_OBJECTS];
 
 /* What source_reach() says. */
 extern struct source_reach fake_reach;
+
+/* A kind of loss: what no object brings, or NULL. */
+extern const char *fake_limit;
 
 void fake_reset(void);
 void fake_begin_turns(void); /* also while a migration reads: what is counted from now on is counted from 1 */

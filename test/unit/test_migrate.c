@@ -826,6 +826,41 @@ START_TEST(an_owner_that_cannot_be_told)
 }
 END_TEST
 
+struct told {
+	unsigned losses, limits;
+};
+
+static int count_told(void *context, const struct error_record *record)
+{
+	struct told *told = context;
+
+	told->losses += record->kind == ERROR_LOSS && strcmp(record->what, "streams") == 0 && *record->detail;
+	told->limits += record->kind == ERROR_PROTOCOL && strcmp(record->what, "xattr") == 0;
+	ck_assert_int_eq(record->state, ERROR_WAIVED);
+	return 0;
+}
+
+/* Of objects each, the root too; of the way to the source once, however often a daemon starts, and in no list of errors. */
+START_TEST(what_a_source_cannot_bring_is_told)
+{
+	struct told told = {0}, errors = {0};
+
+	fake_file(1, 0, "file", 10);
+	fake_objects[0].loss = fake_objects[1].loss = "streams";
+	fake_limit = "xattr";
+	complete();
+	world_close();
+	world_open();
+	ck_assert_int_ge(migrate_errors_after(migrate, 0, count_told, &told), 0);
+	ck_assert_uint_eq(told.losses, 2);
+	ck_assert_uint_eq(told.limits, 1);
+	ck_assert_int_ge(migrate_errors(migrate, count_told, &errors), 0);
+	ck_assert_uint_eq(errors.losses, 2);
+	ck_assert_uint_eq(errors.limits, 0);
+	world_close();
+}
+END_TEST
+
 START_TEST(collision_rename)
 {
 	options.collision = COLLISION_RENAME;
@@ -1005,6 +1040,7 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, leftovers_of_an_attempt_go);
 	tcase_add_test(tcase, collision_overwrite);
 	tcase_add_test(tcase, an_owner_that_cannot_be_told);
+	tcase_add_test(tcase, what_a_source_cannot_bring_is_told);
 	tcase_add_test(tcase, collision_rename);
 	tcase_add_test(tcase, sequential_reads_run_ahead);
 	tcase_add_test(tcase, a_digest_of_what_came_over);
