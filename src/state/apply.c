@@ -320,6 +320,22 @@ static int file_put_again(struct apply *apply, const struct change *change, cons
 	return code;
 }
 
+/* With the digest that is given, and without that of a file that had this number before. */
+static int file_put_new(struct apply *apply, const struct change *change)
+{
+	uint8_t key[INO_KEY];
+
+	key_put_u64(key, change->a);
+	int code = delete_by_number(apply, DB_DIGESTS, change->a);
+	return code ? code : put(apply, DB_FILES, key, sizeof(key), change->value, change->value_bytes);
+}
+
+static int file_renew(struct apply *apply, const struct change *change)
+{
+	int code = segments_drop(apply, change->a);
+	return code ? code : file_put_new(apply, change);
+}
+
 static int file_put(struct apply *apply, const struct change *change)
 {
 	uint8_t key[INO_KEY];
@@ -331,11 +347,7 @@ static int file_put(struct apply *apply, const struct change *change)
 		return code;
 	if (!code && file_record_same_object(old.mv_data, old.mv_size, change->value, change->value_bytes))
 		return file_put_again(apply, change, &old);
-	if (!code)
-		code = segments_drop(apply, change->a);
-	if (!code || code == MDB_NOTFOUND)
-		code = delete_by_number(apply, DB_DIGESTS, change->a); /* of a file that had this number before */
-	return code ? code : put(apply, DB_FILES, key, sizeof(key), change->value, change->value_bytes);
+	return code ? file_put_new(apply, change) : file_renew(apply, change);
 }
 
 static int file_delete(struct apply *apply, const struct change *change)
@@ -366,7 +378,7 @@ static int file_complete(struct apply *apply, const struct change *change)
 	if (code)
 		return code == -ENOMEM ? ENOMEM : MDB_CORRUPTED;
 	memcpy(&stamp, change->value, sizeof(stamp));
-	if (!record->undigested && !record->changed)
+	if (!record->undigested && !record->changed && stamp.size > 0)
 		code = digest_put(apply, &(struct digest_record){.ino = change->a,
 		                                                 .handle = record->handle,
 		                                                 .size = stamp.size,
@@ -462,6 +474,8 @@ static int apply_change(struct apply *apply, const struct change *change)
 		return file_put(apply, change);
 	case CHANGE_FILE_DELETE:
 		return file_delete(apply, change);
+	case CHANGE_FILE_RENEW:
+		return file_renew(apply, change);
 	case CHANGE_FILE_COMPLETE:
 		return file_complete(apply, change);
 	case CHANGE_SEGMENTS_MARK:

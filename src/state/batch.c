@@ -87,12 +87,22 @@ void batch_dir_delete(struct batch *batch, uint64_t ino)
 	change_plain(batch, CHANGE_DIR_DELETE, ino, 0, 0);
 }
 
-void batch_file_put(struct batch *batch, const struct file_record *record)
+static void put_file(struct batch *batch, enum change_kind kind, const struct file_record *record)
 {
 	assert(record->segsize > 0);
-	struct change *change = change_begin(batch, CHANGE_FILE_PUT, file_record_room(record));
+	struct change *change = change_begin(batch, kind, file_record_room(record));
 	change->a = record->ino;
 	change_end(batch, change, file_record_encode(record, change->value));
+}
+
+void batch_file_put(struct batch *batch, const struct file_record *record)
+{
+	put_file(batch, CHANGE_FILE_PUT, record);
+}
+
+void batch_file_renew(struct batch *batch, const struct file_record *record)
+{
+	put_file(batch, CHANGE_FILE_RENEW, record);
 }
 
 void batch_file_delete(struct batch *batch, uint64_t ino)

@@ -15,7 +15,11 @@
 #define FILE_CHANGED 0x01
 #define FILE_MTIME 0x02 /* mtime is valid, and there */
 #define FILE_UNDIGESTED 0x04
-#define FILE_FLAGS (FILE_CHANGED | FILE_MTIME | FILE_UNDIGESTED)
+#define FILE_EMPTIED 0x08
+#define FILE_ATTRIBUTES 0x10
+#define FILE_RENEWALS 0xC0 /* a number */
+#define FILE_RENEWALS_SHIFT 6
+#define FILE_FLAGS (FILE_CHANGED | FILE_MTIME | FILE_UNDIGESTED | FILE_EMPTIED | FILE_ATTRIBUTES | FILE_RENEWALS)
 #define DIGEST_WIDE 0x01 /* its times do not fit 34 bits of seconds */
 
 #define FILE_DIGEST_AT 2 /* offset of the digest in a file record */
@@ -166,11 +170,18 @@ size_t file_record_room(const struct file_record *record)
 	       record->source.len;
 }
 
+static uint8_t file_flags(const struct file_record *record)
+{
+	assert(record->renewals <= FILE_RENEWALS_MAX);
+	return (uint8_t)((record->changed ? FILE_CHANGED : 0) | (record->mtime_valid ? FILE_MTIME : 0) |
+	                 (record->undigested ? FILE_UNDIGESTED : 0) | (record->emptied ? FILE_EMPTIED : 0) |
+	                 (record->attributes_changed ? FILE_ATTRIBUTES : 0) | record->renewals << FILE_RENEWALS_SHIFT);
+}
+
 size_t file_record_encode(const struct file_record *record, uint8_t *out)
 {
 	uint8_t *at = write_u8(out, TAG_FILE);
-	at = write_u8(at, (record->changed ? FILE_CHANGED : 0) | (record->mtime_valid ? FILE_MTIME : 0) |
-	                          (record->undigested ? FILE_UNDIGESTED : 0));
+	at = write_u8(at, file_flags(record));
 	at = write_digest(at, &record->digest); /* here: FILE_DIGEST_AT */
 	at = write_handle(at, &record->handle); /* here: file_record_same_object() knows it */
 	at = write_u64(at, record->limit);
@@ -198,6 +209,9 @@ int file_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct fi
 	read.changed = flags & FILE_CHANGED;
 	read.mtime_valid = flags & FILE_MTIME;
 	read.undigested = flags & FILE_UNDIGESTED;
+	read.emptied = flags & FILE_EMPTIED;
+	read.attributes_changed = flags & FILE_ATTRIBUTES;
+	read.renewals = (flags & FILE_RENEWALS) >> FILE_RENEWALS_SHIFT;
 	read_digest(&in, &read.digest);
 	read_handle(&in, &read.handle);
 	read.limit = read_u64(&in);
@@ -463,8 +477,8 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	M(bytes_migrated) \
 	M(files_pending) \
 	M(bytes_pending) \
-	M(files_error) M(dirs_error) M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) M(errors_fixed) \
-		M(drift_found) M(skipped)
+	M(files_error) \
+	M(dirs_error) M(links_pending) M(files_waived) M(dirs_waived) M(names_waived) M(errors_fixed) M(drift_found) M(skipped)
 
 #define COUNT_MEMBER(member) +1
 _Static_assert(sizeof(struct totals) == 8 * (0 TOTALS_MEMBERS(COUNT_MEMBER)), "a member of struct totals is not on disk");

@@ -99,6 +99,9 @@ static bool describe_file(json_t *object, uint64_t ino, const MDB_val *value)
 	set(object, "limit", number(record->limit));
 	set(object, "segsize", number(record->segsize));
 	set(object, "changed", json_boolean(record->changed));
+	set(object, "attributes_changed", json_boolean(record->attributes_changed));
+	set(object, "emptied", json_boolean(record->emptied));
+	set(object, "renewals", number(record->renewals));
 	set(object, "digest", record->undigested ? json_null() : digest(&record->digest));
 	set(object, "mtime", record->mtime_valid ? moment(&record->mtime) : json_null());
 	set(object, "inode_flags", number(record->inode_flags));

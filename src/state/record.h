@@ -42,6 +42,8 @@ struct dir_record {
 	bool collisions_settled;    /* collision=rename: what was in the way has been moved aside */
 };
 
+#define FILE_RENEWALS_MAX 3
+
 /* A regular file whose data has not come over entirely. */
 struct file_record {
 	uint64_t ino;
@@ -55,6 +57,9 @@ struct file_record {
 	                          and the restoring of the time must not show); false once an application writes */
 	struct moment mtime;
 	bool changed; /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
+	bool attributes_changed; /* an application set its owner, mode or extended attributes */
+	bool emptied;            /* it is brought anew, and what the target has of it must go first, up to the size `limit` */
+	uint8_t renewals;        /* how often it was brought anew, at most FILE_RENEWALS_MAX */
 	/* What the source said of the file when its directory was listed; a difference later is drift. */
 	uint64_t source_size;
 	uint64_t source_change;

@@ -123,7 +123,9 @@ void batch_free(struct batch *batch); /* of a batch that is not submitted */
 void batch_dir_put(struct batch *batch, const struct dir_record *record);
 void batch_dir_delete(struct batch *batch, uint64_t ino);
 void batch_file_put(struct batch *batch, const struct file_record *record); /* keeps the segments that are recorded */
-void batch_file_delete(struct batch *batch, uint64_t ino);                  /* with its segments */
+/* All of it is absent again, and its digest empty. */
+void batch_file_renew(struct batch *batch, const struct file_record *record);
+void batch_file_delete(struct batch *batch, uint64_t ino); /* with its segments */
 /* Everything of it is here: deletes the record as well, and leaves the file's digest if all of it came from the source. `stamp` is
  * the file on the target as it is now. */
 struct file_stamp {

@@ -61,6 +61,7 @@ enum change_kind {
 	CHANGE_DIR_DELETE,     /* a: ino */
 	CHANGE_FILE_PUT,       /* a: ino */
 	CHANGE_FILE_DELETE,    /* a: ino */
+	CHANGE_FILE_RENEW,     /* as CHANGE_FILE_PUT */
 	CHANGE_FILE_COMPLETE,  /* a: ino; value: struct file_stamp */
 	CHANGE_SEGMENTS_MARK,  /* a: ino, b: first, c: count; value: nothing, or the struct digest of the one segment */
 	CHANGE_SEGMENTS_CLEAR, /* a: ino, b: first, c: count */

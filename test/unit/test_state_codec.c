@@ -124,6 +124,18 @@ static size_t example(size_t kind, uint8_t *out)
 	}
 }
 
+/* What a renewal has put into the record; both flags or none. */
+static bool read_flags_of(const struct file_record *file, unsigned renewals)
+{
+	struct file_record *read;
+	uint8_t bytes[512];
+	ck_assert_int_eq(file_record_decode(6, bytes, file_record_encode(file, bytes), &read), 0);
+	bool emptied = read->emptied;
+	ck_assert(read->attributes_changed == emptied && read->renewals == renewals);
+	file_record_free(read);
+	return emptied;
+}
+
 START_TEST(test_file_members)
 {
 	struct file_record file = file_of(6), *read;
@@ -152,6 +164,10 @@ START_TEST(test_file_members)
 	ck_assert(digest_equal(&read->digest, &file.digest) && !read->undigested);
 	file_record_free(read);
 
+	ck_assert(!read_flags_of(&file, 0));
+	file.emptied = file.attributes_changed = true;
+	file.renewals = FILE_RENEWALS_MAX;
+	ck_assert(read_flags_of(&file, FILE_RENEWALS_MAX));
 	file.mtime_valid = false;
 	file.changed = true;
 	size_t shorter = file_record_encode(&file, bytes);
