@@ -15,6 +15,8 @@ FAULT_POINT(FILE_COMPLETE, "file-complete", "the last segment of a file came ove
 FAULT_POINT(WRITE_OWNED, "write-owned", "an application's write is on the target, the record of its segments is not durable")
 FAULT_POINT(RESIZE_BEFORE, "resize-before", "the record is ready for a size change, the size is not changed yet")
 FAULT_POINT(RESIZE_DONE, "resize-done", "the size of a file is changed, its new limit is not recorded")
+FAULT_POINT(RENEW_RECORDED, "renew-recorded", "that a file is brought anew is recorded, its old bytes are still on the target")
+FAULT_POINT(RENEW_EMPTIED, "renew-emptied", "a file that is brought anew is emptied, its record still says that it is to be")
 FAULT_POINT(FINISH_BEGIN, "finish-begin", "nothing is pending any more, nothing of ours was removed")
 FAULT_POINT(FINISH_UNMOUNTED, "finish-unmounted", "the mount is gone, the state is still there")
 FAULT_POINT(REMAINS_REMOVED, "remains-removed", "a file whose loss is waived was removed from the target")

@@ -54,6 +54,11 @@ static void name_appeared(void *context, const struct handle *dir, const char *n
 	fs_name_appeared(context, dir, name);
 }
 
+static void file_renewed(void *context, const struct handle *file)
+{
+	fs_file_renewed(context, file);
+}
+
 static int start(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
@@ -72,6 +77,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 	if (result < 0)
 		return result;
 	migrate_on_appear(daemon->migrate, name_appeared, daemon->fs);
+	migrate_on_renew(daemon->migrate, file_renewed, daemon->fs);
 	daemon_port(daemon, &daemon->port);
 	result = admin_start(options->rundir, daemon->migid, &daemon->port, &daemon->admin);
 	if (result < 0) {

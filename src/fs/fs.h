@@ -42,6 +42,9 @@ void fs_free(struct fs *fs);
 /* A name has appeared in this directory that the kernel may remember as absent. Any thread. */
 void fs_name_appeared(struct fs *fs, const struct handle *dir, const char *name);
 
+/* This file has other contents and attributes now than the kernel may remember. Any thread. */
+void fs_file_renewed(struct fs *fs, const struct handle *file);
+
 bool fs_uses_passthrough(const struct fs *fs);
 
 #endif

@@ -110,7 +110,7 @@ static int answer_whole(struct object *file, struct waiter *waiter, bool *quiet)
 		return MONITOR_GO;
 	if (failed_just_now(file))
 		return tell_failure(file);
-	if (file->broken || (file->absent == 0 && !file->finishing))
+	if (file->broken || (file->absent == 0 && !file->finishing && !file->file.emptied))
 		return file->broken ? file->broken : -EIO;
 	int result = park(file, waiter);
 	if (result == MONITOR_PARKED)
@@ -276,7 +276,9 @@ static bool resident(void *context, struct subject *subject, uint64_t off, uint6
 		return found == 0;
 	pthread_mutex_lock(&object->lock);
 	uint64_t segsize = object->file.segsize;
-	if (!object->finished && object->absent && off < object->file.limit) {
+	if (object->file.emptied) {
+		here = false; /* what the target has goes, whatever comes in its place */
+	} else if (!object->finished && object->absent && off < object->file.limit) {
 		uint64_t s = off / segsize;
 		here = segment_resident(object, s);
 		while (s < object->n_segments && segment_resident(object, s) == here)

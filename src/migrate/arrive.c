@@ -62,7 +62,7 @@ static void restore_metadata(struct object *object, int fd, const struct capabil
 		            errno_name(errno));
 }
 
-static int open_target(struct object *object)
+int arrive_open_target(struct object *object)
 {
 	int fd = target_open_handle(object->migrate->target, &object->handle, O_RDWR);
 
@@ -98,8 +98,9 @@ void segments_durable(struct object *object, int error, void *context)
 {
 	struct marked *marked = context;
 	LOCKED(&object->lock);
+	bool current = error == 0 && marked->generation == object->generation;
 
-	for (uint64_t s = marked->first; error == 0 && s < marked->first + marked->count && s < object->n_segments; s++)
+	for (uint64_t s = marked->first; current && s < marked->first + marked->count && s < object->n_segments; s++)
 		segment_set(object->durable_map, s, true);
 	free(marked);
 }
@@ -110,7 +111,9 @@ void arrive_record(struct object *object, uint64_t first, uint64_t count, uint64
 	struct batch *batch = batch_new();
 	struct marked *marked = must_alloc(sizeof(*marked));
 
-	*marked = (struct marked){first, count};
+	pthread_mutex_lock(&object->lock);
+	*marked = (struct marked){first, count, object->generation};
+	pthread_mutex_unlock(&object->lock);
 	if (digest && object->migrate->options.digests)
 		batch_segments_arrived(batch, object->ino, first, count, digest);
 	else
@@ -127,15 +130,23 @@ static int put_bytes(struct object *object, int fd, const struct bytes_from *fro
 	return copied < 0 ? (int)copied : (uint64_t)copied < len ? -ENODATA : 0;
 }
 
+bool arrive_current(struct object *object, uint64_t generation)
+{
+	LOCKED(&object->lock);
+	return object->generation == generation && !object->file.emptied;
+}
+
 int arrive_store(struct object *object, uint64_t segment, const struct bytes_from *from, bool urgent)
 {
+	if (!arrive_current(object, from->generation))
+		return -ERESTART;
 	uint64_t len = still_wanted(object, segment);
 	struct capability capability;
 	struct digest digest;
 
 	if (len == 0)
 		return 0;
-	CLEAN_FD int fd = open_target(object);
+	CLEAN_FD int fd = arrive_open_target(object);
 	if (fd < 0)
 		return fd;
 	capability.len = fgetxattr(fd, "security.capability", capability.value, sizeof(capability.value));

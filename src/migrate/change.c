@@ -52,6 +52,8 @@ static void request_edges(struct object *object, const struct event *event)
 {
 	uint64_t segsize = object->file.segsize, first, end;
 
+	if (object->file.emptied)
+		fetch_request(object, 0, 0, LANE_DEMAND);
 	if (event->kind == EVENT_RESIZE || event->len == 0 || event->off >= object->file.limit)
 		return;
 	uint64_t stop = event->len > object->file.limit - event->off ? object->file.limit : event->off + event->len;
@@ -152,7 +154,7 @@ static void take_segments(struct object *object, const struct event *event, stru
 		return;
 	*batch = batch_new();
 	*marked = must_alloc(sizeof(**marked));
-	**marked = (struct marked){first, end - first};
+	**marked = (struct marked){first, end - first, object->generation};
 	batch_segments_mark(*batch, object->ino, first, end - first);
 	batch_totals_add(*batch, &(struct totals){.bytes_found = -bytes, .bytes_pending = -bytes});
 }
@@ -218,6 +220,25 @@ static uint64_t keep_times(struct object *object, struct batch **batch)
 	return 0;
 }
 
+/* Under lock: from now on a new state of the source takes the attributes no more. Where that could happen the application is told when
+ * it is on disk; else whoever comes first takes it there. */
+static uint64_t keep_attributes(struct object *object, struct batch **batch, struct batch **note)
+{
+	struct file_record record;
+	bool waits = atomic_load(&object->migrate->tuned.drift) != DRIFT_REPORT;
+
+	if (object->finishing)
+		return 0;
+	if (object->file.attributes_changed)
+		return waits ? object->submitted : 0;
+	object->file.attributes_changed = true;
+	object_file_record(object, &record);
+	struct batch **to = waits ? batch : note;
+	*to = batch_new();
+	batch_file_put(*to, &record);
+	return 0;
+}
+
 /* A failed write may have left bytes in segments that are still the source's: they become holes again, as absent ones are. */
 static void undo(struct object *object, const struct event *event)
 {
@@ -268,12 +289,14 @@ static void account(struct object *object, const struct event *event, struct acc
 		take_segments(object, event, &account->batch, &account->marked);
 	} else if (event->kind == EVENT_TIMES) {
 		account->number = keep_times(object, &account->batch);
+	} else if (event->kind == EVENT_CHANGE && !object->is_dir) {
+		account->number = keep_attributes(object, &account->batch, &account->note);
 	}
 }
 
 static uint64_t submit(struct object *object, const struct event *event, const struct account *account)
 {
-	unsigned flags = SUBMIT_URGENT | (event->kind == EVENT_TIMES ? 0 : SUBMIT_BARRIER);
+	unsigned flags = SUBMIT_URGENT | (changes_data(event->kind) ? SUBMIT_BARRIER : 0);
 
 	if (object->is_dir)
 		return object_submit(object, account->batch, flags, NULL, NULL);

@@ -28,7 +28,7 @@ static void file_finished(struct object *object, int error, void *context)
 static bool take_finishing(struct object *object)
 {
 	LOCKED(&object->lock);
-	if (object->absent || object->finishing || object->dropped)
+	if (object->absent || object->finishing || object->dropped || object->file.emptied)
 		return false;
 	object->finishing = true;
 	return true;
@@ -111,7 +111,7 @@ void file_catch_up(struct object *object)
 
 	pthread_mutex_lock(&object->lock);
 	bool behind = object->record_behind && !object->dropped;
-	bool ended = object->absent == 0 && !object->finishing && !object->dropped;
+	bool ended = object->absent == 0 && !object->finishing && !object->dropped && !object->file.emptied;
 	int64_t less = behind ? (int64_t)object->cut_bytes : 0;
 	if (behind) {
 		object_file_record(object, &record);

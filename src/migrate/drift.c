@@ -5,13 +5,17 @@
  * for a file of one segment. What is read between two looks that say the same is of one state.
  *
  *   report   what came stays, the ledger tells of it, and the new attributes are those to compare with
- *   fail     the file is in error until the administrator has it tried again, which takes the source as it is then
+ *   refetch  the file is brought anew (renew.c); where that cannot be, as report, with the reason
+ *   fail     the file is in error until the administrator has it tried again, which takes the source as it is then,
+ *            as refetch does
  */
 #include "migrate/internal.h"
+#include "migrate/renew.h"
 
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static struct moment moment_of(struct dmm_time time)
 {
@@ -39,17 +43,29 @@ static bool is_same(const struct file_record *one, const struct file_record *oth
 	       same_moment(one->source_mtime, other->source_mtime) && same_moment(one->source_ctime, other->source_ctime);
 }
 
+bool drift_is_known(struct object *object, const struct dmm_attr *attr)
+{
+	struct file_record now = seen_of(attr);
+
+	LOCKED(&object->lock);
+	return is_same(&object->file, &now);
+}
+
 static int take_attr(void *context, const struct dmm_entry *entry)
 {
-	*(struct file_record *)context = seen_of(&entry->attr);
+	*(struct dmm_attr *)context = entry->attr;
 	return 0;
 }
 
 bool drift_since(struct migrate *migrate, const struct dmm_entry *listed)
 {
 	struct file_record then = seen_of(&listed->attr), now;
+	struct dmm_attr attr;
 
-	return source_attr(migrate->source, listed->handle, take_attr, &now) >= 0 && !is_same(&then, &now);
+	if (source_attr(migrate->source, listed->handle, take_attr, &attr) < 0)
+		return false;
+	now = seen_of(&attr);
+	return !is_same(&then, &now);
 }
 
 /* Under rights: no record may come after its deletion. */
@@ -69,23 +85,47 @@ static void adopt(struct object *object, const struct file_record *now, struct b
 		batch_file_put(batch, &record);
 }
 
-static bool is_known(struct object *object, const struct file_record *now)
+/* Under lock: nothing of it is here, or was being read when the source was looked at. */
+static bool is_untouched(const struct object *object, bool reading)
 {
-	LOCKED(&object->lock);
-	return is_same(&object->file, now);
+	if (reading || object->absent < object->n_segments || object->file.changed)
+		return false;
+	unsigned claims = 0;
+	for (uint64_t s = 0; claims < 2 && s < object->n_segments; s++)
+		claims += segment_get(object->claimed, s);
+	return claims < 2; /* the one who looks has one */
 }
 
-static void report(struct object *object, const struct file_record *now)
+static void explain(struct object *object, const struct file_record *now, bool reading, const char *why, char *text, size_t size)
 {
+	LOCKED(&object->lock);
+	uint64_t listed = object->file.source_size;
+	int len = snprintf(text, size, "the source changed after its directory was listed, %s%s",
+	                   is_untouched(object, reading)
+	                           ? "before any of it had come: it comes as it is now"
+	                           : "while it came over: bytes of before and after the change may be mixed in it",
+	                   why ? why : "");
+
+	if (now->source_size != listed && len > 0 && (size_t)len < size)
+		snprintf(text + len, size - (size_t)len, "; it was of %llu bytes when it was listed, and has %llu now",
+		         (unsigned long long)listed, (unsigned long long)now->source_size);
+}
+
+static void report(struct object *object, const struct dmm_attr *attr, bool reading, const char *why)
+{
+	struct file_record seen = seen_of(attr), *now = &seen;
+	char detail[512];
 	LOCKED(&object->rights);
-	if (is_known(object, now))
+
+	if (drift_is_known(object, attr))
 		return; /* somebody else looked, too */
+	explain(object, now, reading, why, detail, sizeof(detail));
 	struct batch *batch = batch_new();
 	ledger_loss(&object->migrate->ledger,
 	            &(struct failure){.ino = object->ino,
 	                              .handle = &object->handle,
 	                              .what = "drift",
-	                              .detail = "the source changed after its directory was listed; what came of it stays",
+	                              .detail = detail,
 	                              .error = -ESTALE,
 	                              .bytes = now->source_size,
 	                              .drift = true},
@@ -94,24 +134,36 @@ static void report(struct object *object, const struct file_record *now)
 	object_submit(object, batch, 0, NULL, NULL);
 }
 
-int drift_check(struct object *object)
+/* `reading`: bytes were read before this look. */
+static int check(struct object *object, bool reading)
 {
 	struct migrate *migrate = object->migrate;
 	struct dmm_bytes handle = {object->source_bytes, object->source_len};
-	struct file_record now;
+	struct dmm_attr attr;
+	const char *why = NULL;
 
-	if (source_attr(migrate->source, handle, take_attr, &now) < 0)
+	if (source_attr(migrate->source, handle, take_attr, &attr) < 0)
 		return 0; /* what cannot be looked at cannot be read either, and that is told */
-	pthread_mutex_lock(&object->lock);
-	bool same = is_same(&object->file, &now);
-	bool accepted = object->drift_accepted || atomic_load(&migrate->tuned.drift) == DRIFT_REPORT;
-	pthread_mutex_unlock(&object->lock);
-	if (same)
+	enum drift policy = atomic_load(&migrate->tuned.drift);
+	if (drift_is_known(object, &attr))
 		return 0;
-	if (!accepted)
+	pthread_mutex_lock(&object->lock);
+	bool over = object->dropped || object->finishing, accepted = object->drift_accepted;
+	pthread_mutex_unlock(&object->lock);
+	if (policy == DRIFT_FAIL && !accepted)
 		return -EREMCHG;
-	report(object, &now);
+	if (policy != DRIFT_REPORT && !over) {
+		int result = renew(object, &attr, &why);
+		if (result)
+			return result < 0 ? result : -ERESTART;
+	}
+	report(object, &attr, reading, why);
 	return 0;
+}
+
+int drift_check(struct object *object)
+{
+	return check(object, true);
 }
 
 /* Under lock: is every segment that is absent being fetched already? Then whoever has read one looks. */
@@ -140,7 +192,7 @@ int drift_check_begin(struct object *object)
 	pthread_mutex_unlock(&object->lock);
 	if (!due)
 		return 0;
-	int result = drift_check(object);
+	int result = check(object, false);
 	/* Only now: who fetches another segment meanwhile must not serve it before somebody has looked. */
 	pthread_mutex_lock(&object->lock);
 	object->drift_looked = object->drift_looked || result >= 0;

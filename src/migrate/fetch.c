@@ -7,6 +7,7 @@
  * the target (arrive.c).
  */
 #include "migrate/internal.h"
+#include "migrate/renew.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -24,7 +25,8 @@ struct fetch {
 	uint64_t segment;
 	uint64_t off, len; /* the bytes that are waited for */
 	bool demand;
-	bool background; /* neither demand nor read-ahead */
+	bool background;     /* neither demand nor read-ahead */
+	uint64_t generation; /* of the object when it began to read */
 };
 
 /* --- failures --- */
@@ -179,10 +181,13 @@ static uint64_t hole_segments(struct object *object, struct source_file *file, u
 }
 
 /* Under rights. An absent segment of the target is a hole already. */
-static void take_hole(struct object *object, uint64_t first, uint64_t most, bool urgent)
+static int take_hole(struct fetch *fetch, uint64_t most, bool urgent)
 {
-	uint64_t bytes = 0, s;
+	struct object *object = fetch->object;
+	uint64_t bytes = 0, first = fetch->segment, s;
 
+	if (!arrive_current(object, fetch->generation))
+		return -ERESTART;
 	pthread_mutex_lock(&object->lock);
 	bool wanted = !object->dropped && !object->finishing;
 	for (s = first; wanted && s < first + most && s < object->n_segments; s++) {
@@ -195,6 +200,7 @@ static void take_hole(struct object *object, uint64_t first, uint64_t most, bool
 	pthread_mutex_unlock(&object->lock);
 	if (wanted && s > first)
 		arrive_record(object, first, s - first, bytes, &(struct digest){0}, urgent);
+	return 0;
 }
 
 /* --- one segment --- */
@@ -204,10 +210,10 @@ static void take_hole(struct object *object, uint64_t first, uint64_t most, bool
 static int copy_segment(struct fetch *fetch, struct source_file *file)
 {
 	struct object *object = fetch->object;
-	struct bytes_from from = {.fd = source_file_fd(file)};
+	struct bytes_from from = {.fd = source_file_fd(file), .generation = fetch->generation};
 
 	if (fetch->demand || from.fd < 0 || object->migrate->options.digests ||
-	    atomic_load(&object->migrate->tuned.drift) == DRIFT_FAIL || object->file.source_used < object->file.source_size ||
+	    atomic_load(&object->migrate->tuned.drift) != DRIFT_REPORT || object->file.source_used < object->file.source_size ||
 	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&object->lock);
@@ -239,7 +245,7 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	if (result < 0)
 		return result;
 	LOCKED(&object->rights);
-	return arrive_store(object, fetch->segment, &(struct bytes_from){.buf = buf}, urgent);
+	return arrive_store(object, fetch->segment, &(struct bytes_from){.buf = buf, .generation = fetch->generation}, urgent);
 }
 
 static int bring_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
@@ -251,10 +257,9 @@ static int bring_segment(struct fetch *fetch, struct source_file *file, char *bu
 		if (result < 0)
 			return result;
 		LOCKED(&object->rights);
-		take_hole(object, fetch->segment, fetch->demand ? 1 : holes, urgent);
 		if (fetch->background)
 			govern_give_back(object->migrate, len);
-		return 0;
+		return take_hole(fetch, fetch->demand ? 1 : holes, urgent);
 	}
 	int result = move_segment(fetch, file, buf, len, urgent);
 	if (result >= 0)
@@ -262,24 +267,43 @@ static int bring_segment(struct fetch *fetch, struct source_file *file, char *bu
 	return result;
 }
 
-static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
+static int fetch_once(struct fetch *fetch, char *buf, bool urgent)
 {
 	struct object *object = fetch->object;
 	struct source_file *file;
+	int result = renew_settle(object);
 
+	if (result < 0)
+		return result;
 	pthread_mutex_lock(&object->lock);
+	fetch->generation = object->generation;
 	uint64_t len = object->dropped || segment_resident(object, fetch->segment) ? 0 : segment_bytes(object, fetch->segment);
 	pthread_mutex_unlock(&object->lock);
 	if (len == 0)
 		return 0;
-	int result = origin_open(object, &file);
+	result = origin_open(object, &file);
 	if (result < 0)
 		return result;
 	result = drift_check_begin(object);
 	if (result >= 0)
 		result = bring_segment(fetch, file, buf, len, urgent);
 	origin_put(object);
+	if (result == -ENODATA) {
+		int drift = drift_check(object); /* a shorter one may be what is wanted */
+		return drift < 0 ? drift : result;
+	}
 	return result;
+}
+
+/* A file is brought anew a few times at most. */
+static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
+{
+	int result;
+
+	do
+		result = fetch_once(fetch, buf, urgent);
+	while (result == -ERESTART && !atomic_load_explicit(&fetch->object->migrate->stopping, memory_order_relaxed));
+	return result == -ERESTART ? -ECANCELED : result;
 }
 
 /* A writer that waits needs the record on disk, not only the bytes. */
@@ -320,7 +344,7 @@ static void fetch_run(struct lane_job *job)
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : fetch_segment(fetch, buf, record_awaited(object));
 
 	pthread_mutex_lock(&object->lock);
-	if (fetch->segment < object->n_segments)
+	if (fetch->segment < object->n_segments || fetch->segment == 0)
 		segment_set(object->claimed, fetch->segment, false);
 	unlink_fetch(object, fetch);
 	pthread_mutex_unlock(&object->lock);
@@ -397,6 +421,8 @@ void fetch_request(struct object *object, uint64_t off, uint64_t len, enum lane_
 {
 	uint64_t segsize = object->file.segsize;
 
+	if (object->file.emptied) /* whoever fetches ends that first, also of a file that has nothing to be fetched any more */
+		request_segment(object, 0, 0, 0, class);
 	if (off >= object->file.limit || len == 0 || object->dropped || object->finishing)
 		return;
 	uint64_t end = len > object->file.limit - off ? object->file.limit : off + len;
@@ -464,6 +490,13 @@ static void unclaim(struct object *object, uint64_t segment)
 		segment_set(object->claimed, segment, false);
 }
 
+/* Where to go on: from the beginning, when the file is brought anew since. */
+static uint64_t segment_after(const struct fetch *fetch, uint64_t generation)
+{
+	LOCKED(&fetch->object->lock);
+	return fetch->object->generation == generation ? fetch->segment + 1 : 0;
+}
+
 static bool demand_presses(struct migrate *migrate)
 {
 	struct lane_load load;
@@ -488,7 +521,7 @@ bool fetch_all(struct object *object, bool governed)
 
 	file_catch_up(object);
 	while ((turn = take_turn(object, &fetch.segment, governed)) == TURN_GO) {
-		uint64_t began_ns = clock_monotonic_ns();
+		uint64_t began_ns = clock_monotonic_ns(), generation = fetch.generation;
 		int result = fetch_segment(&fetch, buf, false);
 		unclaim(object, fetch.segment);
 		settle(object, fetch.segment, result);
@@ -498,7 +531,7 @@ bool fetch_all(struct object *object, bool governed)
 			return true;
 		if (ought_to_stop(migrate, governed))
 			return false;
-		fetch.segment++;
+		fetch.segment = segment_after(&fetch, generation);
 	}
 	return turn == TURN_NOTHING_LEFT;
 }

@@ -64,6 +64,8 @@ struct migrate {
 	void *complete_context;
 	void (*appear)(void *context, const struct handle *dir, const char *name);
 	void *appear_context;
+	void (*_Atomic renewed)(void *context, const struct handle *file);
+	void *renewed_context;
 };
 
 /* What nobody waits for may go on; background work that has begun is to go on. */
@@ -152,11 +154,14 @@ bool fetch_all(struct object *file, bool governed);
 /* What applications are told of a failure: not that a name is missing which they see. */
 int error_told(int error);
 
-/* drift.c: has the source of a file changed? 0 to go on, -EREMCHG: it has, and may not. Without locks. */
+/* drift.c: has the source of a file changed? 0 to go on; -EREMCHG: it has, and may not; -ERESTART: it has, and all of it is to be read
+ * again. Without locks. */
 int drift_check(struct object *file);
 int drift_check_begin(struct object *file); /* before the first segment of several, once */
 int drift_check_end(struct object *file);   /* after a segment was read, if it is among the last */
-/* The same of a file that has no record yet. */
+/* This state of the source is the one that the file is to be of. */
+bool drift_is_known(struct object *file, const struct dmm_attr *attr);
+/* Has it changed? Of a file that has no record yet. */
 bool drift_since(struct migrate *migrate, const struct dmm_entry *listed);
 
 /* origin.c: the source of a file, between origin_open() and origin_put(). */
@@ -176,15 +181,19 @@ static inline int source_result(int result)
 struct bytes_from {
 	const void *buf;
 	int fd;
+	uint64_t generation; /* of the object when they were read */
 };
-/* Under rights: writes the bytes and records that they are here. */
+/* Under rights: what was read of this generation may be stored. */
+bool arrive_current(struct object *file, uint64_t generation);
+int arrive_open_target(struct object *file);
+/* Under rights: writes the bytes and records that they are here. -ERESTART: they are of a state that the source had before. */
 int arrive_store(struct object *file, uint64_t segment, const struct bytes_from *from, bool urgent);
 /* Under rights: records segments that are here, `bytes` of the source in them. `digest` as batch_segments_arrived() has it; NULL:
  * nobody has seen them. */
 void arrive_record(struct object *file, uint64_t first, uint64_t count, uint64_t bytes, const struct digest *digest, bool urgent);
 /* A callback for file_submit: the segments are recorded. `context`: a struct marked of its own, which it frees. */
 struct marked {
-	uint64_t first, count;
+	uint64_t first, count, generation;
 };
 void segments_durable(struct object *file, int error, void *context);
 bool target_is_full(struct migrate *migrate);

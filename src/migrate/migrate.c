@@ -150,6 +150,12 @@ void migrate_on_appear(struct migrate *migrate, void (*appear)(void *context, co
 	again_run(migrate);
 }
 
+void migrate_on_renew(struct migrate *migrate, void (*renewed)(void *context, const struct handle *file), void *context)
+{
+	migrate->renewed_context = context;
+	atomic_store(&migrate->renewed, renewed);
+}
+
 /* --- the root --- */
 
 struct planting {

@@ -9,6 +9,7 @@
  *   populate   a directory: its entries appear whole (I3); small files come with it when nobody waits
  *   births     files with several names
  *   fetch      segments of files: origin (from the source), arrive (on the target), complete (the last one), through (not stored)
+ *   drift      the source changed; renew: a file is brought anew
  *   change     what an application changes in a file that is not all here (I2)
  *   answer     events -> the above
  *   crawl      the background: which directory, which file next
@@ -31,7 +32,7 @@
 #include "state/store.h"
 #include "target/target.h"
 
-enum drift { DRIFT_REPORT, DRIFT_FAIL };
+enum drift { DRIFT_REPORT, DRIFT_REFETCH, DRIFT_FAIL };
 enum collision { COLLISION_ERROR, COLLISION_OVERWRITE, COLLISION_RENAME };
 
 /* What the background may take; each can be changed while it runs. */
@@ -123,6 +124,10 @@ int migrate_decide(struct migrate *migrate, enum error_decision decision, const 
  * administrator wanted tried again when the last run ended are tried from now on. */
 void migrate_on_appear(struct migrate *migrate, void (*appear)(void *context, const struct handle *dir, const char *name),
                        void *context);
+
+/* Called when a file is brought anew of which applications may have seen the old state: from a worker thread, or from a door's while
+ * the file is loaded. */
+void migrate_on_renew(struct migrate *migrate, void (*renewed)(void *context, const struct handle *file), void *context);
 
 /* Compares the target with what was read from the source, in the background. -EALREADY: that is being done. */
 int migrate_verify_start(struct migrate *migrate, const struct verify_request *request);

@@ -6,6 +6,7 @@
  * Whoever finds it neither in the table nor, still under the lock, in the store, knows that it is finished for good.
  */
 #include "migrate/internal.h"
+#include "migrate/renew.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -156,7 +157,8 @@ static int fill_file(struct object *object, const struct file_record *record)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	respect_mtime(object, fd, &st);
-	respect_size(object, (uint64_t)st.st_size);
+	if (!record->emptied) /* else its size is yet to follow the record: renew.c */
+		respect_size(object, (uint64_t)st.st_size);
 	return 0;
 }
 
@@ -253,6 +255,15 @@ static void drop(struct object *object)
 	object_put(object);
 }
 
+static void catch_up(struct object *file)
+{
+	int result = renew_settle(file);
+
+	if (result < 0)
+		fetch_failed(file, result, false);
+	file_catch_up(file);
+}
+
 int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir, struct object **object)
 {
 	struct table_shard *shard = shard_of(migrate, ino);
@@ -273,7 +284,7 @@ int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handl
 		return 0;
 	}
 	if (loaded && !is_dir)
-		file_catch_up(loaded);
+		catch_up(loaded);
 	if (result > 0)
 		*object = known ? known : loaded;
 	return result;
@@ -332,7 +343,7 @@ void object_put(struct object *object)
 
 static bool released(const struct object *object)
 {
-	return !object->file.mtime_valid && !object->record_behind && object->durable >= object->guard;
+	return !object->file.mtime_valid && !object->record_behind && !object->file.emptied && object->durable >= object->guard;
 }
 
 bool object_ready(const struct object *object, const struct event *event)
@@ -343,13 +354,13 @@ bool object_ready(const struct object *object, const struct event *event)
 	case EVENT_NAMES:
 		return object->life == DIR_POPULATED;
 	case EVENT_OPEN:
-		return object->absent == 0;
+		return object->absent == 0 && !object->file.emptied;
 	case EVENT_OPEN_WRITE:
 	case EVENT_WHOLE:
 		return false; /* until it is finished, above */
 	case EVENT_READ:
 	case EVENT_STORED:
-		return span_resident(object, event->off, event->len);
+		return !object->file.emptied && span_resident(object, event->off, event->len);
 	case EVENT_WRITE:
 	case EVENT_PUNCH:
 		return released(object) && span_edges_durable(object, event->off, event->len);
@@ -428,7 +439,7 @@ static bool wants_span(const struct object *object, const struct waiter *waiter,
 
 	if (waiter->need)
 		return false;
-	if (object->is_dir)
+	if (object->is_dir || object->file.emptied) /* what is to be brought anew takes nothing before */
 		return true;
 	switch (event->kind) {
 	case EVENT_OPEN:

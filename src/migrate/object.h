@@ -10,7 +10,7 @@
  * Life of a directory: absent -> queued -> running -> made (entries on the target) -> populated (durable, applications see it).
  *
  * A file of `limit` source bytes has ceil(limit / segsize) segments. What lies at or above the limit is the application's and
- * counts as resident and durable. The limit only ever shrinks.
+ * counts as resident and durable. The limit only ever shrinks, but when a file is brought anew (renew.c).
  */
 #ifndef DMM_MIGRATE_OBJECT_H
 #define DMM_MIGRATE_OBJECT_H
@@ -50,6 +50,8 @@ struct object {
 	uint64_t error_ns;           /* clock_monotonic_ns() of it */
 	bool drift_accepted;         /* the administrator wants the source as it is now */
 	bool drift_looked;           /* it was compared with its listing since it was loaded */
+	uint64_t generation;         /* how often it was brought anew since it was loaded: of what is read now */
+	uint64_t emptied_by;         /* the change of the record that says so; 0: it was on disk when it was loaded */
 	uint64_t submitted, durable; /* changes of the record handed to the store, and of these on disk */
 	struct moment mtime;         /* to be shown and restored */
 
@@ -67,7 +69,7 @@ struct object {
 	bool record_behind;      /* the limit in memory is below the record's... */
 	uint64_t cut_bytes;      /* ... by so many absent bytes */
 	uint64_t guard;          /* the change of the record that must be durable before an application changes the file */
-	uint8_t *resident, *durable_map, *claimed, *changed; /* bitmaps of n_segments bits */
+	uint8_t *resident, *durable_map, *claimed, *changed; /* bitmaps of n_segments bits, and of one at least */
 	uint64_t n_segments, absent;
 	bool finishing; /* the deletion of the record is submitted */
 	bool finished;  /* ... and durable */

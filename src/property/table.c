@@ -28,7 +28,7 @@
 static const char *const collisions[] = {"error", "overwrite", "rename", NULL};
 
 /* In the order of enum drift. */
-static const char *const drift[] = {"report", "fail", NULL};
+static const char *const drift[] = {"report", "refetch", "fail", NULL};
 
 /* Off comes first: whether digests are kept is a switch. */
 static const char *const verify[] = {"off", "copy", NULL};
@@ -276,10 +276,9 @@ static const struct property table[] = {
 		.choices = drift,
 		.standard = "report",
 		.help = "What happens to a file that changed at the source after it was listed, although the source must be "
-                        "read-only. "
-			"report keeps what came and tells of it; fail puts the file in error until it is retried, which takes "
-                        "the "
-			"source as it is then.",
+			"read-only. "
+			"report keeps what came and tells of it; refetch brings the file anew, unless an application has "
+			"changed it; fail puts the file in error until it is retried, which takes the source as it is then.",
 	},
 	{
 		.name = "soft",

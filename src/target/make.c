@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -192,6 +193,38 @@ int target_apply(int fd, const struct apply *apply)
 	if (result == 0)
 		result = note(apply, "times", apply_times(fd, attr));
 	return result;
+}
+
+static bool in_set(const struct xattr_set *set, const char *wanted)
+{
+	for (size_t at = 0; at < set->len;) {
+		const char *name = set->data + at;
+		uint32_t len;
+		at += strlen(name) + 1;
+		memcpy(&len, set->data + at, sizeof(len));
+		at += sizeof(len) + len;
+		if (strcmp(name, wanted) == 0)
+			return true;
+	}
+	return false;
+}
+
+int target_forget_xattrs(int fd, const struct xattr_set *keep)
+{
+	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX);
+	ssize_t len = names ? flistxattr(fd, names, XATTR_LIST_MAX) : 0;
+
+	if (!names)
+		return -ENOMEM;
+	if (len < 0)
+		return errno == EOPNOTSUPP ? 0 : -errno;
+	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
+		bool of_source =
+			strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0 || strcmp(name, CAPABILITY) == 0;
+		if (of_source && !in_set(keep, name) && fremovexattr(fd, name) < 0 && errno != ENODATA)
+			return -errno;
+	}
+	return 0;
 }
 
 int target_add_flags(int fd, uint32_t flags)

@@ -45,6 +45,9 @@ struct apply {
  * except -ENOSPC and -EDQUOT: then the object must be tried again later. */
 int target_apply(int fd, const struct apply *apply);
 
+/* Takes away the extended attributes that it could have from a source and that are not in the set; ACLs are not among them. */
+int target_forget_xattrs(int fd, const struct xattr_set *keep);
+
 /* Adds inode flags (FS_*_FL) to those that the object has. */
 int target_add_flags(int fd, uint32_t flags);
 /* Takes away those that forbid changes: immutable, append-only. */

@@ -80,6 +80,7 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 	one.attr = (struct dmm_attr){
 		.valid = (object->no_owner ? 0 : DMM_ATTR_OWNER) | DMM_ATTR_NLINK,
 		.mode = object->mode,
+		.uid = object->uid,
 		.nlink = S_ISDIR(object->mode) ? 2 : object->nlink,
 		.size = object->size,
 		.fsid = 1,
@@ -108,6 +109,12 @@ int source_root(struct source *source, source_entry_fn entry, void *context)
 
 int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
 {
+	struct fake_object *object = &fake_objects[id_of(handle)];
+
+	if (object->restless) {
+		object->restless--;
+		object->mtime++;
+	}
 	return give(id_of(handle), "", entry, context);
 }
 
@@ -162,7 +169,7 @@ int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t 
 	if (len > object->size - off)
 		len = object->size - off;
 	for (uint64_t i = 0; i < len; i++)
-		to[i] = fake_byte(file->id, off + i);
+		to[i] = fake_byte(file->id + object->turned, off + i);
 	return (int64_t)len;
 }
 

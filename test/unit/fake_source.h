@@ -27,6 +27,9 @@ struct fake_object {
 	size_t xattr_bytes;
 	const char *loss; /* what it has and the source cannot bring, a kind of loss, or NULL */
 	int64_t mtime;    /* seconds; 0: one of its own */
+	unsigned turned;  /* its bytes are those of another: fake_byte(id + turned, off) */
+	uint32_t uid;
+	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <check.h>
@@ -1019,6 +1020,182 @@ START_TEST(no_digests_when_none_are_wanted)
 }
 END_TEST
 
+/* --- the source changes: drift=refetch --- */
+
+#define BEFORE (5 * SEGSIZE + 10)
+
+/* What somebody at the source makes of file 1: other bytes, another size. */
+static void turn(uint64_t size)
+{
+	fake_objects[1].turned = 20;
+	fake_objects[1].size = size;
+	fake_objects[1].mtime = 2000000;
+	fake_objects[1].uid = 1234;
+	fake_objects[1].mode = S_IFREG | 0600;
+}
+
+static void expect_renewed(uint64_t size)
+{
+	struct stat st;
+
+	complete();
+	ck_assert_int_eq(size_of("file"), size);
+	expect("file", 21, 0, size, false);
+	ck_assert_int_eq(fstatat(target.root_fd, "file", &st, 0), 0);
+	ck_assert_int_eq(st.st_mtim.tv_sec, 2000000);
+	ck_assert(st.st_uid == 1234 && (st.st_mode & 07777) == 0600);
+	ck_assert_int_eq(has_digest("file", 21, size), size > 0);
+}
+
+static uint64_t drift_found(void)
+{
+	struct totals totals;
+
+	ck_assert_int_eq(store_flush(store), 0);
+	store_totals(store, &totals);
+	return (uint64_t)totals.drift_found;
+}
+
+/* Two segments of the old state are here when it changes. */
+static void steps_old_state(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), fake_byte(1, 0));
+	ck_assert_int_eq(app_read("file", 3 * SEGSIZE), fake_byte(1, 3 * SEGSIZE));
+	ck_assert_int_eq(store_flush(store), 0);
+}
+
+static const uint64_t sizes_after[] = {BEFORE, BEFORE + 1, 40 * SEGSIZE, SEGSIZE + 1, 7, 0};
+
+START_TEST(what_changed_comes_anew)
+{
+	uint64_t size = sizes_after[_i];
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	then_crash(steps_old_state);
+	turn(size);
+	expect_renewed(size);
+	ck_assert_uint_eq(drift_found(), 1);
+	world_close();
+}
+END_TEST
+
+static void steps_fault(void)
+{
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 0), fake_byte(1, 0));
+	ck_assert_int_eq(app_read("file", 3 * SEGSIZE), fake_byte(1, 3 * SEGSIZE));
+	ck_assert_int_eq(store_flush(store), 0);
+	turn(sizes_after[fake_objects[9].size]);
+	fake_objects[1].mtime = 2000000;
+	migrate_stop(migrate); /* it is compared with its listing when it is loaded */
+	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
+	monitor = (struct monitor){0};
+	monitor_register(&monitor, &migrate_monitor, migrate);
+	ck_assert_int_eq(fault_arm_from_environment(), 0);
+	int got = app_read("file", 2 * SEGSIZE); /* does not return: the process ends at the fault */
+	store_flush(store); /* or here, when the commit is not waited for */
+	ck_abort_msg("the fault point was not hit: %d", got);
+}
+
+static const char *const renew_faults[] = {"renew-recorded:1", "renew-emptied:1", "commit-barrier:1", "commit-done:1"};
+
+START_TEST(what_comes_anew_survives_a_kill)
+{
+	unsigned sizes = sizeof(sizes_after) / sizeof(*sizes_after);
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	fake_objects[9].size = (uint64_t)_i % sizes; /* to the child */
+	ck_assert_int_eq(setenv("DMMFS_FAULT", renew_faults[(unsigned)_i / sizes], 1), 0);
+	then_crash(steps_fault);
+	unsetenv("DMMFS_FAULT");
+	turn(sizes_after[(unsigned)_i % sizes]);
+	expect_renewed(sizes_after[(unsigned)_i % sizes]);
+	world_close();
+}
+END_TEST
+
+static void steps_own(void)
+{
+	steps_old_state();
+	ck_assert_int_eq(app_write("file", 3 * SEGSIZE, 100), 0);
+}
+
+/* I2: a file that an application changed stays what it made of it. */
+START_TEST(what_an_application_changed_does_not_come_anew)
+{
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	then_crash(steps_own);
+	turn(BEFORE);
+	complete();
+	expect("file", 1, 0, SEGSIZE, false);
+	expect("file", 1, 3 * SEGSIZE + 100, SEGSIZE - 100, false);
+	expect("file", 1, 3 * SEGSIZE, 100, true);
+	expect("file", 21, 2 * SEGSIZE, SEGSIZE, false); /* what had not come */
+	ck_assert_uint_eq(drift_found(), 1);
+	world_close();
+}
+END_TEST
+
+static int do_chmod(int fd, uint64_t off, uint64_t len)
+{
+	return fchmod(fd, 0604);
+}
+
+static void steps_own_attributes(void)
+{
+	steps_old_state();
+	ck_assert_int_eq(change("file", EVENT_CHANGE, 0, 0, do_chmod), 0);
+	ck_assert_int_eq(change("file", EVENT_TIMES, 1, 0, do_times), 0);
+}
+
+START_TEST(attributes_that_were_set_stay)
+{
+	struct stat st;
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	then_crash(steps_own_attributes);
+	turn(SEGSIZE);
+	complete();
+	ck_assert_int_eq(size_of("file"), SEGSIZE);
+	expect("file", 21, 0, SEGSIZE, false);
+	ck_assert_int_eq(fstatat(target.root_fd, "file", &st, 0), 0);
+	ck_assert_int_eq(st.st_mtim.tv_sec, 77);
+	ck_assert_int_eq(st.st_mode & 07777, 0604);
+	ck_assert_int_eq(st.st_uid, 0);
+	world_close();
+}
+END_TEST
+
+/* One that never rests is brought anew a few times, and then left. */
+START_TEST(a_restless_file_comes_to_an_end)
+{
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	fake_objects[1].restless = 1000;
+	complete();
+	expect("file", 1, 0, BEFORE, false);
+	ck_assert_uint_ge(drift_found(), FILE_RENEWALS_MAX + 1);
+	ck_assert_uint_gt(fake_objects[1].restless, 900);
+	world_close();
+}
+END_TEST
+
+static void add_drift(TCase *tcase)
+{
+	int sizes = sizeof(sizes_after) / sizeof(*sizes_after), faults = sizeof(renew_faults) / sizeof(*renew_faults);
+
+	tcase_add_loop_test(tcase, what_changed_comes_anew, 0, sizes);
+	tcase_add_loop_test(tcase, what_comes_anew_survives_a_kill, 0, sizes * faults);
+	tcase_add_test(tcase, what_an_application_changed_does_not_come_anew);
+	tcase_add_test(tcase, attributes_that_were_set_stay);
+	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
+}
+
 static void add_all(TCase *tcase)
 {
 	tcase_add_test(tcase, partial_write_survives);
@@ -1046,6 +1223,7 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, a_digest_of_what_came_over);
 	tcase_add_test(tcase, a_digest_of_what_came_with_its_directory);
 	tcase_add_test(tcase, no_digests_when_none_are_wanted);
+	add_drift(tcase);
 }
 
 int main(void)
