@@ -4,7 +4,8 @@
  *
  * Three parties meet at a parked call: the thread that parks it, the one that wakes it, and the one that brings the interrupt of
  * a system call. Until the parking thread has set the interrupt handler (`parking` is PARKING) the others wait, for microseconds
- * and without locks. Afterwards exactly one of them gets the call: whoever takes it off the object.
+ * and without locks. Afterwards exactly one of them gets the call: whoever takes it off the object. Which signals interrupt is
+ * told in patience.c.
  */
 #include "fs/internal.h"
 
@@ -58,10 +59,13 @@ void call_start(struct call *call)
 	call_free(call);
 }
 
-static void await_parked(struct call *call)
+/* The call is the waker's alone from here on. */
+static void take_over(struct call *call)
 {
 	while (atomic_load_explicit(&call->parking, memory_order_acquire) == PARKING)
 		sched_yield();
+	fuse_req_interrupt_func(call->req, NULL, NULL);
+	patience_remove(call);
 }
 
 /* In a worker of the lane: the call again, or its answer. */
@@ -69,8 +73,7 @@ static void run_woken(struct lane_job *job)
 {
 	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
 
-	await_parked(call);
-	fuse_req_interrupt_func(call->req, NULL, NULL);
+	take_over(call);
 	atomic_store(&call->parking, RUNNING);
 	if (!call->answer) {
 		call_start(call);
@@ -87,8 +90,7 @@ static void run_woken(struct lane_job *job)
 /* The bytes are valid during this call alone, so the answer goes out from here. */
 static void answer_with(struct call *call, const void *data, size_t len)
 {
-	await_parked(call);
-	fuse_req_interrupt_func(call->req, NULL, NULL);
+	take_over(call);
 	fuse_reply_buf(call->req, data, len);
 	call_free(call);
 }
@@ -106,16 +108,24 @@ static void woken(struct waiter *waiter, int error, const void *data, size_t len
 	lane_submit(call->fs->woken, &call->job, LANE_DEMAND);
 }
 
-/* Called by libfuse in a receiving thread, with a lock of the request held: only hand it on. */
-static void interrupted(fuse_req_t req, void *data)
+void call_interrupt(struct call *call)
 {
-	struct call *call = data;
-
 	if (!monitor_cancel(call->subject, &call->waiter))
 		return; /* it is being woken */
 	call->error = -EINTR;
 	call->job.run = run_woken;
 	lane_submit(call->fs->woken, &call->job, LANE_DEMAND);
+}
+
+/* Called by libfuse in a receiving thread, with a lock of the request held: only hand it on. */
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct call *call = data;
+
+	if (patience_ends(fuse_req_ctx(req)->pid))
+		call_interrupt(call);
+	else
+		patience_add(call);
 }
 
 static const char *copy_name(const char *name)

@@ -16,9 +16,21 @@
 
 #define FUSE_USE_VERSION 318
 #include <fuse_lowlevel.h>
+#include <sys/queue.h>
 
 /* What a run of a call returns: a negative errno is sent to the kernel. */
 enum { CALL_DONE = 0, CALL_PARKED = 1 };
+
+/* patience.c */
+struct patience {
+	pthread_t thread;
+	bool running;
+	pthread_mutex_t lock; /* guards the rest */
+	pthread_cond_t changed;
+	TAILQ_HEAD(, call) calls;
+	size_t count;
+	bool stop;
+};
 
 struct fs {
 	struct fs_options options; /* constant */
@@ -33,7 +45,8 @@ struct fs {
 	atomic_bool serving, ended;
 	atomic_bool passthrough; /* negotiated, and it has not failed */
 	atomic_bool uncached;    /* fs_stop_caching() */
-	pthread_t looker;        /* detach.c */
+	struct patience patience;
+	pthread_t looker; /* detach.c */
 	bool looking;
 	pthread_mutex_t lock;   /* for `changed` */
 	pthread_cond_t changed; /* serving or ended */
@@ -47,7 +60,9 @@ struct call {
 	struct subject *subject; /* where it is parked */
 	struct subject stranger; /* a subject without a node */
 	struct lane_job job;
-	atomic_int parking; /* see park.c */
+	atomic_int parking;        /* see call.c */
+	TAILQ_ENTRY(call) patient; /* patience.c, under its lock: told of a signal that does not end the program */
+	bool is_patient;
 	bool on_heap;
 	int error;           /* it was woken with */
 	uint64_t started_ns; /* clock_monotonic_ns(); 0: nobody wants to know how long it takes */
@@ -71,7 +86,7 @@ struct call {
 	bool truncated; /* O_TRUNC of an open is done */
 };
 
-/* --- call.c, park.c --- */
+/* --- call.c --- */
 
 /* Runs a call and answers an error. */
 void call_start(struct call *call);
@@ -83,6 +98,17 @@ int call_end(struct call *call, struct subject *subject, const struct event *eve
              uint64_t value);
 /* Just the names of a directory. */
 int call_names(struct call *call, struct node *dir);
+/* Ends the wait of a parked call with EINTR, unless it is being woken. */
+void call_interrupt(struct call *call);
+
+/* --- patience.c: which signals end a wait --- */
+int patience_start(struct patience *patience);
+void patience_stop(struct patience *patience);
+/* Has the thread a signal pending that ends its program? True also when nobody can tell. */
+bool patience_ends(pid_t thread);
+/* The call goes on waiting, and is interrupted as soon as such a signal is pending. */
+void patience_add(struct call *call);
+void patience_remove(struct call *call);
 
 /* --- creds.c: the right of the caller to own what it makes --- */
 void creds_thread_start(void *context);

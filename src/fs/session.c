@@ -252,6 +252,8 @@ static int start_threads(struct fs *fs)
 
 	if (result >= 0)
 		result = lane_start(&notices, &fs->notices);
+	if (result >= 0)
+		result = patience_start(&fs->patience);
 	fs->threads = calloc(fs->options.threads, sizeof(*fs->threads));
 	if (!fs->threads)
 		return -ENOMEM;
@@ -334,6 +336,7 @@ void fs_wait(struct fs *fs)
 void fs_free(struct fs *fs)
 {
 	fs_wait(fs);
+	patience_stop(&fs->patience);
 	if (fs->woken)
 		lane_stop(fs->woken);
 	if (fs->notices)

@@ -32,7 +32,31 @@ interrupted 'a copy' cp target/large elsewhere
 interrupted 'a making' mkdir target/dir/new
 interrupted 'a removal' rmdir target/dir
 signal=KILL interrupted 'a read, killed' cat target/large
-signal=INT interrupted 'a direct read' dd if=target/large of=/dev/null iflag=direct bs=64K skip=6 count=1
+interrupted 'a direct read' dd if=target/large of=/dev/null iflag=direct bs=64K skip=6 count=1
+
+say '--- a signal that is caught ends no wait, and does not keep another one from ending it'
+cat >catch.pl <<'END'
+use Fcntl;
+$SIG{USR1} = sub { };
+$| = 1;
+print "ready\n";
+sysopen(my $file, $ARGV[0], O_RDONLY | O_DIRECT) or die "open: $!\n";
+my $page = "\0" x 4096; # sysread() does not try again
+defined(sysread($file, $page, 7)) or die "read: $!\n";
+END
+perl catch.pl target/small >caught.out 2>&1 & waiting=$!
+wait_for 10 grep -q ready caught.out
+asleep() { grep -q 'State:.[DS]' "/proc/$waiting/status" && grep -q fuse "/proc/$waiting/wchan" "/proc/$waiting/stack"; }
+wait_for 10 asleep
+kill -USR1 $waiting
+taken() { grep -q 'SigPnd:.*[1-9a-f]\|ShdPnd:.*[1-9a-f]' "/proc/$waiting/status"; }
+wait_for 10 taken
+sleep 0.5
+check 'it waits on' asleep
+kill -TERM $waiting
+status=0
+wait $waiting || status=$?
+equal 'and ends at once when it is to end' '143 ready' "$status $(cat caught.out)"
 
 cat target/small >small.out & waiting=$!
 interrupted 'another reader of what is waited for' cat target/small

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * interrupts FILE SECONDS THREADS: threads read a file at random places, past the kernel's cache, and open it, while signals hit
- * them all the time. Every call gives the right bytes or EINTR. The bytes of the file: byte n is n * 7 + n / 4096.
+ * interrupts FILE SECONDS THREADS: threads read a file at random places, past the kernel's cache, and open it, while signals that
+ * the program catches hit them all the time: every call gives the right bytes, and none EINTR. Beside them processes do the same
+ * that are killed, some right after such a signal: they end. The bytes of the file: byte n is n * 7 + n / 4096.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +24,7 @@
 static const char *path;
 static off_t size;
 static atomic_bool stop;
-static atomic_ulong reads, interrupted, wrong;
+static atomic_ulong reads, wrong;
 
 static void nothing(int signal)
 {
@@ -59,21 +61,79 @@ static void *work(void *context)
 			ssize_t got = pread(fd, memory, BLOCK * (1 + (unsigned)rand_r(&seed) % 4), off);
 			if (got > 0)
 				check(memory, got, off);
-			atomic_fetch_add(got < 0 && errno == EINTR ? &interrupted : &reads, 1);
-			if (got < 0 && errno != EINTR) {
+			atomic_fetch_add(&reads, 1);
+			if (got < 0) {
 				perror("read");
 				atomic_fetch_add(&wrong, 1);
 			}
 		}
 		if (fd >= 0) {
 			close(fd);
-		} else if (errno != EINTR) {
+		} else {
 			perror("open");
 			atomic_fetch_add(&wrong, 1);
 		}
 	}
 	free(memory);
 	return NULL;
+}
+
+static void pause_for(long ns)
+{
+	nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+/* --- processes that are killed --- */
+
+#define VICTIMS 8
+
+static pid_t new_victim(unsigned seed)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	work((void *)(size_t)seed);
+	_exit(1);
+}
+
+/* Returns how many it killed; does not return if one does not end. */
+static unsigned kill_victims(int seconds)
+{
+	pid_t victims[VICTIMS] = {0};
+	unsigned killed = 0, turn = 0;
+
+	for (time_t end = time(NULL) + seconds; time(NULL) < end; turn++) {
+		pid_t *victim = &victims[(unsigned)rand() % VICTIMS];
+		if (*victim) {
+			if (turn % 2)
+				kill(*victim, SIGUSR1); /* the kernel tells the file system of one signal a request */
+			kill(*victim, turn % 3 ? SIGKILL : SIGTERM);
+			waitpid(*victim, NULL, 0);
+			killed++;
+		}
+		*victim = new_victim(turn);
+		pause_for(5000000);
+	}
+	for (int i = 0; i < VICTIMS; i++) {
+		if (victims[i] <= 0)
+			continue;
+		kill(victims[i], SIGKILL);
+		waitpid(victims[i], NULL, 0);
+	}
+	return killed;
+}
+
+static pid_t start_killer(int seconds)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	unsigned killed = kill_victims(seconds);
+	printf("%u killed\n", killed);
+	fflush(stdout);
+	_exit(killed ? 0 : 1);
 }
 
 int main(int argc, char **argv)
@@ -88,15 +148,19 @@ int main(int argc, char **argv)
 		return 2;
 	size = st.st_size;
 	sigaction(SIGUSR1, &action, NULL);
+	pid_t killer = start_killer(seconds);
 	for (int i = 0; i < count; i++)
 		pthread_create(&threads[i], NULL, work, (void *)(size_t)(i + 1));
 	for (time_t end = time(NULL) + seconds; time(NULL) < end;) {
 		pthread_kill(threads[rand() % count], SIGUSR1);
-		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		pause_for(100000);
 	}
 	atomic_store(&stop, true);
 	for (int i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);
-	printf("%lu reads, %lu interrupted, %lu wrong\n", reads, interrupted, wrong);
-	return wrong ? 1 : 0;
+	int status = 1;
+	if (killer < 0 || waitpid(killer, &status, 0) < 0 || status != 0)
+		printf("no process was killed\n");
+	printf("%lu reads, %lu wrong\n", reads, wrong);
+	return wrong || status ? 1 : 0;
 }
