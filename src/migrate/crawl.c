@@ -617,8 +617,10 @@ static bool work(struct crawl *crawl)
 	if (!unreachable && supply(crawl))
 		return true;
 	if (!atomic_load(&migrate->tuned.background)) {
+		struct totals totals;
 		empty_frontier(crawl); /* it may have been on until now */
-		if (!no_records(store_dirs_after, migrate->store))
+		store_totals(migrate->store, &totals);
+		if (!names_settled(&totals))
 			return false; /* demand alone may bring everything, too, but not yet */
 	}
 	if (lane_idle(migrate->names) && store_backlog(migrate->store) > 0)

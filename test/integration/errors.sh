@@ -118,3 +118,15 @@ check 'waived' "$admin" waive late "$work/three"
 finish three "$work/three"
 equal 'what the attempt made is gone' before "$(ls three/late)"
 no_trace three
+
+say '--- a waived directory of a migration without background'
+mkdir -p four.source/locked four
+echo open >four.source/open
+slow 'list error EACCES locked'
+start_slow four "$work/four.source" "$work/four" -o background=off,errorretries=0
+refused 'an application gets the error' 2 'Permission' ls four/locked
+check 'and has the rest' cmp four.source/open four/open
+wait_for 30 figure_is "$work/four" dirs_error 1
+check 'waived' "$admin" waive locked "$work/four"
+finish four "$work/four"
+no_trace four
