@@ -123,6 +123,16 @@ static void open_source(struct plan *plan)
 		plan_find(plan, STOP, "source", 1, NULL, "%s", error);
 }
 
+static void load_order(struct plan *plan)
+{
+	char error[1024];
+	const char *text = plan->options.migrate.order;
+	if (!text)
+		return;
+	if (rules_parse(text, &plan->order, error, sizeof(error)) < 0 || rules_load(plan->order, error, sizeof(error)) < 0)
+		plan_find(plan, STOP, "order", 1, "set the property order anew", "%s", error);
+}
+
 static void tell_progress(void *context, uint64_t objects, uint64_t bytes)
 {
 	(void)context;
@@ -137,6 +147,7 @@ static void walk(struct plan *plan)
 		.read_ns = READ_S * NS_PER_S,
 		.target = &plan->target,
 		.limits = &plan->limits,
+		.order = plan->order,
 		.progress = tell_progress,
 	};
 	int result = survey_run(plan->source, &options, &plan->survey);
@@ -162,6 +173,7 @@ static void look(struct plan *plan)
 	look_at_place(plan);
 	look_at_target(plan);
 	open_source(plan);
+	load_order(plan);
 	if (plan->source && plan->has_target)
 		walk(plan);
 	if (plan->has_survey)
@@ -192,6 +204,7 @@ int plan_main(int argc, char **argv)
 		target_close(&plan.target);
 	if (plan.has_survey)
 		survey_free(&plan.survey);
+	rules_free(plan.order);
 	options_free(&plan.options);
 	json_decref(plan.findings);
 	return result == 0 ? EXIT_OK : EXIT_FAILED;

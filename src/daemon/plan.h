@@ -17,6 +17,7 @@ struct plan {
 	bool has_target;
 	struct target_limits limits;
 	struct source *source;
+	struct rules *order; /* NULL: there is none */
 	struct survey survey;
 	bool has_survey;
 	unsigned walk_s; /* the walk may take so long; 0: as long as it takes */

@@ -34,27 +34,32 @@ static void add_examples(json_t *finding, const struct survey_example *examples)
 }
 
 static const struct {
+	enum weight weight;
 	const char *kind, *what, *remedy;
 } problems[SURVEY_PROBLEMS] = {
-	[SURVEY_UNREADABLE] = {"unreadable", "can not be looked at, or not be listed",
+	[SURVEY_UNREADABLE] = {LOSS, "unreadable", "can not be looked at, or not be listed",
                                "make them readable for this machine, or remove them; they will wait in 'errors'"},
-	[SURVEY_NOT_READ] = {"unreadable-data", "of the files that were read as a sample can not be read",
+	[SURVEY_NOT_READ] = {LOSS, "unreadable-data", "of the files that were read as a sample can not be read",
                              "make them readable for this machine: there will be more of them than these"},
-	[SURVEY_NAME_LONG] = {"name-too-long", "have a name that is too long for the target",
+	[SURVEY_NAME_LONG] = {LOSS, "name-too-long", "have a name that is too long for the target",
                               "rename them, or use another file system for the target"},
-	[SURVEY_NAME_BYTES] = {"name-not-taken", "have a name that the file system of the target does not take",
+	[SURVEY_NAME_BYTES] = {LOSS, "name-not-taken", "have a name that the file system of the target does not take",
                                "rename them, or use another file system for the target"},
-	[SURVEY_NAME_CASE] = {"name-case", "have a name that the target takes for the same as another one",
+	[SURVEY_NAME_CASE] = {LOSS, "name-case", "have a name that the target takes for the same as another one",
                               "rename them, or use a target that tells upper from lower case"},
-	[SURVEY_FILE_LARGE] = {"file-too-large", "are larger than a file can be on the target", "use another file system for it"},
-	[SURVEY_TIME] = {"time", "have a modification time that the target can not keep",
+	[SURVEY_FILE_LARGE] = {LOSS, "file-too-large", "are larger than a file can be on the target",
+                               "use another file system for it"},
+	[SURVEY_TIME] = {LOSS, "time", "have a modification time that the target can not keep",
                          "set other times, or accept that the nearest one is kept"},
-	[SURVEY_XATTR] = {"xattr", "extended attributes or ACLs can not be held by the target",
+	[SURVEY_XATTR] = {LOSS, "xattr", "extended attributes or ACLs can not be held by the target",
                           "mount it with support for them (acl, user_xattr), or accept that they are lost and listed"},
-	[SURVEY_XATTR_LARGE] = {"xattr-too-large", "have more extended attributes than may fit on the target",
+	[SURVEY_XATTR_LARGE] = {LOSS, "xattr-too-large", "have more extended attributes than may fit on the target",
                                 "use xfs or btrfs, or ext4 with the feature ea_inode"},
-	[SURVEY_KIND] = {"kind", "are links or special files, for which the target has nothing",
+	[SURVEY_KIND] = {LOSS, "kind", "are links or special files, for which the target has nothing",
                          "use a file system of Linux for the target"},
+	[SURVEY_SKIPPED] = {NOTE, "skipped",
+                            "names are left out, with all that is in directories among them, because the order says so",
+                            "see the property order; applications will not see them"},
 };
 
 static void judge_problems(struct plan *plan)
@@ -62,7 +67,7 @@ static void judge_problems(struct plan *plan)
 	for (size_t i = 0; i < SURVEY_PROBLEMS; i++) {
 		uint64_t count = plan->survey.problems[i];
 		if (count)
-			add_examples(plan_find(plan, LOSS, problems[i].kind, count, problems[i].remedy, "%llu %s",
+			add_examples(plan_find(plan, problems[i].weight, problems[i].kind, count, problems[i].remedy, "%llu %s",
 			                       (unsigned long long)count, problems[i].what),
 			             plan->survey.examples[i]);
 	}

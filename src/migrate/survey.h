@@ -8,6 +8,7 @@
 #ifndef DMM_MIGRATE_SURVEY_H
 #define DMM_MIGRATE_SURVEY_H
 
+#include "property/rules.h"
 #include "source/source.h"
 #include "target/limits.h"
 
@@ -25,6 +26,7 @@ enum survey_problem {
 	SURVEY_XATTR,       /* attributes that it cannot hold */
 	SURVEY_XATTR_LARGE, /* more of them than fit */
 	SURVEY_KIND,        /* a link or a device where there are none */
+	SURVEY_SKIPPED,     /* the order leaves it out, and all that is in it; counted nowhere else */
 	SURVEY_PROBLEMS
 };
 
@@ -69,6 +71,7 @@ struct survey_options {
 	uint64_t read_ns; /* read a sample of files for so long; 0: read none */
 	const struct target *target;
 	const struct target_limits *limits;
+	const struct rules *order; /* loaded; NULL: nothing is skipped */
 	/* The count so far, a few times a second. May be NULL. */
 	void (*progress)(void *context, uint64_t objects, uint64_t bytes);
 	void *context;

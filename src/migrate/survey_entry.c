@@ -5,6 +5,7 @@
 #include "migrate/survey_private.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "migrate/internal.h"
 #include "wire/bytes.h"
 
@@ -273,6 +274,27 @@ static void count(struct listing *listing, const struct dmm_entry *entry)
 	}
 }
 
+/* --- what the order leaves out --- */
+
+static bool is_skipped(struct listing *listing, const struct dmm_entry *entry)
+{
+	const struct rules *order = listing->surveying->options->order;
+	if (!order)
+		return false;
+	CLEAN_FREE char *path = survey_path(listing->dir->path, entry->name);
+	struct rule_object object = {.path = path,
+	                             .is_dir = S_ISDIR(entry->attr.mode),
+	                             .size = S_ISREG(entry->attr.mode) ? entry->attr.size : 0,
+	                             .mtime_s = entry->attr.mtime.sec,
+	                             .owner = entry->attr.uid};
+	int clause = rules_match(order, &object, (int64_t)(clock_wall_ns() / NS_PER_S));
+	if (clause < 0 || rules_verb(order, (unsigned)clause) != RULE_SKIP)
+		return false;
+	CLEAN_FREE char *text = rules_clause(order, (unsigned)clause);
+	survey_note(listing->surveying, SURVEY_SKIPPED, listing->dir->path, entry->name, "%s", text ? text : "");
+	return true;
+}
+
 /* --- the entry --- */
 
 static void check_limits(struct listing *listing, const struct dmm_entry *entry)
@@ -304,6 +326,8 @@ int survey_entry(void *context, const struct dmm_entry *entry)
 		survey_note(surveying, SURVEY_UNREADABLE, listing->dir->path, entry->name, "%s", strerror(entry->error));
 		return 0;
 	}
+	if (is_skipped(listing, entry))
+		return atomic_load(&surveying->stop) ? -ECANCELED : 0;
 	check_name(listing, entry);
 	check_limits(listing, entry);
 	check_xattrs(listing, entry);

@@ -57,6 +57,11 @@ check 'for people' "$admin" plan -p "source=$s" -p "target=$work/target"
 grep -q 'Nothing stands in the way' check.out || fail "what is said: $(cat check.out)"
 check 'within seconds' "$admin" plan --quick 20 -p "source=$s" -p "target=$work/target" -p segsize=64K
 
+say '--- what the order leaves out is not counted'
+plan 0 'a tree, but not all' -p "source=$s" -p "target=$work/target" -p 'order=skip deep; skip size>100M'
+finds skipped '"path": "deep".*skip'
+equal 'what is in it is not there' "$(find source -path source/deep -prune -o -type d -printf x | wc -c)" "$(value '["objects"]["directories"]')"
+
 say '--- it can not begin'
 echo there >target/mine
 plan 7 'a target that is not empty' -p "source=$s" -p "target=$work/target"
