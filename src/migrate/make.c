@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "migrate/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,11 +65,17 @@ static int keep_loss(void *context, const char *kind, const char *detail)
 	return 0;
 }
 
+static void tell_descriptor(void *context, const char *kind, const char *detail)
+{
+	keep_loss(context, kind, detail);
+}
+
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text)
 {
 	struct source *source = making->migrate->source;
 
 	xattr_set_clear(&making->xattrs);
+	making->attr = entry->attr;
 	if (S_ISLNK(entry->attr.mode)) {
 		int result = source_readlink(source, entry->handle, link_text, PATH_MAX);
 		if (result < 0)
@@ -77,7 +84,9 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 	if (!(source_capabilities(source) & DMM_CAP_XATTR))
 		return 0;
 	struct loss_context collecting = {making, entry->name};
-	return source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
+	int result = source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
+	return result < 0 ? result
+	                  : descriptor_apply(source_sids(source), &making->xattrs, &making->attr, tell_descriptor, &collecting);
 }
 
 /* Our attempt may have come as far as the inode flags: immutable, append-only. */
@@ -145,7 +154,7 @@ int make_apply(struct making *making, int fd, const struct dmm_entry *entry, boo
 {
 	struct loss_context loss = {making, entry->name};
 	struct apply apply = {
-		.attr = &entry->attr,
+		.attr = &making->attr,
 		.xattrs = &making->xattrs,
 		.inherited_acl = inherited_acl || making->redo,
 		.loss = lose,

@@ -23,6 +23,7 @@ struct making {
 	struct totals delta;
 	struct births *births;
 	struct xattr_set xattrs;
+	struct dmm_attr attr; /* of the entry whose attributes were collected: as it says, or as its security descriptor does */
 	struct flights *flights;      /* of the names joined; for the batch */
 	struct name_set *names;       /* all names listed; only when the directory had entries before */
 	char *buffer;                 /* for data */

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "migrate/descriptor.h"
 #include "target/make.h"
 
 #include <errno.h>
@@ -197,6 +198,11 @@ static int keep_root_loss(void *context, const char *kind, const char *detail)
 	return 0;
 }
 
+static void tell_descriptor(void *context, const char *kind, const char *detail)
+{
+	tell_root_loss(context, kind, detail, -EOPNOTSUPP);
+}
+
 static int keep_xattr(void *context, const char *name, const void *value, size_t len)
 {
 	struct planting *planting = context;
@@ -216,7 +222,11 @@ static int plant(void *context, const struct dmm_entry *entry)
 		if (result < 0)
 			return result;
 	}
-	struct apply apply = {.attr = attr, .xattrs = &planting->xattrs, .loss = root_loss, .context = planting};
+	struct dmm_attr own = *attr;
+	int translated = descriptor_apply(source_sids(planting->source), &planting->xattrs, &own, tell_descriptor, planting);
+	if (translated < 0)
+		return translated;
+	struct apply apply = {.attr = &own, .xattrs = &planting->xattrs, .loss = root_loss, .context = planting};
 	int result = target_apply(planting->target->root_fd, &apply);
 	if (result < 0)
 		return result;

@@ -135,7 +135,8 @@ static const struct property table[] = {
 			"gid FROM "
 			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "
 			"the "
-			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. What has come over "
+			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. Lines sid SID TO are for "
+			"servers of Windows and Samba, see dmmfs-plugin-cifs(7). What has come over "
 			"already keeps its owner when the file changes.",
 	},
 	{

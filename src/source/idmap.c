@@ -5,6 +5,7 @@
 #include "source/idmap.h"
 
 #include "base/cleanup.h"
+#include "source/sid.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ struct ids {
 
 struct idmap {
 	struct ids users, groups;
+	struct sid_lines sids;
 };
 
 struct parse {
@@ -117,6 +119,26 @@ static int take_range(const struct parse *parse, struct ids *ids, const char *fr
 	return add(ids, &range);
 }
 
+static int take_sid(const struct parse *parse, struct sid_lines *sids, const char *from, const char *to)
+{
+	uint32_t id;
+
+	if (!take_id(&to, &id) || *to)
+		return refuse(parse, "behind a SID one id is expected, from 0 to %u", ID_MOST);
+	const char *wrong = sid_lines_take(sids, from, id, parse->line);
+	return wrong ? refuse(parse, "%s", wrong) : 0;
+}
+
+static int sort_sids(struct parse *parse, struct sid_lines *sids)
+{
+	unsigned one, other;
+
+	if (sid_lines_sort(sids, &one, &other))
+		return 0;
+	parse->line = one > other ? one : other;
+	return refuse(parse, "this SID is in line %u already", one > other ? other : one);
+}
+
 static int take_line(const struct parse *parse, struct idmap *map, char *line)
 {
 	char *rest = line, *kind, *from, *to;
@@ -127,8 +149,11 @@ static int take_line(const struct parse *parse, struct idmap *map, char *line)
 		return 0;
 	from = strtok_r(NULL, " \t\r", &rest);
 	to = strtok_r(NULL, " \t\r", &rest);
-	if ((strcmp(kind, "uid") && strcmp(kind, "gid")) || !from || !to || strtok_r(NULL, " \t\r", &rest))
-		return refuse(parse, "write 'uid FROM TO' or 'gid FROM TO'");
+	bool complete = from && to && !strtok_r(NULL, " \t\r", &rest);
+	if (complete && strcmp(kind, "sid") == 0)
+		return take_sid(parse, &map->sids, from, to);
+	if ((strcmp(kind, "uid") && strcmp(kind, "gid")) || !complete)
+		return refuse(parse, "write 'uid FROM TO', 'gid FROM TO' or 'sid SID TO'");
 	struct ids *ids = *kind == 'u' ? &map->users : &map->groups;
 	return strcmp(from, "*") == 0 ? take_rest(parse, ids, to) : take_range(parse, ids, from, to);
 }
@@ -168,6 +193,8 @@ static int take_lines(struct parse *parse, struct idmap *map, char *text)
 	}
 	if (ret >= 0)
 		ret = sort(parse, &map->users);
+	if (ret >= 0)
+		ret = sort_sids(parse, &map->sids);
 	return ret < 0 ? ret : sort(parse, &map->groups);
 }
 
@@ -222,6 +249,7 @@ void idmap_free(struct idmap *map)
 {
 	if (!map)
 		return;
+	sid_lines_free(&map->sids);
 	free(map->users.ranges);
 	free(map->groups.ranges);
 	free(map);
@@ -254,6 +282,35 @@ uint32_t idmap_uid(const struct idmap *map, uint32_t uid)
 uint32_t idmap_gid(const struct idmap *map, uint32_t gid)
 {
 	return look_up(&map->groups, gid);
+}
+
+bool idmap_has_sids(const struct idmap *map)
+{
+	return map->sids.count || map->sids.has_rest;
+}
+
+/* What Samba makes of an id that has no SID (authority 22: Unix). */
+static bool is_unix_id(const struct sid *sid, uint32_t kind)
+{
+	return sid->authority == 22 && sid->count == 2 && sid->parts[0] == kind && sid->parts[1] <= ID_MOST;
+}
+
+bool idmap_sid_user(const struct idmap *map, const struct sid *sid, uint32_t *uid)
+{
+	if (is_unix_id(sid, 1)) {
+		*uid = idmap_uid(map, sid->parts[1]);
+		return true;
+	}
+	return !is_unix_id(sid, 2) && sid_lines_find(&map->sids, sid, uid);
+}
+
+bool idmap_sid_group(const struct idmap *map, const struct sid *sid, uint32_t *gid)
+{
+	if (is_unix_id(sid, 2)) {
+		*gid = idmap_gid(map, sid->parts[1]);
+		return true;
+	}
+	return !is_unix_id(sid, 1) && sid_lines_find(&map->sids, sid, gid);
 }
 
 void idmap_acl(const struct idmap *map, void *value, size_t len)

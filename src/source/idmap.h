@@ -6,6 +6,8 @@
  *     uid 5000-5999 15000    a range, in order: 5000 becomes 15000, 5999 becomes 15999
  *     gid * 65534            all that no other line names
  *
+ *     sid S-1-5-21-1-2-3-* 100000   of Windows; sid.h tells what forms there are
+ *
  * with '#' before a comment. What no line names stays as it is. The ids in POSIX ACLs are mapped as well.
  *
  * Constant once loaded. Threads: any.
@@ -13,6 +15,7 @@
 #ifndef DMM_SOURCE_IDMAP_H
 #define DMM_SOURCE_IDMAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +29,12 @@ void idmap_free(struct idmap *map); /* NULL is allowed */
 
 uint32_t idmap_uid(const struct idmap *map, uint32_t uid);
 uint32_t idmap_gid(const struct idmap *map, uint32_t gid);
+/* SIDs: there are lines for them; the id as a user and as a group, false: it has none. */
+struct sid;
+bool idmap_has_sids(const struct idmap *map);
+bool idmap_sid_user(const struct idmap *map, const struct sid *sid, uint32_t *uid);
+bool idmap_sid_group(const struct idmap *map, const struct sid *sid, uint32_t *gid);
+
 /* The value of system.posix_acl_access or _default, in place. What is no such value stays. */
 void idmap_acl(const struct idmap *map, void *value, size_t len);
 

@@ -163,6 +163,11 @@ uint64_t source_capabilities(const struct source *source)
 	return source->capabilities;
 }
 
+const struct idmap *source_sids(const struct source *source)
+{
+	return source->idmap && source->capabilities & DMM_CAP_NT_ACL && idmap_has_sids(source->idmap) ? source->idmap : NULL;
+}
+
 void source_cancel_all(struct source *source)
 {
 	atomic_store(&source->cancelled, true);

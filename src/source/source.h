@@ -43,6 +43,10 @@ void source_close(struct source *source);
 const char *source_plugin_name(const struct source *source);
 uint64_t source_capabilities(const struct source *source); /* DMM_CAP_* */
 
+/* The map of ids, where owners are to be found by their SIDs; NULL: they are as the entries say. */
+struct idmap;
+const struct idmap *source_sids(const struct source *source);
+
 /* What no object of this source can bring with it (struct dmm_plugin, limits). */
 typedef void (*source_limit_fn)(void *context, const char *kind, const char *sentence);
 void source_limits(const struct source *source, source_limit_fn tell, void *context);

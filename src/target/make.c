@@ -338,6 +338,22 @@ int xattr_set_add(struct xattr_set *set, const char *name, const void *value, si
 	return 0;
 }
 
+const void *xattr_set_find(const struct xattr_set *set, const char *name, size_t *value_len)
+{
+	for (size_t at = 0; at < set->len;) {
+		const char *found = set->data + at;
+		uint32_t len;
+		at += strlen(found) + 1;
+		memcpy(&len, set->data + at, sizeof(len));
+		at += sizeof(len) + len;
+		if (strcmp(found, name) != 0)
+			continue;
+		*value_len = len;
+		return set->data + at - len;
+	}
+	return NULL;
+}
+
 void xattr_set_clear(struct xattr_set *set)
 {
 	set->len = 0;

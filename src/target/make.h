@@ -23,6 +23,8 @@ struct xattr_set {
 
 /* -ENOMEM */
 int xattr_set_add(struct xattr_set *set, const char *name, const void *value, size_t len);
+/* The value of an attribute in it, or NULL. */
+const void *xattr_set_find(const struct xattr_set *set, const char *name, size_t *len);
 void xattr_set_clear(struct xattr_set *set); /* keeps the memory */
 void xattr_set_free(struct xattr_set *set);
 

@@ -205,6 +205,12 @@ int source_attributes(struct source *source, struct dmm_bytes handle, struct sou
 	return result >= 0 && object->loss ? loss(context, object->loss, "the source has more than it can give") : result;
 }
 
+const struct idmap *source_sids(const struct source *source)
+{
+	(void)source;
+	return NULL;
+}
+
 void source_limits(const struct source *source, source_limit_fn tell, void *context)
 {
 	if (fake_limit)
