@@ -26,7 +26,7 @@ _dmmfs_admin_commands=(
 	'verify migids --full --sample --seed --rate --detach --status --stop'
 	'report migids'
 	'log migids --follow -f --lines -n'
-	'db db --database --state'
+	'db db --database --state --force -f --quick --keep --take'
 )
 
 # From the program's own table, when this is built.
@@ -43,8 +43,8 @@ _dmmfs_admin_migids()
 _dmmfs_admin_db()
 {
 	case $before in
-	db) mapfile -t COMPREPLY < <(compgen -W 'check dump export' -- "$word") ;;
-	check | dump | export) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
+	db) mapfile -t COMPREPLY < <(compgen -W 'check dump export rebuild' -- "$word") ;;
+	check | dump | export | rebuild) mapfile -t COMPREPLY < <(compgen -W "$(_dmmfs_admin_migids)" -- "$word") ;;
 	*) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
 	esac
 }

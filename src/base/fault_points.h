@@ -25,4 +25,8 @@ FAULT_POINT(DELETE_BEGIN, "delete-begin", "that a migration is deleted is record
 FAULT_POINT(DELETE_NAME, "delete-name", "one more name on the target of a migration that is deleted was removed")
 FAULT_POINT(DELETE_TREE, "delete-tree", "the target of a migration that is deleted is as it is to be, the state is still there")
 FAULT_POINT(DELETE_CLEARED, "delete-cleared", "the state of a migration that is deleted is removed, its entry still stands")
+FAULT_POINT(REBUILD_WALKED, "rebuild-walked", "a new state is made beside the old one from what was compared, names are missing")
+FAULT_POINT(REBUILD_MADE, "rebuild-made", "the new state is whole, the old one is in its place")
+FAULT_POINT(REBUILD_ASIDE, "rebuild-aside", "the old state is put aside, the new one is not in its place")
+FAULT_POINT(REBUILD_SWAPPED, "rebuild-swapped", "the new state is in its place, the witness is still the old one's")
 FAULT_POINT(FINISH_CLEANED, "finish-cleaned", "the state is removed, the configuration does not say complete yet")

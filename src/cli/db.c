@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dmmfs-admin db: checks, dumps and saves what the databases hold (the error recovery of the DMM specification). It changes
- * nothing. The looking is done by `dmmfs --inspect` (look.h), whose death is one of the answers.
+ * dmmfs-admin db: checks, dumps and saves what the databases hold (the error recovery of the DMM specification), and makes a state
+ * anew (rebuild.c). All but that changes nothing. The looking is done by `dmmfs --inspect` (look.h), whose death is one of the answers.
  */
 #include "cli/find.h"
 #include "cli/format.h"
 #include "cli/look.h"
 #include "cli/memory.h"
 #include "cli/print.h"
+#include "cli/rebuild.h"
 #include "state/config.h"
 #include "wire/bytes.h"
 
@@ -21,6 +22,7 @@
 struct db {
 	struct cli *cli;
 	const char *database, *state; /* --database, --state */
+	struct rebuild_wish wish;     /* of rebuild */
 	const struct migration *migration;
 	char *statedir; /* resolved; NULL: the configuration database */
 	json_t *findings;
@@ -249,6 +251,8 @@ static int run_on(struct db *db, const struct migrations *migrations, const char
 		return check(db);
 	if (strcmp(what, "dump") == 0)
 		return dump(db);
+	if (strcmp(what, "rebuild") == 0)
+		return rebuild_migration(db->cli, migrations, db->migration, &db->wish);
 	CLEAN_FREE char *path = migrations_path(db->cli, migrations, to);
 	return path ? export(db, path) : db->cli->status;
 }
@@ -276,15 +280,21 @@ static int choose(struct db *db, struct migrations *migrations, const char *argu
 
 static int run_db(struct db *db, int argc, char **argv)
 {
-	static const char *const words[] = {"check", "dump", "export"};
+	static const char *const words[] = {"check", "dump", "export", "rebuild"};
+	const size_t n_words = sizeof(words) / sizeof(*words);
 	struct migrations migrations = {0};
 	size_t word = 0;
-	while (word < 3 && (argc == 0 || strcmp(argv[0], words[word]) != 0))
+	while (word < n_words && (argc == 0 || strcmp(argv[0], words[word]) != 0))
 		word++;
-	bool saves = word == 2;
-	int needed = saves && !db->state ? 3 : saves ? 2 : 1;
-	if (word == 3 || argc < needed || argc > 2 + saves)
-		return cli_misused(db->cli, &command_db, "'db' needs check, dump or export, then %s", command_db.arguments);
+	bool saves = word == 2, rebuilds = word == 3;
+	int needed = saves && !db->state ? 3 : saves || rebuilds ? 2 : 1;
+	if (word == n_words || argc < needed || argc > 2 + saves)
+		return cli_misused(db->cli, &command_db, "'db' needs check, dump, export or rebuild, then %s",
+		                   command_db.arguments);
+	if (rebuilds ? db->state || db->database : db->wish.force || db->wish.quick || db->wish.n_paths)
+		return cli_misused(db->cli, &command_db, "%s",
+		                   rebuilds ? "'db rebuild' takes neither --state nor --database"
+		                            : "-f, --quick, --keep and --take are for 'db rebuild'");
 	if (geteuid() != 0)
 		return cli_fail(db->cli, CLI_FAILED, EPERM, "only root may look at databases: run it again with sudo");
 	const char *migid = argc > 1 + saves ? argv[1] : NULL;
@@ -298,33 +308,52 @@ static int run_db(struct db *db, int argc, char **argv)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"database", required_argument, NULL, 'd'}, {"state", required_argument, NULL, 's'}, CLI_OPTIONS};
+	static const struct option options[] = {{"database", required_argument, NULL, 'd'},
+	                                        {"state", required_argument, NULL, 's'},
+	                                        {"force", no_argument, NULL, 'f'},
+	                                        {"quick", no_argument, NULL, 'q'},
+	                                        {"keep", required_argument, NULL, 'k'},
+	                                        {"take", required_argument, NULL, 't'},
+	                                        CLI_OPTIONS};
 	struct db db = {.cli = cli};
 	int option;
-	while ((option = getopt_long(argc, argv, CLI_LETTERS, options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "f" CLI_LETTERS, options, NULL)) != -1) {
 		if (option == 'd')
 			db.database = optarg;
 		else if (option == 's')
 			db.state = optarg;
+		else if (option == 'f' || option == 'q')
+			*(option == 'f' ? &db.wish.force : &db.wish.quick) = true;
+		else if (option == 'k' || option == 't')
+			rebuild_wish_path(&db.wish, option == 'k' ? "--keep" : "--take", optarg);
 		else if (!cli_option(cli, &command_db, option))
 			return cli->status;
 	}
-	return run_db(&db, argc - optind, argv + optind);
+	int code = run_db(&db, argc - optind, argv + optind);
+	rebuild_wish_free(&db.wish);
+	return code;
 }
 
 const struct command command_db = {
 	"db",
-	"check|dump|export [--database NAME] [--state DIR] [MIGID] [DIR]",
-	"check, print or save a database",
-	"Looks at the state of a migration, whether its daemon runs or not, and changes nothing. Without MIGID check and dump "
-	"look\n"
-	"at the configuration database.\n\n"
+	"check|dump|export|rebuild [--database NAME] [--state DIR] [MIGID] [DIR]",
+	"check, print, save or make anew a database",
+	"Looks at the state of a migration, whether its daemon runs or not. Without MIGID check and dump look at the "
+        "configuration\n"
+	"database.\n\n"
 	"  check [MIGID]        is everything as it must be? Each finding says what it means and what to do. Exit status 0: "
 	"clean,\n"
 	"                       6: there are findings, 7: the database can not be opened\n"
 	"  dump [MIGID]         every entry as JSON, one in a line\n"
 	"  export MIGID DIR     saves the state in a new directory: a copy that dmmfs can go on with, the dump, the settings\n\n"
+	"  rebuild MIGID        compares source and target, for a new state when the old one is lost or can not be believed. "
+        "Shows "
+	"what\n"
+	"                       is to be decided (exit status 6) and changes nothing; with -f it makes the state so\n\n"
+	"  -f, --force          make the new state; the old one is kept beside it\n"
+	"  --quick              do not read files that have the source's size and time and no holes\n"
+	"  --keep PATH          what differs there, or below, stays as it is here: missing, or with holes\n"
+	"  --take PATH          the source's comes instead; what is here moves aside, to NAME.collision-1\n"
 	"  --database NAME      dump this database only: meta, identity, dirs, files, segments, links, links-ino, errors,\n"
 	"                       digests\n"
 	"  --state DIR          look at the state in this directory, a saved one, say\n",

@@ -69,6 +69,8 @@ int daemon_remove_ours(struct daemon *daemon);
 /* The source is waited for as the options say. Until this is called it is not waited for without end: who starts a migration wants
  * to know that its source cannot be reached. */
 void daemon_set_patience(struct daemon *daemon);
+/* daemon->statedir, if it is not known: as the options say, or in the target. */
+void daemon_default_statedir(struct daemon *daemon);
 bool daemon_state_exists(struct daemon *daemon);
 int daemon_open_store(struct daemon *daemon, char *error, size_t error_size);
 

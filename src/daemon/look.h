@@ -6,6 +6,7 @@
  *   dmmfs --inspect check|dump|export ...            a state, or the configuration (inspect.c, save.c)
  *   dmmfs --inspect losses [--most COUNT] ...         the loss report of a state, so many paths of each kind
  *   dmmfs --plan SECONDS SOURCE MOUNTPOINT -o ...    what a migration would meet (plan.c, verdict.c); SECONDS: for the walk, 0: no end
+ *   dmmfs --rebuild --migid N [--apply] ...          a new state from source and target (rebuild.c); without --apply it only looks
  *
  * They say what they find on standard output, an object of JSON in each line with one key that tells what it is: "progress",
  * "finding", "summary", "failure"; a dump prints the entries themselves. A "summary" is the last word; whoever gets
@@ -22,6 +23,8 @@
 /* The modes: from the command line without the name of the program to an exit status. */
 int inspect_main(int argc, char **argv);
 int plan_main(int argc, char **argv);
+/* rebuild.c: the one that changes something, with --apply. */
+int rebuild_main(int argc, char **argv);
 
 /* Prints {what: object}, and gives the object up. */
 void look_say(const char *what, json_t *object);

@@ -206,6 +206,8 @@ int main(int argc, char **argv)
 		return inspect_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "--plan") == 0)
 		return plan_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "--rebuild") == 0)
+		return rebuild_main(argc - 1, argv + 1);
 	struct options options;
 	struct outcome outcome = {.status = EXIT_USAGE};
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));

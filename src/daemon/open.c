@@ -105,7 +105,7 @@ int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size
 	return occupied > 0 ? -ENOTEMPTY : occupied;
 }
 
-static void default_statedir(struct daemon *daemon)
+void daemon_default_statedir(struct daemon *daemon)
 {
 	if (daemon->options->statedir) {
 		free(daemon->statedir);
@@ -277,7 +277,7 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 
 	daemon->marked = target_mark(&daemon->target, daemon->uuid, sizeof(daemon->uuid)) >= 0;
 	find_in_config(daemon, &state);
-	default_statedir(daemon);
+	daemon_default_statedir(daemon);
 	if (state && strcmp(state, "finishing") == 0)
 		return daemon_clean_up(daemon) < 0 ? -EIO : DAEMON_COMPLETE;
 	if (state && strcmp(state, "deleting") == 0)
@@ -287,9 +287,9 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 	daemon->fresh = !daemon_state_exists(daemon);
 	if (daemon->marked && daemon->fresh) {
 		snprintf(error, error_size,
-		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=, or "
-		         "bring the "
-		         "state back from a backup. To give the migration up: remove %s/" TARGET_OURS
+		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=; if it is "
+		         "lost, 'dmmfs-admin db rebuild' makes a new one from source and target, or bring one back from a backup that "
+		         "is as new as the target. To give the migration up: remove %s/" TARGET_OURS
 		         " and, with setfattr -x " TARGET_MARK ", the mark on %s; what has not come over reads as zeros there",
 		         options->target, daemon->uuid, daemon->statedir, options->target, options->target);
 		daemon->fresh = false;

@@ -228,8 +228,10 @@ void engine_explain(int code, const char *dir, const char *what, char *error, si
 	case MDB_INCOMPATIBLE:
 	case MDB_NOTFOUND:
 		snprintf(error, error_size,
-		         "%s/" DATA_NAME " is damaged, or is not %s of dmmfs (%s); it was left as it is: put back a copy of it, "
-		         "or move it away to begin anew",
+		         "%s/" DATA_NAME " is damaged, or is not %s of dmmfs (%s); it was left as it is: put back a copy of it; "
+		         "without one, a state is made anew by 'dmmfs-admin db rebuild', and a configuration that is moved away "
+		         "by the "
+		         "next mounts",
 		         dir, what, mdb_strerror(code));
 		break;
 	case MDB_VERSION_MISMATCH:

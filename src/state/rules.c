@@ -8,12 +8,12 @@
 #include <stdio.h>
 
 #define PUT_BACK \
-	"save what is there ('dmmfs-admin db export'), halt the migration and put back a saved state ('SAVED STATES' in " \
-	"dmmfs-admin(8)); without one, compare with the source what is named here before anything is finished"
+	"save what is there ('dmmfs-admin db export'), halt the migration, and make a new state ('dmmfs-admin db rebuild') or " \
+	"put " \
+	"back a saved one ('SAVED STATES' in dmmfs-admin(8)) before anything is finished"
 #define PUT_BACK_ALL \
-	"halt the migration, keep a copy of the directory as it is, put back a saved state ('SAVED STATES' in dmmfs-admin(8)) " \
-	"and " \
-	"look for the cause: the disk, its controller, what else writes there"
+	"halt the migration, make a new state ('dmmfs-admin db rebuild') or put back a saved one ('SAVED STATES' in " \
+	"dmmfs-admin(8)), and look for the cause: the disk, its controller, what else writes there"
 
 static const struct {
 	const char *name, *means, *remedy;

@@ -9,6 +9,7 @@
 
 #include "state/store_private.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -197,33 +198,34 @@ static long lock_holder(int lock_fd)
 	return len > 0 ? strtol(text, NULL, 10) : 0;
 }
 
-static int take_lock(struct store *store, char *error, size_t error_size)
+int store_take_lock(int dir_fd, const char *dir, int *taken, char *error, size_t error_size)
 {
-	store->lock_fd = openat(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (store->lock_fd < 0) {
+	CLEAN_FD int lock_fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock_fd < 0) {
 		int code = -errno;
-		snprintf(error, error_size, "cannot open %s/lock: %m", store->dir);
+		snprintf(error, error_size, "cannot open %s/lock: %m", dir);
 		return code;
 	}
 	uint64_t until_ns = clock_monotonic_ns() + LOCK_WAIT_NS;
-	while (flock(store->lock_fd, LOCK_EX | LOCK_NB)) {
+	while (flock(lock_fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK && errno != EINTR) {
 			int code = -errno;
-			snprintf(error, error_size, "cannot lock %s/lock: %m", store->dir);
+			snprintf(error, error_size, "cannot lock %s/lock: %m", dir);
 			return code;
 		}
 		if (clock_monotonic_ns() >= until_ns) {
 			snprintf(error, error_size,
 			         "the state in %s is in use by another daemon, process %ld; only one may serve a migration: "
 			         "end that one first",
-			         store->dir, lock_holder(store->lock_fd));
+			         dir, lock_holder(lock_fd));
 			return -EBUSY;
 		}
 		usleep(LOCK_POLL_US);
 	}
 	/* The number is for people: what counts is the lock. */
-	if (ftruncate(store->lock_fd, 0) == 0)
-		dprintf(store->lock_fd, "%ld\n", (long)getpid());
+	if (ftruncate(lock_fd, 0) == 0)
+		dprintf(lock_fd, "%ld\n", (long)getpid());
+	*taken = steal_fd(&lock_fd);
 	return 0;
 }
 
@@ -309,7 +311,7 @@ int store_open_sized(const struct store_options *options, size_t map_bytes, stru
 		snprintf(error, error_size, "cannot open the directory of the state, %s: %m", store->dir);
 	}
 	if (!code)
-		code = take_lock(store, error, error_size);
+		code = store_take_lock(store->dir_fd, store->dir, &store->lock_fd, error, error_size);
 	if (!code)
 		code = open_or_create(store, map_bytes, error, error_size);
 	if (!code) {

@@ -157,6 +157,8 @@ struct store {
 };
 
 /* store.c */
+/* flock(2) on "lock" in the directory of a state: one daemon. With a sentence on failure. */
+int store_take_lock(int dir_fd, const char *dir, int *taken, char *error, size_t error_size);
 const char *database_name(enum database database);
 /* How the environment is to be opened, by whoever does. Address space is free; a map that is never outgrown needs no readers to be
  * stopped. */

@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define TARGET_WITNESS_NEW "witness.new"
 #define NUMBER_BYTES 21 /* 20 digits and the end of the line */
 enum { LINE_COMMITTED, LINE_BEGUN, LINES };
 
@@ -38,9 +39,9 @@ static int lock(int fd)
 	return 0;
 }
 
-static int take(struct target *target, int flags)
+static int take(struct target *target, const char *name, int flags)
 {
-	CLEAN_FD int fd = openat(target->ours_fd, TARGET_WITNESS, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	CLEAN_FD int fd = openat(target->ours_fd, name, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return -errno;
@@ -59,9 +60,9 @@ static int write_number(int fd, unsigned line, uint64_t commit)
 	return written == NUMBER_BYTES ? 0 : written < 0 ? -errno : -ENOSPC;
 }
 
-int target_witness_make(struct target *target)
+static int make(struct target *target, const char *name)
 {
-	int result = take(target, O_CREAT);
+	int result = take(target, name, O_CREAT);
 
 	if (result >= 0)
 		result = write_number(target->witness_fd, LINE_COMMITTED, 0);
@@ -74,9 +75,30 @@ int target_witness_make(struct target *target)
 	return result;
 }
 
+int target_witness_make(struct target *target)
+{
+	return make(target, TARGET_WITNESS);
+}
+
 int target_witness_take(struct target *target)
 {
-	return take(target, 0);
+	return take(target, TARGET_WITNESS, 0);
+}
+
+int target_witness_renew(struct target *target)
+{
+	/* Another inode than the one that an interrupted attempt may have left: a state that names that one is not this. */
+	if (unlinkat(target->ours_fd, TARGET_WITNESS_NEW, 0) < 0 && errno != ENOENT)
+		return -errno;
+	target_witness_close(target);
+	return make(target, TARGET_WITNESS_NEW);
+}
+
+int target_witness_install(struct target *target)
+{
+	if (renameat(target->ours_fd, TARGET_WITNESS_NEW, target->ours_fd, TARGET_WITNESS) < 0)
+		return -errno;
+	return fsync(target->ours_fd) < 0 ? -errno : 0;
 }
 
 void target_witness_close(struct target *target)

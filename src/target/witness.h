@@ -26,6 +26,9 @@
 int target_witness_make(struct target *target);
 /* Opens and locks it; whoever is just ending is waited for. -ENOENT: there is none; -EBUSY: another one serves this target. */
 int target_witness_take(struct target *target);
+/* Makes another one beside it, for a new state, and takes that instead; target_witness_install() gives it the name. */
+int target_witness_renew(struct target *target);
+int target_witness_install(struct target *target);
 void target_witness_close(struct target *target);
 
 /* Of the witness that was taken. */

@@ -26,7 +26,7 @@ from place import BUILDDIR, Failure, Place, check
 
 HITS = {"kill": [1, 2, 5, 20, 80], "EIO": [1, 7], "ENOSPC": [1, 7]}
 OPERATIONS = 150
-ELSEWHERE = ("again-", "renew-", "remains-", "delete-")  # test/integration: errors-killed.sh, delete.sh, test_migrate
+ELSEWHERE = ("again-", "renew-", "remains-", "delete-", "rebuild-")  # test/integration: errors-killed.sh, delete.sh, rebuild.sh, test_migrate
 
 
 def make_source(top, rng):

@@ -108,6 +108,8 @@ stop one "$m"
 valid db check 1
 valid db export 1 saved
 fails 4 db export 1 saved
+DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins DMMFS_SLOW=$work/slow DMMFS_SLOW_LOG=$work/requests "$admin" db rebuild --json 1 >json.out 2>/dev/null || :
+fits db 'what a rebuild would decide'
 fails 7 db check --state "$work/source"
 head -c 4096 saved/data.mdb >saved/half && mv saved/half saved/data.mdb && truncate -s 8192 saved/data.mdb
 timeout 60 "$admin" db check --json --state saved >json.out 2>/dev/null && fail 'half a database is clean'
