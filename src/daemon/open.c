@@ -142,17 +142,9 @@ int daemon_open_store(struct daemon *daemon, char *error, size_t error_size)
 
 static int open_source(struct daemon *daemon, char *error, size_t error_size)
 {
-	const struct options *options = daemon->options;
-	struct source_options source = {
-		.source = options->source,
-		.protocol = options->protocol,
-		.idmap = options->idmap,
-		.plugin_dir = options->plugin_dir,
-		.settings = options->settings,
-		.n_settings = options->n_settings,
-		.tries = options->retrans + 1,
-		.timeout_ms = options->timeo_ds * 100,
-	};
+	struct source_options source, nt;
+
+	options_source(daemon->options, &source, &nt);
 	return source_open(&source, &daemon->source, error, error_size);
 }
 
@@ -213,6 +205,28 @@ static int refuse_deleted(struct daemon *daemon, char *error, size_t error_size)
 	return -EINPROGRESS;
 }
 
+/* The handles in a state are those of one source or of two, and the second must be the same as well. */
+static int identify_second(struct daemon *daemon, bool fresh, char *error, size_t error_size)
+{
+	const char *cifs = daemon->options->cifs;
+	char recorded[PATH_MAX] = "";
+
+	int result = store_meta_get(daemon->store, "cifs", recorded, sizeof(recorded));
+	if (fresh) /* one of a start that was cut off counts no more */
+		return cifs || result != -ENOENT ? store_meta_put(daemon->store, "cifs", cifs ? cifs : "") : 0;
+	if (result < 0 && result != -ENOENT)
+		return result;
+	if (strcmp(recorded, cifs ? cifs : "") == 0)
+		return 0;
+	if (*recorded)
+		snprintf(error, error_size, "the migration to %s was begun with cifs=%s; mount it with that",
+		         daemon->options->target, recorded);
+	else
+		snprintf(error, error_size, "the migration to %s was begun without cifs=; mount it without",
+		         daemon->options->target);
+	return -EINVAL;
+}
+
 /* Whose state this is: that of the target, and of the source that was named; a new one becomes ours. */
 static int identify(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -226,6 +240,8 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 		if (!daemon->marked)
 			make_uuid(daemon->uuid);
 		result = store_meta_put(daemon->store, "uuid", daemon->uuid);
+		if (result >= 0)
+			result = identify_second(daemon, true, error, error_size);
 		return result < 0 ? result : store_meta_put(daemon->store, "source", options->source);
 	}
 	daemon->fresh = false;
@@ -244,6 +260,9 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 		         source, options->source);
 		return -EINVAL;
 	}
+	result = identify_second(daemon, false, error, error_size);
+	if (result < 0)
+		return result;
 	snprintf(daemon->uuid, sizeof(daemon->uuid), "%s", uuid);
 	if (store_meta_get(daemon->store, "deleting", source, sizeof(source)) != -ENOENT)
 		return refuse_deleted(daemon, error, error_size); /* the configuration was lost since */

@@ -32,7 +32,7 @@ struct options {
 	/* Set by options_settle(). Texts are those of `values`, or NULL where that says so. */
 	const char *source; /* as written; a path is made absolute */
 	const char *mountpoint, *target;
-	const char *statedir, *logfile, *protocol, *fsname, *idmap; /* NULL: the default */
+	const char *statedir, *logfile, *protocol, *cifs, *fsname, *idmap; /* NULL: the default */
 	const char *plugin_dir;
 	bool autofinish, passthrough;
 	unsigned long mount_flags; /* MS_* */
@@ -42,6 +42,8 @@ struct options {
 	struct migrate_options migrate;
 	struct dmm_setting settings[SETTINGS_PLUGIN_MAX]; /* for the source plugin */
 	size_t n_settings;
+	struct dmm_setting nt_settings[SETTINGS_PLUGIN_MAX]; /* for that of the second source */
+	size_t n_nt_settings;
 };
 
 /* Exit statuses, as mount(8) has them. */
@@ -54,6 +56,9 @@ int options_load(struct options *options, char *error, size_t error_size);
 /* Checks the whole and fills the fields. */
 int options_settle(struct options *options, char *error, size_t error_size);
 void options_free(struct options *options);
+
+/* What source_open() is to be asked; `nt` has room for the second source, and must live as long as `source`. */
+void options_source(const struct options *options, struct source_options *source, struct source_options *nt);
 
 /* Keeps in the database what the command line gave, and these settings, at most OPTIONS_ALSO, in one transaction. */
 #define OPTIONS_ALSO 16

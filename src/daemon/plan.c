@@ -110,15 +110,9 @@ static void look_at_place(struct plan *plan)
 static void open_source(struct plan *plan)
 {
 	char error[1024];
-	const struct source_options source = {
-		.source = plan->options.source,
-		.protocol = plan->options.protocol,
-		.plugin_dir = plan->options.plugin_dir,
-		.settings = plan->options.settings,
-		.n_settings = plan->options.n_settings,
-		.tries = plan->options.retrans + 1,
-		.timeout_ms = plan->options.timeo_ds * 100,
-	};
+	struct source_options source, nt;
+
+	options_source(&plan->options, &source, &nt);
 	if (source_open(&source, &plan->source, error, sizeof(error)) < 0)
 		plan_find(plan, STOP, "source", 1, NULL, "%s", error);
 }

@@ -300,6 +300,7 @@ static const struct binding {
 	{"plugindir", FIELD(plugin_dir)},
 	{"logfile", FIELD(logfile)},
 	{"protocol", FIELD(protocol)},
+	{"cifs", FIELD(cifs)},
 	{"fsname", FIELD(fsname)},
 	{"idmap", FIELD(idmap)},
 	{"segsize", FIELD(migrate.segsize)},
@@ -351,17 +352,62 @@ void options_fill(struct options *options, const struct property *property)
 			fill(options, &bindings[i]);
 }
 
+/* The plugin of the second source: by the scheme of its URL, //server/share is cifs. */
+static const char *nt_protocol(const struct options *options)
+{
+	return strstr(options->cifs, "://") ? NULL : "cifs";
+}
+
+/* "cifs.NAME" is always the second source's, any other name its plugin's that knows it, the first before the second. */
+static bool place_plugin_option(struct options *options, const struct plugin_setting *setting)
+{
+	static const char prefix[] = "cifs.";
+	bool prefixed = strncmp(setting->name, prefix, sizeof(prefix) - 1) == 0;
+	const char *name = setting->name + (prefixed ? sizeof(prefix) - 1 : 0);
+
+	if (!prefixed && source_option_known(options->plugin_dir, options->protocol, options->source, name) == 1) {
+		options->settings[options->n_settings++] = (struct dmm_setting){name, setting->value};
+		return true;
+	}
+	if (!options->cifs || source_option_known(options->plugin_dir, nt_protocol(options), options->cifs, name) != 1)
+		return false;
+	options->nt_settings[options->n_nt_settings++] = (struct dmm_setting){name, setting->value};
+	return true;
+}
+
 static int check_plugin_options(struct options *options, char *error, size_t error_size)
 {
 	for (size_t i = 0; i < options->values.n_plugin; i++) {
-		const struct plugin_setting *setting = &options->values.plugin[i];
-		if (source_option_known(options->plugin_dir, options->protocol, options->source, setting->name) != 1) {
-			snprintf(error, error_size, "unknown option %s; see dmmfs(8) for those there are", setting->name);
-			return -EINVAL;
-		}
-		options->settings[options->n_settings++] = (struct dmm_setting){setting->name, setting->value};
+		if (place_plugin_option(options, &options->values.plugin[i]))
+			continue;
+		snprintf(error, error_size, "unknown option %s; see dmmfs(8) for those there are",
+		         options->values.plugin[i].name);
+		return -EINVAL;
 	}
 	return 0;
+}
+
+void options_source(const struct options *options, struct source_options *source, struct source_options *nt)
+{
+	*source = (struct source_options){
+		.source = options->source,
+		.protocol = options->protocol,
+		.idmap = options->idmap,
+		.plugin_dir = options->plugin_dir,
+		.settings = options->settings,
+		.n_settings = options->n_settings,
+		.tries = options->retrans + 1,
+		.timeout_ms = options->timeo_ds * 100,
+	};
+	if (!options->cifs)
+		return;
+	*nt = (struct source_options){
+		.source = options->cifs,
+		.protocol = nt_protocol(options),
+		.settings = options->nt_settings,
+		.n_settings = options->n_nt_settings,
+	};
+	source->nt = nt;
 }
 
 /* A mount command gives all flags; a start by migid keeps those there were. */

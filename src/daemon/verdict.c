@@ -60,6 +60,10 @@ static const struct {
 	[SURVEY_SKIPPED] = {NOTE, "skipped",
                             "names are left out, with all that is in directories among them, because the order says so",
                             "see the property order; applications will not see them"},
+	[SURVEY_DISAGREES] = {LOSS, "sides-disagree", "are not the same on the SMB side",
+                              "look whether cifs= names the same directory; each will be listed as a loss"},
+	[SURVEY_REMOTE] = {LOSS, "smb-alone", "are on the SMB side alone",
+                           "let the source show them too, or remove them; they will wait in 'errors'"},
 };
 
 static void judge_problems(struct plan *plan)

@@ -20,7 +20,7 @@ struct loss_context {
 	const char *name;
 };
 
-static void tell(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks)
+void making_lost_so(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks)
 {
 	ledger_loss(&making->migrate->ledger,
 	            &(struct failure){.ino = making->dir->ino,
@@ -37,7 +37,12 @@ static void tell(struct making *making, const char *name, const char *what, cons
 
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
 {
-	tell(making, name, what, NULL, error, blocks);
+	const char *detail = error == -EREMOTE
+	                             ? "it is on the SMB side alone, so it has no owner and no mode: let the source show it too "
+	                               "and retry, or waive it"
+	                             : NULL;
+
+	making_lost_so(making, name, what, detail, error, blocks);
 }
 
 static void lose(void *context, const char *what, int error)
@@ -61,13 +66,23 @@ static int keep_loss(void *context, const char *kind, const char *detail)
 {
 	const struct loss_context *collecting = context;
 
-	tell(collecting->making, collecting->name, kind, detail, -EOPNOTSUPP, false);
+	making_lost_so(collecting->making, collecting->name, kind, detail, -EOPNOTSUPP, false);
 	return 0;
 }
 
 static void tell_descriptor(void *context, const char *kind, const char *detail)
 {
 	keep_loss(context, kind, detail);
+}
+
+/* Of a source that is two. Told where the object is made, which is once, whatever its names are. */
+static void tell_disagreement(struct making *making, const struct dmm_entry *entry)
+{
+	char sentence[1024];
+	int error = source_disagreement(making->migrate->source, entry, sentence, sizeof(sentence));
+
+	if (error)
+		making_lost_so(making, entry->name, "disagreement", sentence, -error, false);
 }
 
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text)
@@ -81,10 +96,14 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 		if (result < 0)
 			return result;
 	}
+	tell_disagreement(making, entry);
 	if (!(source_capabilities(source) & DMM_CAP_XATTR))
 		return 0;
 	struct loss_context collecting = {making, entry->name};
 	int result = source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
+	if (result > 0)
+		making_lost_so(making, entry->name, "disagreement", "the SMB side does not give all its attributes", -result,
+		               false);
 	return result < 0 ? result
 	                  : descriptor_apply(source_sids(source), &making->xattrs, &making->attr, tell_descriptor, &collecting);
 }

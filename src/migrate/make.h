@@ -69,6 +69,8 @@ void make_skipped_end(struct making *making);
 /* The path of the directory, when its entries are to be judged. */
 void make_judging_begin(struct making *making);
 
+/* `detail`: a sentence more, or NULL. */
+void making_lost_so(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks);
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
 
 #endif

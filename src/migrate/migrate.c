@@ -221,6 +221,8 @@ static int plant(void *context, const struct dmm_entry *entry)
 		int result = source_attributes(planting->source, entry->handle, NULL, keep_xattr, keep_root_loss, planting);
 		if (result < 0)
 			return result;
+		if (result > 0)
+			tell_root_loss(planting, "disagreement", "the SMB side does not give all its attributes", -result);
 	}
 	struct dmm_attr own = *attr;
 	int translated = descriptor_apply(source_sids(planting->source), &planting->xattrs, &own, tell_descriptor, planting);

@@ -258,7 +258,7 @@ static bool ends_all(int error)
 static bool may_pass(struct making *making, int error)
 {
 	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY,
-	                            EISDIR,  ENOTDIR,      EMLINK, EFBIG,  EPERM,      ENOENT};
+	                            EISDIR,  ENOTDIR,      EMLINK, EFBIG,  EPERM,      ENOENT, EREMOTE};
 
 	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
 		if (error == -final[i])
@@ -297,6 +297,10 @@ static int make_all(struct making *making)
 	result = fault_hit(FAULT_POPULATE_BEGIN);
 	while (result >= 0 && (result = source_list(listing, take_entry, making)) > 0)
 		;
+	int unlisted = source_unlisted(listing);
+	if (result >= 0 && unlisted)
+		making_lost_so(making, NULL, "disagreement",
+		               "the SMB side can not list it: what is in it comes over without NT attributes", -unlisted, false);
 	source_file_close(listing);
 	return source_result(result);
 }

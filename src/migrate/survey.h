@@ -27,6 +27,8 @@ enum survey_problem {
 	SURVEY_XATTR_LARGE, /* more of them than fit */
 	SURVEY_KIND,        /* a link or a device where there are none */
 	SURVEY_SKIPPED,     /* the order leaves it out, and all that is in it; counted nowhere else */
+	SURVEY_DISAGREES,   /* of two sources: the second says otherwise */
+	SURVEY_REMOTE,      /* the second alone has it */
 	SURVEY_PROBLEMS
 };
 

@@ -317,17 +317,30 @@ static void check_limits(struct listing *listing, const struct dmm_entry *entry)
 		                                  : "a special file");
 }
 
+static void check_sides(struct listing *listing, const struct dmm_entry *entry)
+{
+	char sentence[1024];
+
+	if (source_disagreement(listing->surveying->source, entry, sentence, sizeof(sentence)))
+		survey_note(listing->surveying, SURVEY_DISAGREES, listing->dir->path, entry->name, "%s", sentence);
+}
+
 int survey_entry(void *context, const struct dmm_entry *entry)
 {
 	struct listing *listing = context;
 	struct surveying *surveying = listing->surveying;
 
+	if (entry->error == EREMOTE) {
+		survey_note(surveying, SURVEY_REMOTE, listing->dir->path, entry->name, "%s", "");
+		return 0;
+	}
 	if (entry->error) {
 		survey_note(surveying, SURVEY_UNREADABLE, listing->dir->path, entry->name, "%s", strerror(entry->error));
 		return 0;
 	}
 	if (is_skipped(listing, entry))
 		return atomic_load(&surveying->stop) ? -ECANCELED : 0;
+	check_sides(listing, entry);
 	check_name(listing, entry);
 	check_limits(listing, entry);
 	check_xattrs(listing, entry);

@@ -41,6 +41,14 @@ static int check_readable(const char *path, char *error, size_t error_size)
 	return -EINVAL;
 }
 
+static int check_share(const char *text, char *error, size_t error_size)
+{
+	if (strstr(text, "://") || strncmp(text, "//", 2) == 0)
+		return 0;
+	snprintf(error, error_size, "a share, written smb://server/share or //server/share");
+	return -EINVAL;
+}
+
 static const struct property table[] = {
 	{
 		.name = "source",
@@ -89,6 +97,19 @@ static const struct property table[] = {
 		.allowed = "the name of a source plugin: posix, nfs, cifs, or another that is installed",
 		.without = "what the form of the source tells",
 		.help = "The source plugin.",
+	},
+	{
+		.name = "cifs",
+		.group = PLACES,
+		.type = PROPERTY_TEXT,
+		.when = PROPERTY_AT_CREATE,
+		.argument = "SHARE",
+		.allowed = "a share, for example smb://server/share/directory",
+		.without = "none: all comes from the source",
+		.check = check_share,
+		.help = "The same tree as an SMB server shows it. Security descriptors, DOS attributes, creation times and "
+                        "alternate "
+			"streams come from there, all else from the source. See TWO PROTOCOLS in dmmfs(8).",
 	},
 	{
 		.name = "plugindir",

@@ -7,7 +7,7 @@
  * A call must not leave before the plugin completed it, since the plugin writes into it and into the caller's buffer. At its
  * deadline, and at the end of the daemon, it is therefore cancelled and waited for.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include "base/clock.h"
 
@@ -322,6 +322,10 @@ void count_retry(struct source *source)
 void source_counters(const struct source *source, struct source_counters *counters)
 {
 	*counters = (struct source_counters){0};
+	if (source->join) {
+		join_counters(source->join, counters);
+		return;
+	}
 	for (unsigned i = 0; i < SHARDS; i++) {
 		struct shard *shard = (struct shard *)&source->shards[i];
 

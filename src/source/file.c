@@ -6,8 +6,10 @@
  *
  * Life of an opening: made with two references, the file's and that of its first user; replaced in file->now by a newer one, or
  * taken out by source_file_close(); closed by whoever drops the last reference.
+ *
+ * Of a source that is two (join.h) a file is the first side's own; a directory stands for a listing of both, and does nothing else.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,9 +23,10 @@ struct opening {
 
 struct source_file {
 	struct source *source;
-	pthread_mutex_t lock; /* guards what follows; held while the file is opened anew, so that this is done once */
-	struct opening *now;  /* NULL while there is none */
-	bool pinned;          /* must stay the one it is */
+	pthread_mutex_t lock;        /* guards what follows; held while the file is opened anew, so that this is done once */
+	struct opening *now;         /* NULL while there is none */
+	bool pinned;                 /* must stay the one it is */
+	struct join_listing *joined; /* a directory of two sources: nothing else of this is used */
 	size_t handle_len;
 	unsigned char handle[];
 };
@@ -65,12 +68,36 @@ static void opening_close(struct source *source, struct opening *opening)
 	free(opening);
 }
 
+static int open_joined(struct source *source, struct dmm_bytes bytes, struct source_file **result)
+{
+	struct join_handle handle;
+	int ret = join_handle_parse(bytes, &handle);
+
+	if (ret < 0)
+		return ret;
+	if (!(handle.flags & JOIN_DIR))
+		return source_file_open(source->join->first, handle.first, result);
+	struct source_file *dir = calloc(1, sizeof(*dir));
+	if (!dir)
+		return -ENOMEM;
+	dir->source = source;
+	ret = join_listing_open(source->join, bytes, 0, &dir->joined);
+	if (ret < 0) {
+		free(dir);
+		return ret;
+	}
+	*result = dir;
+	return 0;
+}
+
 int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **result)
 {
 	struct retry retry = {.source = source};
 	struct source_file *file;
 	int64_t ret;
 
+	if (source->join)
+		return open_joined(source, handle, result);
 	if (!handle.data || handle.len == 0 || handle.len > DMM_HANDLE_MAX)
 		return -EINVAL;
 	file = malloc(sizeof(*file) + handle.len);
@@ -95,6 +122,11 @@ void source_file_close(struct source_file *file)
 {
 	if (!file)
 		return;
+	if (file->joined) {
+		join_listing_close(file->joined);
+		free(file);
+		return;
+	}
 	if (file->now)
 		opening_close(file->source, file->now);
 	pthread_mutex_destroy(&file->lock);
@@ -175,6 +207,8 @@ static int64_t run(struct source_file *file, struct call *call)
 	struct retry retry = {.source = file->source};
 	int64_t ret;
 
+	if (file->joined)
+		return -EISDIR;
 	do
 		ret = attempt(file, call);
 	while (!is_lost(file, ret) && retry_again(&retry, ret, call->delivered > 0 || call->refused));
@@ -188,6 +222,8 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 	struct gather gather = {0};
 	int64_t ret;
 
+	if (dir->joined)
+		return join_list(dir->joined, entry, context);
 	call.entry = gather_add;
 	call.context = &gather;
 	ret = run(dir, &call);
@@ -196,6 +232,11 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 	int refused = ret > 0 ? gather_deliver(&gather, entry, context) : 0;
 	gather_free(&gather);
 	return refused < 0 ? refused : (int)ret;
+}
+
+int source_unlisted(const struct source_file *dir)
+{
+	return dir->joined ? join_listing_unlisted(dir->joined) : 0;
 }
 
 /* A short read is followed by another one: only nothing is the end of the file. Who asks for what is there pays nothing. */
@@ -247,7 +288,7 @@ int source_file_fd(struct source_file *file)
 	struct opening *opening;
 	int64_t ret;
 
-	if (!plugin->file_fd || !(file->source->capabilities & DMM_CAP_FD))
+	if (file->joined || !plugin->file_fd || !(file->source->capabilities & DMM_CAP_FD))
 		return -EOPNOTSUPP;
 	ret = use(file, &opening);
 	if (ret < 0)

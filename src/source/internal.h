@@ -45,7 +45,7 @@ struct connection_pool {
 	pthread_cond_t changed;
 	struct connection *list;
 	unsigned count, connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
-	bool exclusive; /* one request at a time on each */
+	bool exclusive;                            /* one request at a time on each */
 };
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit);
@@ -159,13 +159,21 @@ struct limits;
 int limits_ask(struct source *source, struct dmm_conn *conn);
 void limits_free(struct limits *limits); /* NULL is allowed */
 
+/* --- source.c ---------------------------------------------------------------------------------------------------------------------- */
+
+struct source *source_new(void); /* all zeros; NULL: no memory. To be freed. */
+
 /* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
 
 int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_loss_fn loss, void *context);
 
 /* --- the source ------------------------------------------------------------------------------------------------------------------------ */
 
+struct join; /* join.h */
+
 struct source {
+	struct join
+		*join; /* this is two sources: the calls of source.h go there, and of the rest only capabilities is meaningful */
 	struct plugin_module module;
 	struct dmm_instance *instance;
 	uint64_t capabilities;

@@ -2,7 +2,7 @@
  *
  * What no object of a source can bring with it, as its plugin said after the first connection. Constant from then on.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -60,6 +60,8 @@ void source_limits(const struct source *source, source_limit_fn tell, void *cont
 {
 	const struct limits *limits = source->limits;
 
+	if (source->join)
+		join_limits(source->join, tell, context);
 	for (size_t i = 0; limits && i < limits->count; i++)
 		tell(context, limits->all[i].kind, limits->all[i].sentence);
 }

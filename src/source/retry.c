@@ -14,7 +14,7 @@
  *
  * Each pause is twice as long as the one before, up to a limit, and ends at once at the end of the daemon.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -75,8 +75,8 @@ static void go_down(struct source *source, int error)
 		return;
 	source->down_since_ns = clock_wall_ns();
 	atomic_store(&source->down, true);
-	log_event(LOG_LEVEL_WARNING, "unreachable", "error=%s patience=%s", errno_name(error),
-	          atomic_load(&source->hard) ? "hard" : "soft");
+	log_event(LOG_LEVEL_WARNING, "unreachable", "error=%s patience=%s plugin=%s", errno_name(error),
+	          atomic_load(&source->hard) ? "hard" : "soft", source->module.plugin.name);
 }
 
 /* A server that was starting anew may have refused connections that it admits now. */
@@ -103,7 +103,8 @@ static void come_back(struct source *source)
 	if (!was_down)
 		return;
 	restore_connections(&source->pool);
-	log_event(LOG_LEVEL_INFO, "reachable", "unreachable_s=%llu", (unsigned long long)(down_ns / NS_PER_S));
+	log_event(LOG_LEVEL_INFO, "reachable", "unreachable_s=%llu plugin=%s", (unsigned long long)(down_ns / NS_PER_S),
+	          source->module.plugin.name);
 }
 
 void reach_answered(struct source *source)
@@ -116,6 +117,11 @@ void reach_answered(struct source *source)
 void source_reach(const struct source *source, struct source_reach *reach)
 {
 	struct source *changed = (struct source *)source;
+
+	if (source->join) {
+		join_reach(source->join, reach);
+		return;
+	}
 	LOCKED(&changed->sleep_lock);
 
 	*reach = (struct source_reach){.recoveries = source->recoveries};
@@ -128,6 +134,11 @@ void source_reach(const struct source *source, struct source_reach *reach)
 
 void source_set_patience(struct source *source, const struct source_patience *patience)
 {
+	if (source->join) {
+		source_set_patience(source->join->first, patience);
+		source_set_patience(source->join->second, patience);
+		return;
+	}
 	LOCKED(&source->sleep_lock);
 	atomic_store(&source->hard, patience->hard);
 	atomic_store(&source->tries, patience->tries > 0 ? patience->tries : 1);

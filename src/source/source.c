@@ -2,7 +2,7 @@
  *
  * A source from its opening to its end, and the calls that need no open file.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -98,7 +98,7 @@ static void init(struct source *source, const struct source_options *options)
 		pthread_mutex_init(&source->shards[i].lock, NULL);
 }
 
-static struct source *source_new(void)
+struct source *source_new(void)
 {
 	struct source *source = aligned_alloc(_Alignof(struct source), sizeof(*source));
 
@@ -109,9 +109,12 @@ static struct source *source_new(void)
 
 int source_open(const struct source_options *options, struct source **result, char *error, size_t error_size)
 {
-	struct source *source = source_new();
+	struct source *source;
 	int ret;
 
+	if (options->nt)
+		return join_open(options, result, error, error_size);
+	source = source_new();
 	if (!source)
 		return -ENOMEM;
 	ret = plugin_load(options->plugin_dir, options->protocol, options->source, &source->module, error, error_size);
@@ -139,6 +142,11 @@ void source_close(struct source *source)
 {
 	if (!source)
 		return;
+	if (source->join) {
+		join_close(source->join);
+		free(source);
+		return;
+	}
 	pool_destroy(source);
 	if (source->instance)
 		source->module.plugin.close(source->instance);
@@ -170,6 +178,11 @@ const struct idmap *source_sids(const struct source *source)
 
 void source_cancel_all(struct source *source)
 {
+	if (source->join) {
+		source_cancel_all(source->join->first);
+		source_cancel_all(source->join->second);
+		return;
+	}
 	atomic_store(&source->cancelled, true);
 	pthread_mutex_lock(&source->sleep_lock);
 	pthread_cond_broadcast(&source->sleep);
@@ -199,6 +212,8 @@ int source_root(struct source *source, source_entry_fn entry, void *context)
 {
 	struct call call = CALL(source, DMM_REQ_ROOT);
 
+	if (source->join)
+		return join_root(source->join, entry, context);
 	return run_object(&call, entry, context);
 }
 
@@ -206,6 +221,8 @@ int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn 
 {
 	struct call call = CALL(source, DMM_REQ_ATTR);
 
+	if (source->join)
+		return join_attr(source->join, handle, entry, context);
 	call.request.handle = handle;
 	return run_object(&call, entry, context);
 }
@@ -215,6 +232,8 @@ int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, s
 	struct call call = CALL(source, DMM_REQ_READLINK);
 	int64_t len;
 
+	if (source->join)
+		return join_readlink(source->join, handle, buf, size);
 	call.request.handle = handle;
 	call.request.buf = buf;
 	call.request.len = size;
@@ -238,6 +257,8 @@ int source_attributes(struct source *source, struct dmm_bytes handle, struct sou
 {
 	struct call call = CALL(source, DMM_REQ_XATTRS);
 
+	if (source->join)
+		return join_attributes(source->join, handle, file, xattr, loss, context);
 	if (file)
 		return source_file_xattrs(file, xattr, loss, context);
 	call.request.handle = handle;

@@ -30,6 +30,10 @@ struct source_options {
 	unsigned tries;       /* attempts for each request, at least 1 */
 	unsigned timeout_ms;  /* deadline of one attempt; 0: none */
 	unsigned connections; /* most of them, for a plugin that does one request at a time on each; 0: 16 */
+
+	/* A second source of the same tree, which gives NT attributes alone (join.h): security descriptors, DOS attributes, streams. Its
+	 * plugin_dir, tries and timeout_ms are those above. NULL: there is none. */
+	const struct source_options *nt;
 };
 
 /* The options that some plugin in plugin_dir takes, so that an unknown mount option can be told from a plugin's.
@@ -73,13 +77,19 @@ int source_file_fd(struct source_file *file);
 
 /* Link text into buf, NUL-terminated. Its length, or negative errno; -ENAMETOOLONG when it does not fit. */
 int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size);
-/* `file` may be NULL when the object is not open. */
+/* `file` may be NULL when the object is not open. A positive errno: those of the second source could not be had, or not all. */
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context);
 
 /* The same, and what of it cannot be carried: `loss` may be NULL, and runs where `xattr` does. */
 typedef int (*source_loss_fn)(void *context, const char *kind, const char *detail);
 int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
                       source_loss_fn loss, void *context);
+
+/* With a second source: what its side says otherwise of this entry, as listed or asked for, a positive errno and a sentence; 0: both
+ * agree, or there is none. An entry that only the second source has is listed with the error EREMOTE. */
+int source_disagreement(const struct source *source, const struct dmm_entry *entry, char *sentence, size_t size);
+/* After the last source_list(): the positive errno with which the second source could not list this directory; 0: it could. */
+int source_unlisted(const struct source_file *dir);
 
 /* True for the (negative) errors that mean that nobody answers, rather than something of one object. */
 bool source_is_outage(int error);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -220,6 +221,19 @@ void source_limits(const struct source *source, source_limit_fn tell, void *cont
 void source_counters(const struct source *source, struct source_counters *counters)
 {
 	memset(counters, 0, sizeof(*counters));
+}
+
+int source_disagreement(const struct source *source, const struct dmm_entry *entry, char *sentence, size_t size)
+{
+	unsigned id = id_of(entry->handle);
+
+	snprintf(sentence, size, "object %u is another one there", id);
+	return fake_objects[id].disagrees;
+}
+
+int source_unlisted(const struct source_file *dir)
+{
+	return fake_objects[dir->id].unlisted;
 }
 
 bool source_is_outage(int error)
