@@ -107,9 +107,8 @@ static const struct property table[] = {
 		.allowed = "a share, for example smb://server/share/directory",
 		.without = "none: all comes from the source",
 		.check = check_share,
-		.help = "The same tree as an SMB server shows it. Security descriptors, DOS attributes, creation times and "
-                        "alternate "
-			"streams come from there, all else from the source. See TWO PROTOCOLS in dmmfs(8).",
+		.help = "The same tree as an SMB server shows it: security descriptors, DOS attributes, creation times and "
+			"alternate streams come from there, all else from the source. See TWO PROTOCOLS in dmmfs(8).",
 	},
 	{
 		.name = "plugindir",

@@ -45,7 +45,7 @@ struct connection_pool {
 	pthread_cond_t changed;
 	struct connection *list;
 	unsigned count, connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
-	bool exclusive;                            /* one request at a time on each */
+	bool exclusive; /* one request at a time on each */
 };
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit);
@@ -172,8 +172,7 @@ int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_l
 struct join; /* join.h */
 
 struct source {
-	struct join
-		*join; /* this is two sources: the calls of source.h go there, and of the rest only capabilities is meaningful */
+	struct join *join; /* this is two sources: calls go there, and of the rest only name and capabilities count */
 	struct plugin_module module;
 	struct dmm_instance *instance;
 	uint64_t capabilities;

@@ -85,8 +85,8 @@ static int take_second_root(void *context, const struct dmm_entry *entry)
 	struct join_handle handle = {.flags = JOIN_DIR, .first = rooting->first.handle, .second = entry->handle};
 	int len = join_handle_make(&handle, rooting->handle);
 
-	if (len < 0)
-		return len;
+	if (len < 0 || !handle.second.len)
+		return -ENAMETOOLONG;
 	joined.handle = (struct dmm_bytes){rooting->handle, (size_t)len};
 	return rooting->entry(rooting->context, &joined);
 }

@@ -31,7 +31,6 @@ struct dir {
 
 struct checking {
 	const struct join *join;
-	uint64_t until_ns;
 	struct dir *first, **last;
 	size_t dirs, entries;
 	size_t same, other, first_only, second_only; /* objects */
@@ -70,7 +69,7 @@ static int compare(void *context, const struct dmm_entry *entry)
 	struct checking *checking = context;
 	struct join_handle handle;
 
-	if (++checking->entries > ENTRIES_MOST || clock_monotonic_ns() > checking->until_ns)
+	if (++checking->entries > ENTRIES_MOST)
 		return -ERANGE;
 	if (entry->error == EREMOTE) {
 		checking->second_only++;
@@ -135,10 +134,13 @@ static int refuse(const struct checking *checking, const struct source_options *
 /* A directory that cannot be compared is no reason not to start, but the top is. */
 static int walk(struct checking *checking, const struct source_options *options, char *error, size_t error_size)
 {
+	uint64_t until_ns = clock_monotonic_ns() + TIME_MOST_NS;
 	int ret = 0;
 
 	for (struct dir *dir = checking->first; dir && ret == 0; dir = dir->next) {
 		bool top = dir == checking->first;
+		if (!top && clock_monotonic_ns() > until_ns)
+			break;
 		int compared = compare_dir(checking, dir->handle);
 		if (compared < 0 && compared != -ERANGE && compared != -EMSGSIZE && top) {
 			snprintf(error, error_size,
@@ -156,7 +158,7 @@ static int walk(struct checking *checking, const struct source_options *options,
 
 int join_check(const struct join *join, const struct source_options *options, char *error, size_t error_size)
 {
-	struct checking checking = {.join = join, .until_ns = clock_monotonic_ns() + TIME_MOST_NS, .last = &checking.first};
+	struct checking checking = {.join = join, .last = &checking.first};
 	int ret = join_root(join, take_root, &checking);
 
 	if (ret < 0)

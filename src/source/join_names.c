@@ -235,7 +235,7 @@ struct join_name *join_names_like(const struct join_names *names, const struct d
 {
 	struct join_name *found = names->n_rest ? by_case(names, entry->name) : NULL;
 
-	if (found || !names->n_rest)
+	if (found || !names->n_rest || !entry->attr.fileid)
 		return found;
 	found = only(names, names->ids, entry->attr.fileid);
 	return found && join_compare(&entry->attr, &found->attr) == 0 ? found : NULL;

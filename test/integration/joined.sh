@@ -30,6 +30,7 @@ cp -a first second
 	echo longer >size
 	touch -d '2001-01-01 00:00:00' time
 	echo a >alone
+	echo also longer >linked
 	setfattr -n user.DOSATTRIB -v of-one dir/one
 	setfattr -n user.other -v not-wanted dir/one
 	setfattr -n 'user.DosStream.name:$DATA' -v stream ORDNER/four
@@ -75,8 +76,10 @@ told README waived 'its name on the SMB side is "readme"'
 told Ordner waived 'its name on the SMB side is "ORDNER"'
 told type waived 'it is a file, and a directory on the SMB side'
 told onlyhere waived 'and so does all that is in it'
+told linked waived 'its size is 4, and 12 on the SMB side'
 told alone waiting 'it is on the SMB side alone'
-equal 'and nothing else' 7 "$(python3 -c 'import json; print(len(json.load(open("errors"))))')"
+check 'and is in the loss report' sh -c "'$admin' losses '$work/target' | grep -q disagreement"
+equal 'and nothing else' 8 "$(python3 -c 'import json; print(len(json.load(open("errors"))))')"
 
 value() { getfattr --only-values -n "$1" "target/$2" 2>/dev/null || :; }
 equal 'an attribute of the second side' of-one "$(value user.DOSATTRIB dir/one)"

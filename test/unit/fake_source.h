@@ -31,7 +31,6 @@ struct fake_object {
 	uint32_t uid;
 	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
-	int disagrees, unlisted;    /* positive errno of a second source */
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
 	_Atomic unsigned turn; /* its first open was the so manieth of all objects', from 1 */
