@@ -333,13 +333,13 @@ START_TEST(test_fault_bad_settings)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		setenv("DMMFS_FAULT", bad[i], 1);
 		ck_assert_msg(fault_arm_from_environment() == -EINVAL, "'%s' taken", bad[i]);
-		ck_assert_int_eq(fault_armed, -1);
+		ck_assert(!fault_watched);
 	}
 	setenv("DMMFS_FAULT", "", 1);
 	ck_assert_int_eq(fault_arm_from_environment(), 0);
 	unsetenv("DMMFS_FAULT");
 	ck_assert_int_eq(fault_arm_from_environment(), 0);
-	ck_assert_int_eq(fault_armed, -1);
+	ck_assert(!fault_watched);
 }
 END_TEST
 
@@ -371,6 +371,38 @@ START_TEST(test_fault_kill)
 }
 END_TEST
 
+/* Hits are counted for all processes that share the file, of all points. */
+START_TEST(test_fault_hits)
+{
+	static const char counts[] = "fault-hits";
+	uint64_t hits[FAULT_POINTS];
+	int status;
+
+	unlink(counts);
+	setenv("DMMFS_FAULT_HITS", "no/such/directory", 1);
+	ck_assert_int_eq(fault_arm_from_environment(), -EINVAL);
+	setenv("DMMFS_FAULT_HITS", counts, 1);
+	setenv("DMMFS_FAULT", "fetch-read:2:EIO", 1);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(fault_arm_from_environment() || fault_hit(FAULT_FETCH_READ) || fault_hit(FAULT_COMMIT_DONE));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	ck_assert_int_eq(fault_arm_from_environment(), 0);
+	ck_assert_int_eq(fault_hit(FAULT_FETCH_READ), -EIO);
+	ck_assert_int_eq(fault_hit(FAULT_FETCH_READ), 0);
+	fault_moment(FAULT_FILE_DROPPED);
+	FILE *file = fopen(counts, "re");
+	ck_assert_uint_eq(fread(hits, sizeof(hits[0]), FAULT_POINTS, file), FAULT_POINTS);
+	fclose(file);
+	ck_assert_uint_eq(hits[FAULT_FETCH_READ], 3);
+	ck_assert_uint_eq(hits[FAULT_COMMIT_DONE], 1);
+	ck_assert_uint_eq(hits[FAULT_FILE_DROPPED], 1);
+	ck_assert(fault_can_fail(FAULT_FETCH_READ) && !fault_can_fail(FAULT_FILE_DROPPED));
+	unlink(counts);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("log");
@@ -391,6 +423,7 @@ int main(void)
 	tcase_add_test(tests, test_fault_bad_settings);
 	tcase_add_test(tests, test_fault_error);
 	tcase_add_test(tests, test_fault_kill);
+	tcase_add_test(tests, test_fault_hits);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
