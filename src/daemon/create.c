@@ -101,9 +101,7 @@ static int write_entry(struct daemon *daemon)
 		{"mountpoint", options->mountpoint},
 		{"state", "halted"},
 	};
-	int result = daemon_create_entry(daemon);
-
-	return result < 0 ? result : options_record(options, daemon->config, daemon->migid, settings, 4);
+	return daemon_create_entry(daemon, settings, 4);
 }
 
 static int make(struct daemon *daemon, char *error, size_t error_size)

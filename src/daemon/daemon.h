@@ -52,8 +52,9 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size);
 int daemon_look(struct daemon *daemon, char *error, size_t error_size);
 /* -ENOTEMPTY, with a sentence, when the target holds anything. */
 int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size);
-/* A new migid that no daemon serves under, known to the configuration or not. */
-int daemon_create_entry(struct daemon *daemon);
+/* An entry with these settings and those of the command line, and a new migid that no daemon serves under, known to the
+ * configuration or not. */
+int daemon_create_entry(struct daemon *daemon, const struct config_pair *settings, size_t n_settings);
 /* create.c: makes a migration and prints its migid. */
 int daemon_create(struct options *options, char *error, size_t error_size);
 /* Returns when the mount is gone and everything is closed. `ready` is called once when the mount serves. */

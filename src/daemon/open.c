@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "daemon/place.h"
 #include "daemon/witness.h"
@@ -67,11 +68,12 @@ static bool is_taken(struct daemon *daemon)
 	return result == 0 || result == -ETIMEDOUT;
 }
 
-int daemon_create_entry(struct daemon *daemon)
+int daemon_create_entry(struct daemon *daemon, const struct config_pair *settings, size_t n_settings)
 {
 	int result;
 
-	while ((result = config_create(daemon->config, &daemon->migid)) >= 0 && is_taken(daemon)) {
+	while ((result = options_create(daemon->options, daemon->config, &daemon->migid, settings, n_settings)) >= 0 &&
+	       is_taken(daemon)) {
 		log_warning("a daemon that the configuration does not know serves migration %u", daemon->migid);
 		config_delete(daemon->config, daemon->migid);
 	}
@@ -85,9 +87,8 @@ static int write_config(struct daemon *daemon)
 		{"source", options->source},    {"target", options->target}, {"mountpoint", options->mountpoint},
 		{"statedir", daemon->statedir}, {"uuid", daemon->uuid},      {"state", "halted"}, /* of a new one only */
 	};
-	int result = daemon->known ? 0 : daemon_create_entry(daemon);
-
-	return result < 0 ? result : options_record(options, daemon->config, daemon->migid, settings, daemon->known ? 5 : 6);
+	return daemon->known ? options_record(options, daemon->config, daemon->migid, settings, 5)
+	                     : daemon_create_entry(daemon, settings, 6);
 }
 
 int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size)
@@ -329,15 +330,23 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 	int result = target_adopt(&daemon->target);
 
 	if (result >= 0)
+		result = fault_hit(FAULT_BEGIN_ADOPTED);
+	if (result >= 0)
 		result = daemon_open_store(daemon, error, error_size);
 	if (result >= 0)
 		result = identify(daemon, error, error_size);
 	if (result >= 0)
+		result = fault_hit(FAULT_BEGIN_NAMED);
+	if (result >= 0)
 		result = daemon_witness(daemon, error, error_size);
 	if (result >= 0)
 		result = plant(daemon, error, error_size);
+	if (result >= 0)
+		result = fault_hit(FAULT_BEGIN_PLANTED);
 	if (result >= 0 && !daemon->marked)
 		result = target_put_mark(&daemon->target, daemon->uuid);
+	if (result >= 0)
+		result = fault_hit(FAULT_BEGIN_MARKED);
 	if (result >= 0)
 		result = write_config(daemon);
 	if (result < 0 && !*error)

@@ -64,6 +64,9 @@ void options_source(const struct options *options, struct source_options *source
 #define OPTIONS_ALSO 16
 int options_record(const struct options *options, struct config *config, uint32_t migid, const struct config_pair *also,
                    size_t n_also);
+/* The same of a new migration, which gets its migid. */
+int options_create(const struct options *options, struct config *config, uint32_t *migid, const struct config_pair *also,
+                   size_t n_also);
 
 /* Gives the field of one property its value anew. */
 void options_fill(struct options *options, const struct property *property);

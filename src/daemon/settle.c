@@ -261,11 +261,15 @@ int options_load(struct options *options, char *error, size_t error_size)
 	return result;
 }
 
-int options_record(const struct options *options, struct config *config, uint32_t migid, const struct config_pair *also,
-                   size_t n_also)
-{
+struct recording {
 	struct config_pair pairs[PROPERTY_MAX + SETTINGS_PLUGIN_MAX + OPTIONS_ALSO];
 	char names[SETTINGS_PLUGIN_MAX][CONFIG_NAME_MAX + 1];
+};
+
+static size_t list_given(const struct options *options, const struct config_pair *also, size_t n_also,
+                         struct recording *recording)
+{
+	struct config_pair *pairs = recording->pairs;
 	size_t n = 0;
 	const struct property *property;
 
@@ -276,12 +280,30 @@ int options_record(const struct options *options, struct config *config, uint32_
 		const struct plugin_setting *setting = &options->values.plugin[i];
 		if (!options->plugin_given[i])
 			continue;
-		snprintf(names[i], sizeof(names[i]), SETTINGS_PLUGIN "%s", setting->name);
-		pairs[n++] = (struct config_pair){names[i], setting->value};
+		snprintf(recording->names[i], sizeof(recording->names[i]), SETTINGS_PLUGIN "%s", setting->name);
+		pairs[n++] = (struct config_pair){recording->names[i], setting->value};
 	}
 	for (size_t i = 0; i < n_also && i < OPTIONS_ALSO; i++)
 		pairs[n++] = also[i];
-	return config_update(config, migid, pairs, n, NULL, 0);
+	return n;
+}
+
+int options_record(const struct options *options, struct config *config, uint32_t migid, const struct config_pair *also,
+                   size_t n_also)
+{
+	struct recording recording;
+	size_t n = list_given(options, also, n_also, &recording);
+
+	return config_update(config, migid, recording.pairs, n, NULL, 0);
+}
+
+int options_create(const struct options *options, struct config *config, uint32_t *migid, const struct config_pair *also,
+                   size_t n_also)
+{
+	struct recording recording;
+	size_t n = list_given(options, also, n_also, &recording);
+
+	return config_create_with(config, recording.pairs, n, migid);
 }
 
 /* --- fields --- */

@@ -16,6 +16,7 @@
 #include "state/engine.h"
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "dmmfs-config.h"
 
 #include <errno.h>
@@ -121,7 +122,11 @@ static int db_exists(MDB_txn *txn, MDB_dbi dbi, uint32_t migid)
 static int commit_or_abort(MDB_txn *txn, int code)
 {
 	if (!code)
-		return engine_errno(mdb_txn_commit(txn));
+		code = -fault_hit(FAULT_CONFIG_READY);
+	if (!code) {
+		code = mdb_txn_commit(txn);
+		return code ? engine_errno(code) : fault_hit(FAULT_CONFIG_DONE);
+	}
 	mdb_txn_abort(txn);
 	return engine_errno(code);
 }
@@ -296,17 +301,25 @@ static int db_create(MDB_txn *txn, MDB_dbi dbi, uint32_t *migid)
 	return code ? code : db_put(txn, dbi, *migid, "created", text);
 }
 
-int config_create(struct config *config, uint32_t *migid)
+int config_create_with(struct config *config, const struct config_pair *pairs, size_t n_pairs, uint32_t *migid)
 {
 	MDB_txn *txn;
 	uint32_t given = 0;
 	int code = mdb_txn_begin(config->env, NULL, 0, &txn);
 	if (code)
 		return engine_errno(code);
-	code = commit_or_abort(txn, db_create(txn, config->dbi, &given));
+	code = db_create(txn, config->dbi, &given);
+	for (size_t i = 0; !code && i < n_pairs; i++)
+		code = db_put(txn, config->dbi, given, pairs[i].name, pairs[i].value);
+	code = commit_or_abort(txn, code);
 	if (!code)
 		*migid = given;
 	return code;
+}
+
+int config_create(struct config *config, uint32_t *migid)
+{
+	return config_create_with(config, NULL, 0, migid);
 }
 
 static int db_delete_all(MDB_txn *txn, MDB_dbi dbi, uint32_t migid)

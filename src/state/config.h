@@ -43,6 +43,8 @@ struct config_pair {
 };
 int config_update(struct config *config, uint32_t migid, const struct config_pair *pairs, size_t n_pairs,
                   const struct config_pair *expected, size_t n_expected);
+/* A new migid with its settings, all or nothing: no crash leaves a migration of which nothing is known. */
+int config_create_with(struct config *config, const struct config_pair *pairs, size_t n_pairs, uint32_t *migid);
 /* Newly allocated value, to be freed; -ENOENT. */
 int config_get(struct config *config, uint32_t migid, const char *name, char **value);
 /* Calls `each` for every setting of a migration, by name; a non-zero return ends the walk and is returned. `each` may call anything,

@@ -5,6 +5,7 @@
 #include "state/engine.h"
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,6 +211,8 @@ int engine_create(int dir_fd, const struct engine_options *options, int (*fill)(
 		return errno;
 	CLEAN_FD int new_fd = openat(dir_fd, NEW_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int code = new_fd < 0 ? errno : fill_new(new_fd, options, fill);
+	if (!code)
+		code = -fault_hit(FAULT_STATE_MADE);
 	/* The commit has synced the file; the name must be durable, too, before anybody is told that it exists. */
 	if (!code && renameat(new_fd, DATA_NAME, dir_fd, DATA_NAME))
 		code = errno;

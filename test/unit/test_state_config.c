@@ -193,6 +193,20 @@ START_TEST(test_processes)
 }
 END_TEST
 
+START_TEST(test_create_with_settings)
+{
+	const struct config_pair settings[] = {{"source", "/a"}, {"target", "/b"}}, bad[] = {{"source", "/a"}, {"", "nameless"}};
+	uint32_t migid = 0, none = 0;
+
+	ck_assert_int_eq(config_create_with(config, settings, 2, &migid), 0);
+	expect(migid, "source", "/a");
+	expect(migid, "target", "/b");
+	ck_assert_int_lt(config_create_with(config, bad, 2, &none), 0);
+	ck_assert_uint_eq(none, 0);
+	ck_assert_int_eq(config_list(config, migid, &none, 1), 0);
+}
+END_TEST
+
 /* A process that is killed in the middle of its work holds nobody up and leaves nothing half. */
 START_TEST(test_killed_process)
 {
@@ -291,6 +305,7 @@ int main(void)
 	TCase *tests = tcase_create("config");
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, test_settings);
+	tcase_add_test(tests, test_create_with_settings);
 	tcase_add_test(tests, test_migids_are_not_reused);
 	tcase_add_test(tests, test_find);
 	tcase_add_test(tests, test_walk);
