@@ -5,6 +5,7 @@
 #include "target/target.h"
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "target/walk.h"
 #include "target/witness.h"
@@ -19,6 +20,8 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+
+#define MARK_SIZE 160
 
 static int clone_mount(const char *path, struct target *target)
 {
@@ -132,11 +135,26 @@ int target_put_mark(const struct target *target, const char *uuid)
 	return target_sync(target);
 }
 
-int target_mark(const struct target *target, char *uuid, size_t size)
+/* The mark, whose parts are separated by blanks: the uuid and, while we leave, the times that the root is to have. */
+static int read_mark(const struct target *target, char mark[MARK_SIZE])
 {
-	ssize_t len = fgetxattr(target->root_fd, TARGET_MARK, uuid, size - 1);
+	ssize_t len = fgetxattr(target->root_fd, TARGET_MARK, mark, MARK_SIZE - 1);
 	if (len < 0)
 		return errno == EOPNOTSUPP ? -ENODATA : -errno;
+	mark[len] = '\0';
+	return 0;
+}
+
+int target_mark(const struct target *target, char *uuid, size_t size)
+{
+	char mark[MARK_SIZE];
+	int result = read_mark(target, mark);
+	if (result < 0)
+		return result;
+	size_t len = strcspn(mark, " ");
+	if (len >= size)
+		return -ERANGE;
+	memcpy(uuid, mark, len);
 	uuid[len] = '\0';
 	return 0;
 }
@@ -165,6 +183,8 @@ int target_occupied(const struct target *target)
 static int remove_tree(int parent, const char *name)
 {
 	int result = target_unlink(parent, name, 0); /* a file may be immutable by now */
+	if (result >= 0)
+		return fault_hit(FAULT_OURS_REMOVED);
 	if (result != -EISDIR && result != -EPERM)
 		return result;
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -184,21 +204,45 @@ static int remove_tree(int parent, const char *name)
 	closedir(dir);
 	if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		result = -errno;
-	return result;
+	return result < 0 ? result : fault_hit(FAULT_OURS_REMOVED);
+}
+
+/* The times of the root change when our directory goes: the mark remembers them, so that they are given back after a crash as well.
+ * Without a mark they are as they are now. */
+static int keep_root_times(const struct target *target, struct stat *st)
+{
+	char mark[MARK_SIZE];
+	long long atime, mtime;
+
+	if (fstat(target->root_fd, st) < 0)
+		return -errno;
+	if (read_mark(target, mark) < 0)
+		return 0;
+	char *times = strchr(mark, ' ');
+	if (times && sscanf(times, " %lld.%ld %lld.%ld", &atime, &st->st_atim.tv_nsec, &mtime, &st->st_mtim.tv_nsec) == 4) {
+		st->st_atim.tv_sec = (time_t)atime;
+		st->st_mtim.tv_sec = (time_t)mtime;
+		return 0;
+	}
+	size_t len = strcspn(mark, " ");
+	snprintf(mark + len, sizeof(mark) - len, " %lld.%09ld %lld.%09ld", (long long)st->st_atim.tv_sec, st->st_atim.tv_nsec,
+	         (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+	return fsetxattr(target->root_fd, TARGET_MARK, mark, strlen(mark), 0) < 0 || fsync(target->root_fd) < 0 ? -errno : 0;
 }
 
 int target_disown(struct target *target)
 {
 	struct stat before;
-	if (fstat(target->root_fd, &before) < 0)
-		return -errno;
-	int result = remove_tree(target->root_fd, TARGET_OURS);
+	int result = keep_root_times(target, &before);
+	if (result >= 0)
+		result = remove_tree(target->root_fd, TARGET_OURS);
 	if (result < 0)
 		return result;
+	restore_times(target->root_fd, &before);
 	if (fremovexattr(target->root_fd, TARGET_MARK) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
 		return -errno;
-	restore_times(target->root_fd, &before);
-	return target_sync(target);
+	result = fault_hit(FAULT_OURS_UNMARKED);
+	return result < 0 ? result : target_sync(target);
 }
 
 int target_handle(int dirfd, const char *name, struct handle *handle)

@@ -48,7 +48,7 @@ int target_put_mark(const struct target *target, const char *uuid);
 int target_mark(const struct target *target, char *uuid, size_t size);
 /* 1 when the target holds entries besides our own, lost+found of an empty file system apart; 0 when not. */
 int target_occupied(const struct target *target);
-/* Removes our directory and the mark, keeps the times of the root. Idempotent. */
+/* Removes our directory and the mark, keeps the times of the root, also when it is cut off and done again. */
 int target_disown(struct target *target);
 
 /* Handle of the object `name` below `dirfd`, or of dirfd itself for "". */
