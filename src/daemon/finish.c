@@ -74,6 +74,9 @@ static int remove_statedir(struct daemon *daemon)
 		snprintf(path, sizeof(path), "%s/%s", daemon->statedir, files[i]);
 		if (unlink(path) < 0 && errno != ENOENT)
 			return -errno;
+		int result = fault_hit(FAULT_OURS_REMOVED);
+		if (result < 0)
+			return result;
 	}
 	if (rmdir(daemon->statedir) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EBUSY)
 		return -errno;
@@ -90,8 +93,10 @@ int daemon_remove_ours(struct daemon *daemon)
 int daemon_clean_up(struct daemon *daemon)
 {
 	char finished[32];
-	int result = config_set(daemon->config, daemon->migid, "state", "finishing");
+	int result = fault_hit(FAULT_FINISH_ALONE);
 
+	if (result >= 0)
+		result = config_set(daemon->config, daemon->migid, "state", "finishing");
 	if (result >= 0)
 		result = fault_hit(FAULT_FINISH_UNMOUNTED);
 	if (result >= 0)

@@ -45,8 +45,10 @@ static void note_start(struct daemon *daemon)
 {
 	const char *const settings[] = {"state", "running", "mountpoint", daemon->options->mountpoint, NULL};
 
-	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
-		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration");
+	int result = config_set_many(daemon->config, daemon->migid, settings);
+	if (result < 0)
+		log_warning("the configuration cannot be written; dmmfs-admin may not find this migration: error=%s",
+		            errno_name(result));
 }
 
 static void name_appeared(void *context, const struct handle *dir, const char *name)
@@ -96,8 +98,10 @@ static void keep_result(struct daemon *daemon, enum ending ending)
 	stat.state = ending == ENDING_FINISH ? MIGRATION_COMPLETE : MIGRATION_HALTED;
 	CLEAN_FREE char *text = admin_stat_text(&stat);
 	const char *const settings[] = {"state", "halted", "result", text ? text : "{}", NULL};
-	if (config_set_many(daemon->config, daemon->migid, settings) < 0)
-		log_warning("the last figures cannot be kept in the configuration");
+	int result = config_set_many(daemon->config, daemon->migid, settings);
+	if (result < 0)
+		log_warning("that the migration has halted, and its last figures, cannot be kept in the configuration: error=%s",
+		            errno_name(result));
 }
 
 static void tell_ended(struct daemon *daemon, int result)

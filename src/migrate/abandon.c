@@ -299,6 +299,8 @@ static int leave(void *context, const struct walk_dir *dir, const struct walk_di
 	if (result == -ENOTEMPTY || result == -EBUSY)
 		return 0;
 	giving->abandon->counts.names_removed += result >= 0;
+	if (result >= 0)
+		result = fault_hit(FAULT_DELETE_NAME);
 	return result < 0 ? result : 1;
 }
 

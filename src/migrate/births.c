@@ -171,7 +171,8 @@ static int bear_all(struct births *births, struct making *making)
 	}
 	atomic_store(&births->migrate->links_pending, true);
 	store_submit(births->migrate->store, batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
-	return store_flush(births->migrate->store);
+	result = store_flush(births->migrate->store);
+	return result < 0 ? result : fault_hit(FAULT_LINK_RECORDED);
 }
 
 /* What has the name is either this very file (an interrupted attempt came so far), or it makes way. */
@@ -271,6 +272,8 @@ static void remove_staging(struct migrate *migrate, const struct link_record *li
 	LOCKED(&migrate->flights_lock);
 	flight_unstaged(flight);
 	int result = target_unlink(migrate->target->links_fd, name, 0); /* the file may be immutable by now */
+	if (result >= 0)
+		result = fault_hit(FAULT_LINK_UNSTAGED);
 	if (result < 0)
 		log_error("a staging name cannot be removed: name=%s error=%s", name, errno_name(result));
 }

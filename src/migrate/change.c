@@ -86,8 +86,8 @@ static int begin_data(struct object *object, const struct event *event, struct w
 	pthread_mutex_unlock(&object->lock);
 	if (result != MONITOR_GO)
 		store_hurry(object->migrate->store);
-	else if (event->kind == EVENT_RESIZE)
-		result = fault_hit(FAULT_RESIZE_BEFORE);
+	else
+		result = fault_hit(event->kind == EVENT_RESIZE ? FAULT_RESIZE_BEFORE : FAULT_WRITE_BEFORE);
 	return result;
 }
 
@@ -309,13 +309,20 @@ static uint64_t submit(struct object *object, const struct event *event, const s
 	return number;
 }
 
+static enum fault_point point_after(enum event_kind kind)
+{
+	if (kind == EVENT_TIMES)
+		return FAULT_TIMES_SET;
+	return kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED;
+}
+
 int change_end(struct object *object, const struct event *ended, struct waiter *waiter)
 {
 	struct event event = *ended;
 	struct account changes = {0};
 
-	if (event.error == 0 && changes_data(event.kind))
-		event.error = fault_hit(event.kind == EVENT_RESIZE ? FAULT_RESIZE_DONE : FAULT_WRITE_OWNED);
+	if (event.error == 0 && event.kind != EVENT_CHANGE)
+		event.error = fault_hit(point_after(event.kind));
 	pthread_mutex_lock(&object->lock);
 	account(object, &event, &changes);
 	pthread_mutex_unlock(&object->lock);

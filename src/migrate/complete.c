@@ -142,6 +142,7 @@ void file_drop(struct object *object)
 	struct waiter *list = object_collect(object);
 	pthread_mutex_unlock(&object->lock);
 	if (drop) {
+		fault_moment(FAULT_FILE_DROPPED);
 		struct batch *batch = batch_new();
 		batch_file_delete(batch, object->ino);
 		batch_totals_add(

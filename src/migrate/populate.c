@@ -341,6 +341,9 @@ static int remove_leftovers(struct making *making, struct name_set *present)
 		if (unlinkat(making->dirfd, name, 0) < 0 && unlinkat(making->dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			log_warning("a leftover of an interrupted attempt cannot be removed: name=\"%s\" error=%s", name,
 			            errno_name(errno));
+		int result = fault_hit(FAULT_POPULATE_CLEARED);
+		if (result < 0)
+			return result;
 	}
 	return 0;
 }
@@ -366,7 +369,7 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 		return 0;
 	int result = make_aside(dirfd, entry->name);
 	aside->moved += result >= 0;
-	return result;
+	return result < 0 ? result : fault_hit(FAULT_COLLISION_ASIDE);
 }
 
 static int settle_collisions(struct making *making, struct name_set *present)
@@ -389,7 +392,8 @@ static int settle_collisions(struct making *making, struct name_set *present)
 	struct batch *batch = batch_new();
 	batch_dir_put(batch, &dir->dir);
 	object_submit(dir, batch, SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
-	return store_flush(making->migrate->store);
+	result = store_flush(making->migrate->store);
+	return result < 0 ? result : fault_hit(FAULT_COLLISION_SETTLED);
 }
 
 /* --- the end --- */
