@@ -15,7 +15,6 @@ import time
 from place import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, Failure, check, fallocate, first_difference
 
 DEAD = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV}
-ERRORS = {errno.EIO, errno.ENOSPC}
 
 
 class Died(Exception):
@@ -49,6 +48,8 @@ class Load:
         self.root, self.at_generation = -1, -1
         self.names, self.dirs = {}, {}  # path -> File; path -> mtime_ns or None
         self.counts, self.deaths = {}, 0
+        self.errors = set()  # that it got, besides those of a daemon that died
+        self.short_writes = 0  # how the kernel tells of an error after a part of a write
         self.serial = 0
         self.may_fail = set()  # errors that stand for "it may have happened or not", as a death does
         self.history = {}  # id(File) -> what was done to it, for the message
@@ -95,6 +96,7 @@ class Load:
             except OSError as error:
                 if error.errno not in DEAD | self.may_fail or time.monotonic() > deadline:
                     raise
+                self.errors.add(error.errno)
                 self.attach()
                 time.sleep(0.05 if error.errno in self.may_fail else 0)
 
@@ -104,6 +106,7 @@ class Load:
         except OSError as error:
             if error.errno not in DEAD | self.may_fail:
                 raise
+            self.errors.add(error.errno)
             self.deaths += 1
             self.attach()
             raise Died from error
@@ -186,6 +189,11 @@ class Load:
             self.settle_data(path, file, old, new, what)
         file.size = len(file.bytes)
 
+    def write_part(self, write, fd, data, *where):
+        done = write(fd, data, *where)
+        self.short_writes += done < len(data)
+        return done
+
     def do_write(self, path):
         old = self.names[path].data()
         size = len(old)
@@ -202,7 +210,7 @@ class Load:
         new[off:off + length] = data
 
         def go(fd):
-            done = 0
+            done = self.write_part(os.pwrite, fd, data, off)
             while done < length:
                 done += os.pwrite(fd, data[done:], off + done)
             if self.rng.random() < 0.1:
@@ -213,7 +221,7 @@ class Load:
         data = self.rng.randbytes(self.rng.randrange(1, 20000))
 
         def go(fd):
-            done = 0
+            done = self.write_part(os.write, fd, data)
             while done < len(data):
                 done += os.write(fd, data[done:])
         old = self.names[path].data()

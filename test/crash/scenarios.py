@@ -1,0 +1,632 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done while a fault point is armed: scenarios that together reach every point of the table.
+
+A scenario is a row of steps towards an end that is known. A step that is cut off, because the daemon or a command died or got the
+injected error, is simply taken again, as an administrator or an application would. The fault happens once; so in the end everything
+must be as if it had not happened.
+"""
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import threading
+import time
+
+import load
+import place
+from place import ADMIN, BUILDDIR, DMMFS, Failure, Place, check
+
+KILLED = -signal.SIGKILL
+TRIES = 8
+
+
+def point_table():
+    """[(name, whether something can fail there)], as the code has them."""
+    lines = subprocess.run([BUILDDIR / "test/crash/fault_points"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [(name, how == "fails") for name, how in (line.split() for line in lines)]
+
+
+def noise(name, size):
+    return random.Random(name).randbytes(size)
+
+
+class Scenario:
+    """One migration. `fault`: POINT:N or POINT:N:ERRNO, or None."""
+    options = []
+    plugin = None  # "slow": a source whose requests fail on demand
+    source_is_changed = False
+
+    def __init__(self, sources, fault, seed):
+        self.fault = fault
+        self.error = fault.split(":")[2] if fault and fault.count(":") == 2 else None
+        self.rng, self.seed = random.Random(seed), seed
+        self.points = [name for name, _ in point_table()]
+        self.path = f"{sources}/{type(self).__name__}"
+        self.place = Place(self.path, self.options)
+        if self.source_is_changed:
+            self.path = shutil.copytree(self.path, f"{self.place.top}/source", symlinks=True)
+        self.place.env["DMMFS_DAEMON"] = str(DMMFS)
+        if self.plugin:
+            self.place.env.update(DMMFS_PLUGINDIR=str(BUILDDIR / "test/plugins"), DMMFS_SLOW=f"{self.place.top}/slow")
+        self.place.source = f"{self.plugin}://{self.path}" if self.plugin else self.path
+        self.said = []  # what commands and system calls told of errors
+
+    # --- the fault ---
+
+    def arm(self):
+        self.place.env["DMMFS_FAULT_HITS"] = f"{self.place.top}/hits"
+        if self.fault:
+            self.place.env["DMMFS_FAULT"] = self.fault
+
+    def hits(self):
+        try:
+            with open(f"{self.place.top}/hits", "rb") as file:
+                return dict(zip(self.points, struct.unpack(f"={len(self.points)}Q", file.read())))
+        except (FileNotFoundError, struct.error):
+            return dict.fromkeys(self.points, 0)
+
+    def fired(self):
+        if not self.fault:
+            return False
+        name, hit = self.fault.split(":")[:2]
+        return self.hits()[name] >= int(hit)
+
+    def check_reported(self):
+        """Whoever looks for the error finds it: in an answer, in the log, in the ledger."""
+        with open(self.place.log, errors="replace") as log:
+            lines = [line for line in log if "fault point " not in line and not line.startswith("--- start")]
+        words = [self.error, os.strerror(getattr(errno, self.error))]
+        if self.error in ("ENOSPC", "EDQUOT"):
+            words.append("event=target-full")
+        found = any(word in text for text in [*lines, *self.said] for word in words)
+        check(found, f"{self.fault}: nobody was told of {self.error}")
+
+    # --- steps ---
+
+    def may_end(self, status):
+        return self.fired() and (status == KILLED or (self.error and status > 0))
+
+    def up(self):
+        """A daemon serves. False: the migration is complete, and there is nothing to serve."""
+        for _ in range(TRIES):
+            if self.place.daemon and not self.place.ended():
+                return True
+            if self.place.start():
+                return True
+            status = self.place.daemon.returncode
+            if status >= 0 and "is complete" in self.place.tail(3):
+                return False
+            check(self.may_end(status), f"the daemon does not start: {status}: {self.place.tail(5)}")
+        raise Failure(f"the daemon does not start, time and again: {self.place.tail(5)}")
+
+    def revive(self):
+        """If the daemon has died it is started again."""
+        if self.place.daemon and self.place.ended():
+            check(self.may_end(self.place.daemon.returncode), f"the daemon exits: {self.place.daemon.returncode}")
+            self.up()
+
+    def until(self, what, look, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not look():
+            check(time.monotonic() < deadline, f"it does not come to this: {what}: {self.place.stat()}")
+            self.revive()
+            time.sleep(0.02)
+
+    def admin(self, *words, missing_is_done=None, needs_daemon=True):
+        """A command, until it succeeds; `missing_is_done`: this in its message says that it had come through before."""
+        for _ in range(TRIES):
+            if needs_daemon:
+                self.up()
+            result = subprocess.run([ADMIN, *words], env=self.place.env, capture_output=True, text=True, timeout=100)
+            if result.returncode == 0:
+                return result.stdout
+            text = result.stdout + result.stderr
+            self.said.append(text)
+            check(self.fired(), f"{' '.join(words)}: {result.returncode}: {text}")
+            if missing_is_done and re.search(missing_is_done, text):
+                return text
+            time.sleep(0.1)
+        raise Failure(f"{' '.join(words)} fails time and again: {self.said[-1]}")
+
+    def use(self, function):
+        """What an application does below the mount, until it succeeds."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if os.stat(self.place.mount).st_dev != self.place.outside:
+                    return function(self.place.mount)
+            except OSError as error:
+                self.said.append(errno.errorcode.get(error.errno, ""))
+                check(self.fired() or error.errno in load.DEAD, f"an application gets {error}")
+            check(time.monotonic() < deadline, f"an application is never served: {self.said[-1:]}")
+            self.revive()
+            time.sleep(0.05)
+
+    def slow(self, *rules):
+        with open(f"{self.place.top}/slow.new", "w") as file:
+            file.write("".join(f"{rule}\n" for rule in rules))
+        os.rename(f"{self.place.top}/slow.new", f"{self.place.top}/slow")
+
+    def errors(self, state):
+        result = subprocess.run([ADMIN, "errors", "--json", "--state", state, "1"], env=self.place.env, capture_output=True,
+                                text=True, timeout=20)
+        try:
+            return json.loads(result.stdout)
+        except ValueError:
+            return []
+
+    def is_complete(self):
+        figures = self.place.stat()
+        return figures and figures["state"] == "complete"
+
+    def halt(self):
+        """The daemon ends in order; if the fault comes in between, that is an end, too."""
+        if not self.place.ended():
+            subprocess.run([ADMIN, "halt", "1"], env=self.place.env, capture_output=True, timeout=100)
+            try:
+                self.place.daemon.wait(30)
+            except subprocess.TimeoutExpired as late:
+                raise Failure("the daemon does not halt") from late
+        subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
+
+    def finish(self):
+        for _ in range(TRIES):
+            if not self.up():
+                return
+            self.until("complete", self.is_complete)
+            status, said = self.place.finish()
+            if status == 0:
+                self.place.daemon.wait(30)
+                check(self.place.daemon.returncode == 0, f"after finish the daemon exits with {self.place.daemon.returncode}")
+                return
+            self.said.append(said)
+            check(self.fired(), f"finish: {said}")
+            try:
+                self.place.daemon.wait(1)
+            except subprocess.TimeoutExpired:
+                pass
+        raise Failure(f"finish: {self.said[-1]}")
+
+    # --- the whole ---
+
+    def run(self):
+        self.prepare()
+        self.arm()
+        self.act()
+        self.verify()
+        if self.error and self.fired():
+            self.check_reported()
+
+    def prepare(self):
+        """Before the fault is armed."""
+
+    def act(self):
+        raise NotImplementedError
+
+    def verify(self):
+        raise NotImplementedError
+
+    def verify_finished(self):
+        self.place.check_no_trace()
+        listed = json.loads(subprocess.run([ADMIN, "list", "--json"], env=self.place.env, capture_output=True, text=True,
+                                           timeout=20).stdout)
+        check([one["state"] for one in listed] == ["complete"], f"one migration, complete: {listed}")
+
+
+# --- a load that knows what must be there -------------------------------------------------------------------------------------------
+
+class Countdown:
+    """The load's `stop`: after so many looks."""
+
+    def __init__(self, count):
+        self.left = count
+
+    @property
+    def value(self):
+        self.left -= 1
+        return self.left < 0
+
+
+class Demand(Scenario):
+    """Applications change a tree while it comes over, segment by segment as they ask; what they leave comes at the end."""
+    operations, background, whole = 150, False, "0"
+
+    def __init__(self, sources, fault, seed):
+        self.options = ["segsize=4K", f"whole={self.whole}", "maxnsproc=3", "resnsproc=1", "maxdfproc=4", "resdfproc=1"]
+        super().__init__(f"{sources}/", fault, seed)
+        self.path = self.place.source = f"{sources}/Demand"
+        self.lock, self.over = threading.Lock(), False
+
+    @staticmethod
+    def make_source(top, rng):
+        os.mkdir(top)
+        place.copy_real_files(f"{top}/quiet", 40)
+        place.make_odd_things(f"{top}/quiet", rng)
+        place.write_file(f"{top}/quiet/large", place.contents(rng, 200_000))
+        place.make_links(f"{top}/quiet", [".", "odd", "odd/deep", "usr"], rng, 8)
+        mine = f"{top}/load"
+        place.copy_real_files(mine, 60, skip_files=40)
+        os.makedirs(f"{mine}/a/b")
+        for i in range(5):
+            place.write_file(f"{mine}/a/large-{i}", place.contents(rng, rng.randrange(100_000, 300_000)))
+        place.make_links(mine, ["a", "a/b"], rng, 6)
+        place.age(top, rng)
+
+    def up(self):
+        self.place.options = [*self.options, f"background={'on' if self.background else 'off'}"]
+        return super().up()
+
+    def watch(self):
+        while not self.over:
+            with self.lock:
+                try:
+                    self.revive()
+                except Failure as failure:
+                    self.said.append(f"{failure}")
+                    return
+            time.sleep(0.005)
+
+    def act(self):
+        self.up()
+        watcher = threading.Thread(target=self.watch)
+        watcher.start()
+        try:
+            self.worker = load.Load(self.path, "load", self.seed, self.place.mount, self.place.outside, None,
+                                    Countdown(self.operations))
+            if self.error:
+                self.worker.may_fail = {getattr(errno, self.error), errno.EIO}
+            self.worker.run()
+            with self.lock:
+                if not self.background:
+                    self.background = True
+                    if not self.place.ended():
+                        self.place.kill()
+                    subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
+                    self.place.daemon = None
+                    self.up()
+            self.settle()
+            self.worker.verify(self.place.mount)
+            place.compare_trees(f"{self.path}/quiet", f"{self.place.mount}/quiet")
+            self.place.check_totals(self.settle())
+        finally:
+            self.over = True
+            watcher.join()
+        self.said += [errno.errorcode.get(number, "") for number in self.worker.errors]
+        if self.error and self.worker.short_writes:
+            self.said.append(self.error)
+        left = subprocess.run([ADMIN, "errors", "1"], env=self.place.env, capture_output=True, text=True, timeout=20).stdout
+        check("create" not in left, f"errors are left: {left}")
+        self.finish()
+
+    def settle(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            figures = self.place.stat()
+            if figures and figures["state"] == "complete":
+                return figures
+            time.sleep(0.05)
+        raise Failure(f"the migration does not complete: {self.place.stat()}")
+
+    def verify(self):
+        self.verify_finished()
+        self.worker.verify(self.place.target)
+        place.compare_trees(f"{self.path}/quiet", f"{self.place.target}/quiet")
+
+
+class Background(Demand):
+    """The same, while the background brings everything, small files with their directories."""
+    background, whole = True, "1M"
+
+
+# --- small ones -----------------------------------------------------------------------------------------------------------------------
+
+def make_small_tree(top, _rng):
+    os.makedirs(f"{top}/dir/sub")
+    for name, size in (("large", 40_000), ("dir/one", 9_000), ("dir/two", 100), ("dir/sub/three", 5_000), ("dir/sub/empty", 0)):
+        place.write_file(f"{top}/{name}", noise(name, size))
+    os.symlink("one", f"{top}/dir/symlink")
+    for name, others in (("dir/linked", ["dir/sub/linked-too"]), ("dir/sub/far", ["far", "dir/far"])):
+        place.write_file(f"{top}/{name}", noise(name, 6_000))
+        for other in others:
+            os.link(f"{top}/{name}", f"{top}/{other}")
+    place.age(top, random.Random(1))
+
+
+class Alone(Scenario):
+    """Nobody uses it: it begins, comes over, finishes by a command."""
+    options = ["segsize=4K", "whole=0"]
+    make_source = staticmethod(make_small_tree)
+
+    def act(self):
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        place.compare_trees(self.path, self.place.target)
+
+
+class Used(Alone):
+    """An application does one of each, in what has not come over."""
+    options = ["segsize=4K", "whole=0", "background=off"]
+
+    @staticmethod
+    def write(path, off, data):
+        with open(path, "r+b", buffering=0) as file:
+            check(os.pwrite(file.fileno(), data, off) == len(data), "a short write")
+
+    def act(self):
+        self.up()
+        self.use(lambda top: self.write(f"{top}/large", 4096, b"w" * 4096))  # a whole segment
+        self.use(lambda top: self.write(f"{top}/large", 9_000, b"part"))
+        self.use(lambda top: os.truncate(f"{top}/large", 30_001))
+        self.use(lambda top: os.utime(f"{top}/dir/one", ns=(10**18, 10**18 + 1)))
+        self.use(lambda top: os.utime(f"{top}/dir/sub", ns=(10**18, 10**18 + 2)))
+        self.use(lambda top: os.path.exists(f"{top}/dir/two") and os.unlink(f"{top}/dir/two"))
+        self.use(lambda top: os.path.exists(f"{top}/dir/sub/three") and os.rename(f"{top}/dir/sub/three", f"{top}/three"))
+        self.use(lambda top: self.write(f"{top}/three", 0, b"t" * 5_000))
+        self.place.options = self.options[:2]  # what a mount command gives would win
+        self.admin("set", "-p", "background=on", "1")
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        large = bytearray(noise("large", 40_000)[:30_001])
+        large[4096:8192] = b"w" * 4096
+        large[9000:9004] = b"part"
+        wanted = {"large": bytes(large), "three": b"t" * 5_000, "dir/one": noise("dir/one", 9_000), "dir/sub/empty": b"",
+                  "dir/linked": noise("dir/linked", 6_000), "far": noise("dir/sub/far", 6_000)}
+        for name, data in wanted.items():
+            found = place.read_all(f"{self.place.target}/{name}")
+            check(found == data, f"{name}: {place.first_difference(data, found)}" if found != data else "")
+        check(os.stat(f"{self.place.target}/dir/one").st_mtime_ns == 10**18 + 1, "the time that was set is another")
+        check(os.path.samefile(f"{self.place.target}/dir/linked", f"{self.place.target}/dir/sub/linked-too"), "not one file")
+        for name in ("dir/two", "dir/sub/three"):
+            check(not os.path.lexists(f"{self.place.target}/{name}"), f"{name} is there again")
+
+
+class Redone(Alone):
+    """A population was cut off before, and the source has lost an entry since."""
+    source_is_changed = True
+
+    def prepare(self):
+        self.place.env["DMMFS_FAULT"] = "populate-made:2"
+        check(not self.place.start() or self.place.daemon.wait(30) == KILLED, "it was not killed")
+        subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
+        self.place.daemon = None
+        for name in ("dir/one", "dir/symlink", "large"):
+            st = os.stat(os.path.dirname(f"{self.path}/{name}"))
+            os.unlink(f"{self.path}/{name}")
+            os.utime(os.path.dirname(f"{self.path}/{name}"), ns=(st.st_atime_ns, st.st_mtime_ns))
+        del self.place.env["DMMFS_FAULT"]
+
+    def verify(self):
+        # What was listed before its directory was on record, and has gone since, may have come or not.
+        for name in ("large", "dir/one"):
+            if os.path.exists(f"{self.place.target}/{name}"):
+                check(os.stat(f"{self.place.target}/{name}").st_size == 0 or
+                      place.read_all(f"{self.place.target}/{name}") == noise(name, 40_000 if name == "large" else 9_000),
+                      f"{name} is neither gone nor whole")
+        self.verify_finished()
+
+
+class Drifted(Alone):
+    """Files change at the source while they come over, and are brought anew."""
+    source_is_changed = True
+    options = ["segsize=4K", "whole=0", "drift=refetch"]
+
+    def prepare(self):
+        self.place.options = [*self.options, "background=off"]
+        check(self.place.start(), "the daemon does not start")
+        for name in ("large", "dir/one", "dir/sub/far"):
+            with open(f"{self.place.mount}/{name}", "rb", buffering=0) as file:
+                file.read(100)
+        self.halt()
+        self.place.daemon, self.place.options = None, self.options
+        for name, size in (("large", 50_000), ("dir/one", 7_000), ("dir/sub/far", 6_000)):
+            place.write_file(f"{self.path}/{name}", noise("new " + name, size))
+
+
+class Beside(Scenario):
+    """The target is not empty, and what is in the way moves aside."""
+    options = ["segsize=4K", "collision=rename"]
+    make_source = staticmethod(make_small_tree)
+    own = ["large", "dir/one", "dir/two", "dir/sub/three"]
+
+    def prepare(self):
+        os.makedirs(f"{self.place.target}/dir/sub")
+        for name in self.own:
+            place.write_file(f"{self.place.target}/{name}", b"mine " + name.encode())
+
+    def act(self):
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        for name in self.own:
+            aside = f"{self.place.target}/{name}.collision-1"
+            check(place.read_all(aside) == b"mine " + name.encode(), f"{aside} is another")
+            os.unlink(aside)
+        for base, _, _ in os.walk(self.path):
+            st = os.stat(base)
+            os.utime(self.place.target + base[len(self.path):], ns=(st.st_atime_ns, st.st_mtime_ns))
+        place.compare_trees(self.path, self.place.target)
+
+
+class Settings(Scenario):
+    """The administrator changes the configuration, with a daemon and without one."""
+    options = ["background=off"]
+    make_source = staticmethod(make_small_tree)
+
+    def wanted(self, name, value):
+        said = json.loads(self.admin("get", "--json", "-p", name, "1", needs_daemon=False))
+        check(f'"{value}"' in json.dumps(said) or f": {value}" in json.dumps(said), f"{name} is not {value}: {said}")
+
+    def act(self):
+        self.up()
+        self.admin("set", "-p", "errorretries=3", "1")
+        self.admin("pause", "1")
+        self.admin("set", "-p", "errorretries=2", "-p", "background=on", "1")
+        check(not self.is_complete(), "it does not pause")
+        self.halt()
+        self.place.daemon = None
+        self.admin("set", "-p", "bandwidth=1G", "1", needs_daemon=False)
+        self.wanted("errorretries", 2)
+        self.options = self.place.options = []
+        self.up()
+        self.wanted("bandwidth", "1G")
+        figures = self.place.stat()
+        check(figures and figures["state"] != "complete", f"the pause was forgotten: {figures}")
+        self.admin("resume", "1")
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        place.compare_trees(self.path, self.place.target)
+
+
+# --- errors and what is decided about them ---------------------------------------------------------------------------------------------
+
+class Waived(Scenario):
+    """What cannot be read is waived; finish takes away what would read as zeros."""
+    plugin = "slow"
+    options = ["segsize=4K", "whole=0", "errorretries=0", "collision=overwrite"]
+
+    @staticmethod
+    def make_source(top, _rng):
+        os.makedirs(f"{top}/late/sub")
+        for name in ("good", "changed", "bad-1", "bad-2", "bad-3", "late/a", "late/b"):
+            place.write_file(f"{top}/{name}", noise(name, 20_000))
+        os.link(f"{top}/bad-3", f"{top}/bad-too")
+        place.age(top, random.Random(1))
+
+    def prepare(self):
+        """One directory fails on its way, with what it had made left in it."""
+        bad = [f"read error EIO {name}" for name in ("changed", "bad-1", "bad-2", "bad-3", "bad-too")]
+        self.slow(*bad)
+        self.place.env["DMMFS_FAULT"] = "populate-made:2:EIO"
+        check(self.place.start(), "the daemon does not start")
+        self.until("all in error", lambda: len(self.errors("waiting")) == 5)
+        Used.write(f"{self.place.mount}/changed", 4096, b"c" * 4096)
+        self.slow("list error EIO late", *bad)
+        self.halt()
+        self.place.daemon = None
+        del self.place.env["DMMFS_FAULT"]
+
+    def act(self):
+        self.up()
+        self.admin("waive", "--all", "1")
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        names = sorted(os.path.relpath(os.path.join(base, name), self.place.target)
+                       for base, dirs, files in os.walk(self.place.target) for name in dirs + files)
+        check(names == ["changed", "good", "late"], f"what is left: {names}")
+        check(place.read_all(f"{self.place.target}/good") == noise("good", 20_000), "good is another")
+        check(place.read_all(f"{self.place.target}/changed") == bytes(4096) + b"c" * 4096 + bytes(20_000 - 8192),
+              "what an application wrote is gone")
+
+
+class Again(Scenario):
+    """Names that could not be made are made when the administrator says so."""
+    plugin = "slow"
+    options = ["segsize=4K", "background=off"]
+
+    @staticmethod
+    def make_source(top, _rng):
+        os.makedirs(f"{top}/dir/sub")
+        for name in ("file", "taken", "linked", "sub/inside"):
+            place.write_file(f"{top}/dir/{name}", noise(name, 20_000))
+        os.link(f"{top}/dir/linked", f"{top}/linked-too")
+        os.symlink("file", f"{top}/dir/symlink")
+        place.age(top, random.Random(1))
+
+    def prepare(self):
+        check(self.place.start(), "the daemon does not start")
+        os.listdir(self.place.mount)
+        self.slow("xattrs error EPERM")
+        check(os.listdir(f"{self.place.mount}/dir") == ["linked"], "names were made, besides that of the file that has another")
+        self.slow()
+        self.until("all in error", lambda: len(self.errors("waiting")) >= 4)
+        place.write_file(f"{self.place.mount}/dir/taken", b"mine")
+        self.halt()
+        self.place.daemon = None
+
+    def act(self):
+        self.up()
+        self.admin("retry", "1")
+        if self.error:  # it fails once more, and once more it is asked
+            self.until("settled", lambda: not self.errors("retrying"))
+            self.admin("retry", "1")
+        self.until("made", lambda: not self.errors("waiting") and not self.errors("retrying"))
+        self.place.options = self.options[:1]
+        self.admin("set", "-p", "background=on", "1")
+        self.finish()
+
+    def verify(self):
+        self.verify_finished()
+        dir = f"{self.place.target}/dir"
+        check(sorted(os.listdir(dir)) == ["file", "linked", "sub", "symlink", "taken"], f"{os.listdir(dir)}")
+        check(place.read_all(f"{dir}/taken") == b"mine", "what an application made is gone")
+        for name in ("file", "linked", "sub/inside"):
+            check(place.read_all(f"{dir}/{name}") == noise(name, 20_000), f"{name} is another")
+        check(os.path.samefile(f"{dir}/linked", f"{self.place.target}/linked-too"), "not one file")
+
+
+# --- giving it up -----------------------------------------------------------------------------------------------------------------------
+
+class Kept(Scenario):
+    """The migration is deleted half-way: what is whole, or was changed, stays, and nothing that would read as zeros."""
+    options = ["segsize=4K", "background=off", "whole=0"]
+    make_source = staticmethod(make_small_tree)
+    command = ["delete", "-f", "1"]
+
+    def prepare(self):
+        check(self.place.start(), "the daemon does not start")
+        place.read_all(f"{self.place.mount}/dir/one")
+        os.listdir(f"{self.place.mount}/dir/sub")
+        Used.write(f"{self.place.mount}/dir/sub/three", 0, b"3" * 4096)
+        self.until("recorded", lambda: self.place.stat()["files_migrated"] >= 2)
+        self.halt()
+        self.place.daemon = None
+
+    def act(self):
+        self.admin(*self.command, missing_is_done="no migration", needs_daemon=False)
+
+    def left(self):
+        return {os.path.relpath(os.path.join(base, name), self.place.target) for base, dirs, files in os.walk(self.place.target)
+                for name in dirs + files}
+
+    def verify(self):
+        self.place.check_no_trace()
+        left = self.left()
+        check(left == {"dir", "dir/one", "dir/symlink", "dir/sub", "dir/sub/three", "dir/sub/empty"}, f"what is left: {left}")
+        check(place.read_all(f"{self.place.target}/dir/one") == noise("dir/one", 9_000), "dir/one is another")
+        check(place.read_all(f"{self.place.target}/dir/sub/three")[:4096] == b"3" * 4096, "what was written is gone")
+        check(not self.place.stat(), "it is still listed")
+
+
+class Removed(Kept):
+    """The same with all data."""
+    command = ["delete", "--remove", "-f", "1"]
+
+    def verify(self):
+        self.place.check_no_trace()
+        check(self.left() == set(), f"what is left: {self.left()}")
+        check(not self.place.stat(), "it is still listed")
+
+
+# In the order in which a point is tried: cheap ones first.
+ALL = [Alone, Used, Kept, Removed, Beside, Redone, Drifted, Settings, Waived, Again, Demand, Background]
+
+
+def make_sources(top):
+    os.mkdir(top)
+    for scenario in ALL:
+        if scenario is not Background:
+            scenario.make_source(f"{top}/{scenario.__name__}", random.Random(1))
