@@ -340,6 +340,8 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 	if (result >= 0)
 		result = daemon_witness(daemon, error, error_size);
 	if (result >= 0)
+		result = fault_hit(FAULT_BEGIN_WITNESSED);
+	if (result >= 0)
 		result = plant(daemon, error, error_size);
 	if (result >= 0)
 		result = fault_hit(FAULT_BEGIN_PLANTED);
@@ -354,11 +356,28 @@ static int settle(struct daemon *daemon, char *error, size_t error_size)
 	return result;
 }
 
+/* A change of the configuration that was reported as failed may be there all the same: an entry that says what is on the target. */
+static void take_back_entry(struct daemon *daemon)
+{
+	const struct options *options = daemon->options;
+	CLEAN_FREE char *uuid = NULL;
+	uint32_t migid = daemon->migid;
+	int result = daemon->known ? 0 : config_find(daemon->config, options->source, options->target, &migid);
+
+	if (result >= 0)
+		result = config_get(daemon->config, migid, "uuid", &uuid);
+	if (result >= 0 && strcmp(uuid, daemon->uuid) == 0)
+		result = daemon->known ? config_set(daemon->config, migid, "uuid", NULL) : config_delete(daemon->config, migid);
+	if (result < 0 && result != -ENOENT)
+		log_warning("the entry of what was begun cannot be taken back: error=%s", errno_name(result));
+}
+
 /* A beginning that failed leaves nothing behind. Only what the lock on the state says is ours, or what is empty. */
 static void take_back(struct daemon *daemon)
 {
 	if (!daemon->fresh)
 		return;
+	take_back_entry(daemon);
 	if (!daemon->store) {
 		rmdir(daemon->statedir);
 		target_withdraw(&daemon->target);

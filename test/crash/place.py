@@ -261,7 +261,9 @@ class Place:
 
     def finish(self):
         """(status, what it said)"""
-        result = subprocess.run([ADMIN, "finish", "1"], env=self.env, capture_output=True, text=True, timeout=100)
+        figures = self.stat()
+        migid = figures["migid"] if figures else 1  # a beginning that failed has used up a number
+        result = subprocess.run([ADMIN, "finish", str(migid)], env=self.env, capture_output=True, text=True, timeout=100)
         return result.returncode, result.stdout + result.stderr
 
     def check_totals(self, figures):
