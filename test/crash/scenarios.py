@@ -417,17 +417,24 @@ class Redone(Alone):
 class Drifted(Alone):
     """Files change at the source while they come over, and are brought anew."""
     source_is_changed = True
-    options = ["segsize=4K", "whole=0", "drift=refetch"]
+    options = ["segsize=16K", "whole=0", "drift=refetch"]
+
+    @staticmethod
+    def make_source(top, rng):
+        make_small_tree(top, rng)
+        for name in ("one", "two"):
+            place.write_file(f"{top}/drifts-{name}", noise(name, 600_000))
+        place.age(top, rng)
 
     def prepare(self):
         self.place.options = [*self.options, "background=off"]
         check(self.place.start(), "the daemon does not start")
-        for name in ("large", "dir/one", "dir/sub/far"):
+        for name in ("drifts-one", "drifts-two"):  # a part of each, and no more
             with open(f"{self.place.mount}/{name}", "rb", buffering=0) as file:
                 file.read(100)
         self.halt()
-        self.place.daemon, self.place.options = None, self.options
-        for name, size in (("large", 50_000), ("dir/one", 7_000), ("dir/sub/far", 6_000)):
+        self.place.daemon, self.place.options = None, [*self.options, "background=on"]
+        for name, size in (("drifts-one", 50_000), ("drifts-two", 700_000)):
             place.write_file(f"{self.path}/{name}", noise("new " + name, size))
 
 
