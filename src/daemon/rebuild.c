@@ -272,8 +272,8 @@ static int make(struct rebuilder *rebuilder)
 
 	if (result >= 0)
 		result = compare(rebuilder);
-	if (result >= 0)
-		result = fault_hit(FAULT_REBUILD_WALKED);
+	if (result >= 0 && (result = fault_hit(FAULT_REBUILD_WALKED)) < 0)
+		refuse(rebuilder, result, "the new state cannot be completed; repeat the command");
 	if (result >= 0)
 		result = name_witness(rebuilder);
 	if (result >= 0)

@@ -438,6 +438,24 @@ class Drifted(Alone):
             place.write_file(f"{self.path}/{name}", noise("new " + name, size))
 
 
+class Rebuilt(Alone):
+    """The state is damaged, and made anew from source and target."""
+
+    def prepare(self):
+        self.place.options = [*self.options, "background=off"]
+        check(self.place.start(), "the daemon does not start")
+        place.read_all(f"{self.place.mount}/dir/one")
+        os.listdir(f"{self.place.mount}/dir/sub")
+        self.halt()
+        self.place.daemon, self.place.options = None, [*self.options, "background=on"]
+        with open(f"{self.place.target}/{place.OURS}/state/data.mdb", "r+b") as state:
+            state.write(bytes(12288))
+
+    def act(self):
+        self.admin("db", "rebuild", "-f", "1", needs_daemon=False)
+        self.finish()
+
+
 class Beside(Scenario):
     """The target is not empty, and what is in the way moves aside."""
     options = ["segsize=4K", "collision=rename"]
@@ -629,11 +647,11 @@ class Removed(Kept):
 
 
 # In the order in which a point is tried: cheap ones first.
-ALL = [Alone, Used, Kept, Removed, Beside, Redone, Drifted, Settings, Waived, Again, Demand, Background]
+ALL = [Alone, Used, Kept, Removed, Beside, Redone, Drifted, Rebuilt, Settings, Waived, Again, Demand, Background]
 
 
 def make_sources(top):
     os.mkdir(top)
     for scenario in ALL:
-        if scenario is not Background:
+        if scenario is not Background:  # which has the tree of Demand
             scenario.make_source(f"{top}/{scenario.__name__}", random.Random(1))
