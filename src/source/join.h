@@ -76,8 +76,17 @@ int join_handle_make(struct join_handle *handle, unsigned char *buf);
 int join_handle_parse(struct dmm_bytes bytes, struct join_handle *handle);
 /* Positive errno and a sentence, or 0: both sides agree. */
 int join_handle_tell(const struct join_handle *handle, const struct dmm_attr *attr, char *sentence, size_t size);
+
+/* What is compared of an object. */
+struct join_facts {
+	uint64_t size, fileid;
+	struct dmm_time mtime;
+	uint32_t mode;
+};
+
+struct join_facts join_facts_of(const struct dmm_attr *attr);
 /* The flags of what both sides have of one name. */
-uint8_t join_compare(const struct dmm_attr *first, const struct dmm_attr *second);
+uint8_t join_compare(const struct join_facts *first, const struct join_facts *second);
 
 /* --- join_names.c --- */
 
@@ -86,15 +95,15 @@ uint8_t join_compare(const struct dmm_attr *first, const struct dmm_attr *second
 struct join_name {
 	uint32_t next; /* in its bucket: index + 1 */
 	uint32_t name_len, handle_len;
-	int error;
 	size_t bytes; /* where name and handle lie */
+	struct join_facts facts;
+	int error;
 	bool matched;
-	struct dmm_attr attr;
 };
 
 struct join_names {
 	struct join_name *all;
-	size_t count, cap, most;
+	size_t count, cap, most, repeated;
 	char *bytes;
 	size_t used, size;
 	uint32_t *buckets;
@@ -103,7 +112,8 @@ struct join_names {
 	size_t n_rest;
 };
 
-/* `most`: entries; 0: as many as JOIN_NAMES_BYTES hold. -EMSGSIZE from join_names_add(): no more fit. */
+/* `most`: entries; 0: as many as JOIN_NAMES_BYTES hold. From join_names_add() -EMSGSIZE: no more fit; -EBADMSG: the same names come
+ * again and again. */
 void join_names_init(struct join_names *names, size_t most);
 void join_names_free(struct join_names *names);
 int join_names_add(void *names, const struct dmm_entry *entry); /* a source_entry_fn */

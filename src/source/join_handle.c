@@ -132,7 +132,12 @@ static bool same_time(struct dmm_time one, struct dmm_time other)
 	return ns >= -100 && ns <= 100; /* cut off, or rounded */
 }
 
-uint8_t join_compare(const struct dmm_attr *first, const struct dmm_attr *second)
+struct join_facts join_facts_of(const struct dmm_attr *attr)
+{
+	return (struct join_facts){.size = attr->size, .fileid = attr->fileid, .mtime = attr->mtime, .mode = attr->mode};
+}
+
+uint8_t join_compare(const struct join_facts *first, const struct join_facts *second)
 {
 	uint8_t flags = 0;
 

@@ -139,8 +139,8 @@ static int give_joined(struct join_listing *listing, const struct dmm_entry *ent
 	if (S_ISDIR(entry->attr.mode))
 		handle.flags |= JOIN_DIR;
 	if (partner) {
-		handle.size = partner->attr.size;
-		handle.mtime = partner->attr.mtime;
+		handle.size = partner->facts.size;
+		handle.mtime = partner->facts.mtime;
 		handle.error = (uint32_t)partner->error;
 		handle.name = join_names_name(&listing->names, partner);
 		handle.name_len = (uint8_t)(flags & JOIN_NAMED ? partner->name_len : 0);
@@ -155,8 +155,10 @@ static int give_joined(struct join_listing *listing, const struct dmm_entry *ent
 
 static int give_pair(struct join_listing *listing, const struct dmm_entry *entry, struct join_name *partner, uint8_t flags)
 {
+	const struct join_facts facts = join_facts_of(&entry->attr);
+
 	partner->matched = true;
-	flags |= partner->error ? JOIN_ERROR : join_compare(&entry->attr, &partner->attr);
+	flags |= partner->error ? JOIN_ERROR : join_compare(&facts, &partner->facts);
 	return give_joined(listing, entry, partner, flags & JOIN_TYPE ? JOIN_TYPE : flags);
 }
 

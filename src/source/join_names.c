@@ -16,6 +16,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* A server may say a name twice when a directory changes; one that says all of them again goes round in a circle. */
+#define REPEATED_MOST 1000
+
 struct join_key {
 	uint64_t key;
 	uint32_t index;
@@ -107,7 +110,7 @@ int join_names_add(void *context, const struct dmm_entry *entry)
 	size_t need = entry->name_len + 1 + entry->handle.len;
 
 	if (join_names_find(names, entry->name, entry->name_len))
-		return 0; /* a server that says it twice */
+		return ++names->repeated > names->count + REPEATED_MOST ? -EBADMSG : 0;
 	if (names->count >= names->most || names->used + need + names->count * sizeof(struct join_name) > JOIN_NAMES_BYTES)
 		return -EMSGSIZE;
 	int ret = grow_bytes(names, need);
@@ -121,7 +124,7 @@ int join_names_add(void *context, const struct dmm_entry *entry)
 		.name_len = (uint32_t)entry->name_len,
 		.handle_len = (uint32_t)entry->handle.len,
 		.error = entry->error,
-		.attr = entry->attr,
+		.facts = join_facts_of(&entry->attr),
 	};
 	memcpy(names->bytes + names->used, entry->name, entry->name_len + 1);
 	if (entry->handle.len)
@@ -192,7 +195,7 @@ int join_names_rest(struct join_names *names)
 		if (name->matched || name->error)
 			continue;
 		names->folded[names->n_rest] = (struct join_key){fold_key(locale, join_names_name(names, name)), (uint32_t)i};
-		names->ids[names->n_rest++] = (struct join_key){name->attr.fileid, (uint32_t)i};
+		names->ids[names->n_rest++] = (struct join_key){name->facts.fileid, (uint32_t)i};
 	}
 	if (locale)
 		freelocale(locale);
@@ -238,7 +241,8 @@ struct join_name *join_names_like(const struct join_names *names, const struct d
 	if (found || !names->n_rest || !entry->attr.fileid)
 		return found;
 	found = only(names, names->ids, entry->attr.fileid);
-	return found && join_compare(&entry->attr, &found->attr) == 0 ? found : NULL;
+	const struct join_facts facts = join_facts_of(&entry->attr);
+	return found && join_compare(&facts, &found->facts) == 0 ? found : NULL;
 }
 
 /* --- names --- */

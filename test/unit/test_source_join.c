@@ -25,6 +25,7 @@ struct side {
 	const char *xattrs[4]; /* of every object */
 	int connect_error, list_error, xattr_error;
 	unsigned fail; /* so many times */
+	bool endless;  /* listings begin again */
 	size_t handle_pad;
 };
 
@@ -107,7 +108,7 @@ static int64_t list_side(struct side *side, struct dmm_request *request)
 				return ret;
 			count++;
 		}
-	dir->listed = true;
+	dir->listed = !side->endless;
 	return count;
 }
 
@@ -508,6 +509,17 @@ START_TEST(test_listing_that_cannot_be_had)
 }
 END_TEST
 
+/* The start is the first that meets it. */
+START_TEST(test_listing_in_a_circle)
+{
+	struct source *source;
+	char error[1024] = "";
+	sides[1].endless = true;
+	ck_assert_int_eq(try_open(&source, error, sizeof(error)), -EBADMSG);
+	ck_assert_msg(strstr(error, "cannot be compared") != NULL, "%s", error);
+}
+END_TEST
+
 START_TEST(test_an_outage_is_of_either_side)
 {
 	struct source *source = open_both();
@@ -650,6 +662,7 @@ static Suite *suite(void)
 	tcase_add_test(tcase, test_attributes);
 	tcase_add_loop_test(tcase, test_attributes_that_cannot_be_had, 0, 5);
 	tcase_add_loop_test(tcase, test_listing_that_cannot_be_had, 0, 4);
+	tcase_add_test(tcase, test_listing_in_a_circle);
 	tcase_add_test(tcase, test_an_outage_is_of_either_side);
 	tcase_add_test(tcase, test_data_is_of_the_first_side);
 	tcase_add_test(tcase, test_handles_that_are_none_of_ours);
