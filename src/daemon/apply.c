@@ -115,6 +115,7 @@ static const struct application {
 	{"soft", apply_patience, NULL},
 	{"timeo", apply_patience, NULL},
 	{"retrans", apply_patience, NULL},
+	{"maxentries", apply_patience, NULL},
 	{"maxnsproc", apply_migrate, NULL},
 	{"resnsproc", apply_migrate, NULL},
 	{"maxdfproc", apply_migrate, NULL},

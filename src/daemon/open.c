@@ -156,6 +156,7 @@ void daemon_set_patience(struct daemon *daemon)
 	source_set_patience(daemon->source, &(struct source_patience){.hard = !options->soft,
 	                                                              .tries = options->retrans + 1,
 	                                                              .timeout_ms = options->timeo_ds * 100});
+	source_set_entries_max(daemon->source, options->maxentries);
 }
 
 static int check_source_is_ours_to_read(struct daemon *daemon, char *error, size_t error_size)

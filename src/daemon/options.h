@@ -39,6 +39,7 @@ struct options {
 	unsigned threads;
 	bool soft;
 	unsigned timeo_ds, retrans; /* tenths of a second */
+	uint64_t maxentries;
 	struct migrate_options migrate;
 	struct dmm_setting settings[SETTINGS_PLUGIN_MAX]; /* for the source plugin */
 	size_t n_settings;

@@ -115,6 +115,8 @@ static void open_source(struct plan *plan)
 	options_source(&plan->options, &source, &nt);
 	if (source_open(&source, &plan->source, error, sizeof(error)) < 0)
 		plan_find(plan, STOP, "source", 1, NULL, "%s", error);
+	else
+		source_set_entries_max(plan->source, plan->options.maxentries);
 }
 
 static void load_order(struct plan *plan)

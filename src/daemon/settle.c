@@ -346,6 +346,7 @@ static const struct binding {
 	{"soft", FIELD(soft)},
 	{"timeo", FIELD(timeo_ds)},
 	{"retrans", FIELD(retrans)},
+	{"maxentries", FIELD(maxentries)},
 };
 
 static void fill(struct options *options, const struct binding *binding)

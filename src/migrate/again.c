@@ -185,6 +185,8 @@ static int try_name(struct round *round, const struct dmm_entry *entry, uint64_t
 
 	if (entry->error)
 		return -entry->error;
+	if (make_reserved(round->dir, entry->name))
+		return -EBUSY;
 	if (fstatat(round->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* an application made one, or we did before a crash */
 	snprintf(staged, sizeof(staged), "again-%llu", (unsigned long long)id);
@@ -246,6 +248,7 @@ static struct object *stand_in(struct migrate *migrate, const struct error_recor
 		.hurry = true,
 		.source_bytes = (uint8_t *)record->source.bytes,
 		.source_len = record->source.len,
+		.dir = {.lineage = record->lineage},
 	};
 	return dir;
 }

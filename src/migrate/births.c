@@ -176,8 +176,10 @@ static int bear_all(struct births *births, struct making *making)
 }
 
 /* What has the name is either this very file (an interrupted attempt came so far), or it makes way. */
-static int link_name(int dirfd, int fd, const struct link_record *link, const char *name)
+static int link_name(struct making *making, int fd, const struct link_record *link, const char *name)
 {
+	int dirfd = making->dirfd;
+
 	for (int attempt = 0; attempt < 2; attempt++) {
 		struct stat st;
 		int result = target_link(fd, dirfd, name); /* the file may be immutable by now */
@@ -185,6 +187,8 @@ static int link_name(int dirfd, int fd, const struct link_record *link, const ch
 			return result;
 		if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == link->ino)
 			return 0;
+		if (make_taken(making, dirfd, name))
+			return -EEXIST;
 		if (unlinkat(dirfd, name, 0) < 0)
 			return -errno;
 	}
@@ -205,10 +209,101 @@ static int first_name(struct migrate *migrate, const struct birth *birth, struct
 	return result < 0 ? result : result && link->seen == 0;
 }
 
+/* --- is it the same file? --- */
+
+/* A source whose identities are not unique would make one file of two, and lose the other. */
+struct original {
+	bool known; /* the members below but for the type in attr.mode */
+	struct dmm_bytes handle;
+	struct dmm_attr attr;
+};
+
+static bool alike(const struct dmm_attr *a, const struct dmm_attr *b)
+{
+	bool change = a->valid & b->valid & DMM_ATTR_CHANGE;
+
+	return a->size == b->size && a->mtime.sec == b->mtime.sec && a->mtime.nsec == b->mtime.nsec &&
+	       (!change || a->change == b->change);
+}
+
+static int take_attr(void *context, const struct dmm_entry *entry)
+{
+	*(struct dmm_attr *)context = entry->attr;
+	return 0;
+}
+
+/* It may have changed between one listing and the other: then it is still alike when both are looked at now. */
+static bool alike_now(struct source *source, struct dmm_bytes one, struct dmm_bytes other)
+{
+	struct dmm_attr a, b;
+
+	return source_attr(source, one, take_attr, &a) >= 0 && source_attr(source, other, take_attr, &b) >= 0 && alike(&a, &b);
+}
+
+static bool is_of(struct migrate *migrate, const struct original *original, const struct dmm_entry *entry)
+{
+	const struct dmm_bytes *handle = &original->handle;
+
+	if ((original->attr.mode ^ entry->attr.mode) & S_IFMT)
+		return false;
+	if (!original->known || (handle->len == entry->handle.len && !memcmp(handle->data, entry->handle.data, handle->len)))
+		return true;
+	return alike(&original->attr, &entry->attr) || alike_now(migrate->source, *handle, entry->handle);
+}
+
+/* What is known of a file that was born with another directory: all, as long as it has a record. */
+static int recall(struct migrate *migrate, int fd, const struct link_record *link, struct original *original,
+                  struct file_record **record)
+{
+	struct stat st;
+
+	*original = (struct original){0};
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	original->attr.mode = st.st_mode;
+	int found = store_file_get(migrate->store, link->ino, record);
+	if (found <= 0)
+		return found;
+	const struct file_record *file = *record;
+	original->known = handle_equal(&file->handle, &link->handle);
+	original->handle = (struct dmm_bytes){file->source.bytes, file->source.len};
+	original->attr.size = file->source_size;
+	original->attr.mtime = (struct dmm_time){file->source_mtime.sec, file->source_mtime.nsec};
+	original->attr.change = file->source_change;
+	original->attr.valid = file->source_change ? DMM_ATTR_CHANGE : 0;
+	return 0;
+}
+
+/* The names of the group that are none of this file are told and left out. Returns how many stay, which come first. */
+static int sort_out(struct making *making, int fd, const struct link_record *link, struct birth **group, size_t count)
+{
+	struct original original = {true, group[0]->entry.handle, group[0]->entry.attr};
+	struct file_record *record = NULL;
+	size_t kept = 0;
+	int result = group[0]->born_here ? 0 : recall(making->migrate, fd, link, &original, &record);
+
+	for (size_t i = 0; result >= 0 && i < count; i++) {
+		struct birth *birth = group[i];
+		if (is_of(making->migrate, &original, &birth->entry)) {
+			group[i] = group[kept];
+			group[kept++] = birth;
+		} else if (making->single) {
+			result = -EBADMSG;
+		} else {
+			making_lost(making, birth->entry.name, "link", -EBADMSG, true);
+		}
+	}
+	if (record)
+		file_record_free(record);
+	return result < 0 ? result : (int)kept;
+}
+
+/* --- names --- */
+
 static int join_name(struct making *making, int fd, struct flight *flight, const struct link_record *link, const char *name)
 {
 	LOCKED(&making->migrate->flights_lock);
-	int result = link_name(making->dirfd, fd, link, name);
+	int result = link_name(making, fd, link, name);
 
 	if (result >= 0)
 		flight_name_joined(flight);
@@ -227,13 +322,13 @@ static int join(struct making *making, struct birth **group, size_t count)
 	CLEAN_FD int fd = target_open_handle(migrate->target, &link.handle, O_PATH);
 	if (fd < 0)
 		return fd;
-	int first = first_name(migrate, group[0], &link);
-	if (first < 0)
-		return first;
+	int first = first_name(migrate, group[0], &link), kept = first < 0 ? first : sort_out(making, fd, &link, group, count);
+	if (kept < 0)
+		return kept;
 	uint32_t joined = 0;
 	struct flight *flight = flight_take(migrate, &link);
 	flights_add(making->flights, flight);
-	for (size_t i = 0; i < count; i++) {
+	for (int i = 0; i < kept; i++) {
 		int result = join_name(making, fd, flight, &link, group[i]->entry.name);
 		if (result < 0 && (making->single || result == -ENOSPC || result == -EDQUOT || result == -EROFS))
 			return result;

@@ -33,7 +33,16 @@ struct fetch {
 
 int error_told(int error)
 {
-	return error == -ENODATA || error == -ENOENT || error == -EREMCHG ? -EIO : error;
+	switch (error) {
+	case -ENODATA:
+	case -ENOENT:
+	case -EREMCHG:
+	case -ELOOP:
+	case -EOVERFLOW:
+		return -EIO;
+	default:
+		return error;
+	}
 }
 
 static const char *explain(int error)

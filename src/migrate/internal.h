@@ -100,6 +100,10 @@ void populate_ended(struct object *dir, bool here);
 /* Gives a directory up that is no more. */
 void dir_drop(struct object *dir);
 
+/* lineage.c: that of a directory below `above`, its bytes newly allocated. -ELOOP: it is one of those above, or lies deeper than any
+ * path could name. */
+int lineage_extend(const struct source_ref *above, const struct dmm_attr *attr, struct source_ref *own);
+
 /* births.c: the names of files with several names that one directory holds. */
 struct births;
 struct births *births_new(struct migrate *migrate);

@@ -19,6 +19,8 @@
 #define BACKOFF_FIRST_NS (1 * NS_PER_S)
 #define BACKOFF_LAST_NS (300 * NS_PER_S)
 #define BACKOFF_OUTAGE_NS (30 * NS_PER_S)
+/* An object that fails in so many outages, one after the other, has used up its excuse. */
+#define OUTAGES_MOST 3
 
 static struct ledger_entry **slot(struct ledger *ledger, uint64_t ino)
 {
@@ -45,7 +47,7 @@ static struct error_record *copy_record(const struct error_record *record)
 	copy->path = placed[1];
 	copy->detail = placed[2];
 	copy->name = NULL;
-	copy->source = (struct source_ref){0};
+	copy->source = copy->lineage = (struct source_ref){0};
 	return copy;
 }
 
@@ -204,7 +206,7 @@ static enum error_state state_after(struct ledger *ledger, const struct ledger_e
 {
 	if (entry->state == ERROR_WAIVED)
 		return ERROR_WAIVED;
-	if (failure->outage)
+	if (entry->outage)
 		return ERROR_RETRYING;
 	unsigned retries = atomic_load(&ledger->retries);
 	return failure->final || entry->round > retries ? ERROR_WAITING : ERROR_RETRYING;
@@ -227,10 +229,10 @@ static bool count_failure(struct ledger *ledger, const struct failure *failure, 
 		__atomic_store_n(&ledger->count, ledger->count + 1, __ATOMIC_RELAXED);
 	}
 	struct ledger_entry *entry = *at;
-	entry->next_try_ns = clock_monotonic_ns() + backoff_ns(entry->round, failure->outage);
+	entry->outage = failure->outage && entry->outages < OUTAGES_MOST;
+	entry->next_try_ns = clock_monotonic_ns() + backoff_ns(entry->round, entry->outage);
 	entry->tries++;
-	entry->round += !failure->outage;
-	entry->outage = failure->outage;
+	entry->round += !entry->outage;
 	entry->state = state_after(ledger, entry, failure);
 	if (failure->told)
 		entry->told = -failure->error;
@@ -277,6 +279,7 @@ void ledger_loss(struct ledger *ledger, const struct failure *failure, struct ba
 		record.name = (char *)failure->name;
 		record.handle = *failure->handle;
 		record.source = failure->source;
+		record.lineage = failure->lineage;
 	}
 	count(batch, record.kind, record.state, 1);
 	batch_error_put(batch, &record);
@@ -398,8 +401,10 @@ void ledger_source_back(struct ledger *ledger)
 	LOCKED(&ledger->lock);
 	for (size_t i = 0; i < LEDGER_BUCKETS; i++)
 		for (struct ledger_entry *entry = ledger->buckets[i]; entry; entry = entry->next)
-			if (entry->outage)
+			if (entry->outage) {
 				entry->next_try_ns = 0;
+				entry->outages++;
+			}
 }
 
 /* --- what the administrator decides --- */

@@ -31,8 +31,9 @@ struct ledger_entry {
 	unsigned round;       /* since the start, or the administrator's last retry */
 	uint64_t next_try_ns; /* clock_monotonic_ns() */
 	uint64_t first_ns;
-	int told;    /* positive errno that an application got last, or 0 */
-	bool outage; /* the source could not be reached: it is due as soon as that answers */
+	int told;         /* positive errno that an application got last, or 0 */
+	bool outage;      /* the source could not be reached: it is due as soon as that answers */
+	unsigned outages; /* that ended: whoever meets one each time he is tried is what the source does not answer for */
 };
 
 #define LEDGER_BUCKETS 1024
@@ -69,7 +70,8 @@ struct failure {
 	bool outage;              /* the source cannot be reached: tries are not used up */
 	bool blocks;              /* of a loss: a whole object is missing, so finish must wait for the administrator... */
 	struct source_ref source; /* ... and this is its directory at the source, to try it again */
-	bool drift;               /* of a loss: the source changed */
+	struct source_ref lineage;
+	bool drift; /* of a loss: the source changed */
 };
 
 /* For failures from now on. */

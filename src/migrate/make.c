@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "migrate/descriptor.h"
+#include "migrate/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,8 @@ void making_lost_so(struct making *making, const char *name, const char *what, c
 	                              .detail = detail,
 	                              .error = error,
 	                              .blocks = blocks,
-	                              .source = {making->dir->source_len, making->dir->source_bytes}},
+	                              .source = {making->dir->source_len, making->dir->source_bytes},
+	                              .lineage = making->dir->dir.lineage},
 	            making->batch);
 }
 
@@ -133,6 +135,17 @@ int make_aside(int dirfd, const char *name)
 	return -EEXIST;
 }
 
+bool make_reserved(const struct object *dir, const char *name)
+{
+	return dir->ino == dir->migrate->target->root_ino && strcmp(name, TARGET_OURS) == 0;
+}
+
+bool make_taken(const struct making *making, int dirfd, const char *name)
+{
+	return making->present && dirfd == making->dirfd && !name_set_has(making->present, name) &&
+	       strcmp(name, "lost+found") != 0; /* present in every new file system, and in no list of ours */
+}
+
 /* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
  * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes; when it is a file's
  * name and not empty it moves aside, since nobody wished for the end of all that is in it. */
@@ -140,6 +153,8 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 {
 	struct stat st;
 
+	if (make_taken(making, dirfd, name))
+		return -EEXIST;
 	making->redo = true;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;

@@ -25,7 +25,10 @@ struct making {
 	struct xattr_set xattrs;
 	struct dmm_attr attr; /* of the entry whose attributes were collected: as it says, or as its security descriptor does */
 	struct flights *flights;      /* of the names joined; for the batch */
-	struct name_set *names;       /* all names listed; only when the directory had entries before */
+	struct name_set *present;     /* what the directory had before; NULL: a single name is made */
+	struct name_set *names;       /* all names listed so far */
+	struct name_set *twice;       /* those that were listed again... */
+	size_t repeated;              /* ... so often in all */
 	char *buffer;                 /* for data */
 	struct digest_stream *stream; /* for its digest */
 	bool judging;                 /* an order is asked for */
@@ -47,6 +50,10 @@ struct making {
 
 /* Reads link text and extended attributes of an entry from the source into making->xattrs and link_text[PATH_MAX]. */
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text);
+/* The name is that of our own directory. */
+bool make_reserved(const struct object *dir, const char *name);
+/* What has this name in the directory was made a moment ago, for another name: the target takes the two for one. */
+bool make_taken(const struct making *making, int dirfd, const char *name);
 /* Gives what has this name on the target another one beside it, NAME.collision-N. */
 int make_aside(int dirfd, const char *name);
 /* Makes the object below dirfd; what an interrupted attempt left under this name goes first. A descriptor. */

@@ -241,8 +241,12 @@ static int plant(void *context, const struct dmm_entry *entry)
 		.mtime = {attr->mtime.sec, attr->mtime.nsec},
 		.atime = {attr->atime.sec, attr->atime.nsec},
 	};
+	result = lineage_extend(&(struct source_ref){0}, attr, &record.lineage);
+	if (result < 0)
+		return result;
 	batch_dir_put(planting->batch, &record);
 	batch_totals_add(planting->batch, &(struct totals){.dirs_found = 1});
+	free((void *)record.lineage.bytes);
 	return 0;
 }
 

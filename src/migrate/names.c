@@ -50,16 +50,22 @@ static void grow(struct name_set *set)
 	*set = larger;
 }
 
-void name_set_add(struct name_set *set, const char *name)
+bool name_set_add(struct name_set *set, const char *name)
 {
 	if (set->count * 2 >= set->cap)
 		grow(set);
 	size_t at = find(set, name);
 	if (set->slots[at])
-		return;
+		return false;
 	set->slots[at] = must_alloc(strlen(name) + 1);
 	strcpy(set->slots[at], name);
 	set->count++;
+	return true;
+}
+
+size_t name_set_count(const struct name_set *set)
+{
+	return set->count;
 }
 
 bool name_set_has(const struct name_set *set, const char *name)

@@ -12,8 +12,10 @@ struct name_set;
 
 struct name_set *name_set_new(void);
 void name_set_free(struct name_set *set);
-void name_set_add(struct name_set *set, const char *name);
+/* False: it was there already. */
+bool name_set_add(struct name_set *set, const char *name);
 bool name_set_has(const struct name_set *set, const char *name);
+size_t name_set_count(const struct name_set *set);
 bool name_set_empty(const struct name_set *set);
 /* Walks the set: *at starts at 0; NULL at the end. */
 const char *name_set_next(const struct name_set *set, size_t *at);

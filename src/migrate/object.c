@@ -95,6 +95,10 @@ static void fill_dir(struct object *object, const struct dir_record *record)
 	object->turn = CLASS_NORMAL;
 	object->dir = *record;
 	object->dir.source = (struct source_ref){object->source_len, object->source_bytes};
+	object->lineage = must_alloc(record->lineage.len);
+	if (record->lineage.len)
+		memcpy(object->lineage, record->lineage.bytes, record->lineage.len);
+	object->dir.lineage.bytes = object->lineage;
 	object->mtime = record->mtime;
 }
 
@@ -175,6 +179,7 @@ static void destroy(struct object *object)
 {
 	object_close_source(object);
 	free(object->source_bytes);
+	free(object->lineage);
 	free(object->resident);
 	free(object->durable_map);
 	free(object->claimed);

@@ -62,6 +62,7 @@ struct object {
 	enum order_class turn; /* what it is populated for */
 	struct bring *bring;   /* the fetch that it counts for, or NULL */
 	struct dir_record dir;
+	uint8_t *lineage; /* dir.lineage points here */
 
 	/* Files. */
 	struct file_record file; /* limit, segsize, mtime_valid: as in memory, ahead of the store's */
@@ -121,6 +122,8 @@ uint64_t limit_cut(struct object *object, uint64_t size);
 void segment_set(uint8_t *bitmap, uint64_t segment, bool value);
 bool segment_get(const uint8_t *bitmap, uint64_t segment);
 uint64_t segments_for(uint64_t limit, uint64_t segsize);
+/* A file of more is not brought over: it would take half a GiB of memory. */
+#define SEGMENTS_MOST (1ull << 30)
 
 /* An object that somebody waits for stays in the table, referred to or not. */
 void object_park(struct object *object, struct waiter *waiter);

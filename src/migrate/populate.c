@@ -180,7 +180,7 @@ static void keep_child(struct making *making, const struct dir_record *record)
 	making->children[making->n_children++] = object_insert_dir(making->migrate, record);
 }
 
-static int make_directory(struct making *making, const struct dmm_entry *entry)
+static int make_new_directory(struct making *making, const struct dmm_entry *entry, const struct source_ref *lineage)
 {
 	const struct dmm_attr *attr = &entry->attr;
 	int result = make_collect(making, entry, NULL, NULL);
@@ -206,11 +206,25 @@ static int make_directory(struct making *making, const struct dmm_entry *entry)
 	result = target_handle(fd, "", &record.handle);
 	if (result < 0)
 		return unmake(making, entry, result);
+	record.lineage = *lineage;
 	object_bury(making->migrate, record.ino, &record.handle, true);
 	batch_dir_put(making->batch, &record);
 	keep_child(making, &record);
 	making->delta.dirs_found++;
 	return 0;
+}
+
+/* One that is among those above it would go on without end, each time with all that is in it. */
+static int make_directory(struct making *making, const struct dmm_entry *entry)
+{
+	struct source_ref lineage;
+	int result = lineage_extend(&making->dir->dir.lineage, &entry->attr, &lineage);
+
+	if (result < 0)
+		return result;
+	result = make_new_directory(making, entry, &lineage);
+	free((void *)lineage.bytes);
+	return result;
 }
 
 static int make_other(struct making *making, const struct dmm_entry *entry)
@@ -238,6 +252,8 @@ int populate_entry(struct making *making, const struct dmm_entry *entry)
 		births_add(making->births, entry, &making->verdict);
 		return 0; /* counted when it is joined */
 	}
+	if (S_ISREG(attr->mode) && segments_for(attr->size, making->segsize) > SEGMENTS_MOST)
+		return -EFBIG;
 	int result = S_ISREG(attr->mode) ? make_regular(making, entry) : make_other(making, entry);
 	if (result >= 0)
 		making->delta.files_found++;
@@ -257,8 +273,8 @@ static bool ends_all(int error)
 
 static bool may_pass(struct making *making, int error)
 {
-	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY,
-	                            EISDIR,  ENOTDIR,      EMLINK, EFBIG,  EPERM,      ENOENT, EREMOTE};
+	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY, EISDIR,
+	                            ENOTDIR, EMLINK,       EFBIG,  EPERM,  ENOENT,     ELOOP,  E2BIG,     EREMOTE};
 
 	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
 		if (error == -final[i])
@@ -266,16 +282,40 @@ static bool may_pass(struct making *making, int error)
 	return ledger_tries(&making->migrate->ledger, making->dir->ino) < ENTRY_TRIES;
 }
 
+/* A name once more. Which of its objects is meant nobody knows; the first is there. A listing that goes round in a circle brings
+ * each of its names again and again. */
+#define REPEATED_MOST 1000
+
+static int take_again(struct making *making, const struct dmm_entry *entry)
+{
+	if (!entry->error)
+		name_set_add(making->twice, entry->name);
+	making->repeated++;
+	return making->repeated > REPEATED_MOST && making->repeated > name_set_count(making->names) ? -ELOOP : 0;
+}
+
+static void tell_repeated(struct making *making)
+{
+	size_t at = 0;
+
+	for (const char *name; (name = name_set_next(making->twice, &at));)
+		making_lost(making, name, "create", -EEXIST, true);
+}
+
 static int take_entry(void *context, const struct dmm_entry *entry)
 {
 	struct making *making = context;
 
+	if (!name_set_add(making->names, entry->name))
+		return take_again(making, entry);
+	if (make_reserved(making->dir, entry->name)) {
+		making_lost(making, entry->name, "create", -EBUSY, true);
+		return 0;
+	}
 	if (making->judging && !entry->error && make_skip(making, entry))
 		return atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed) ? -ECANCELED : 0;
 	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
-	if (making->names)
-		name_set_add(making->names, entry->name);
 	if (result < 0 && (ends_all(result) || may_pass(making, result)))
 		return result;
 	if (result < 0)
@@ -501,23 +541,19 @@ static void submit(struct making *making)
 static int make_directory_entries(struct making *making)
 {
 	struct migrate *migrate = making->migrate;
-	struct name_set *present = name_set_new();
+	struct name_set *present = making->present;
 	int result = list_present(making, present);
 
 	if (result >= 0)
 		result = settle_collisions(making, present);
-	if (result >= 0 && !name_set_empty(present) && migrate->options.collision == COLLISION_ERROR)
-		making->names = name_set_new();
 	if (result >= 0)
 		result = make_all(making);
-	if (result >= 0 && making->names)
+	if (result >= 0 && !name_set_empty(present) && migrate->options.collision == COLLISION_ERROR)
 		result = remove_leftovers(making, present);
 	if (result >= 0 && making->judging)
 		make_skipped_end(making);
-	name_set_free(present);
-	if (making->names)
-		name_set_free(making->names);
-	making->names = NULL;
+	if (result >= 0)
+		tell_repeated(making);
 	return result < 0 ? result : fault_hit(FAULT_POPULATE_MADE);
 }
 
@@ -563,6 +599,20 @@ void dir_drop(struct object *dir)
 	object_submit(dir, batch, SUBMIT_BARRIER, NULL, NULL);
 }
 
+static const char *explain(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "it is gone from the source";
+	case -ELOOP:
+		return "the source lists the same names again and again";
+	case -EOVERFLOW:
+		return "the source lists more entries than maxentries permits";
+	default:
+		return NULL;
+	}
+}
+
 /* Recorded before anyone is told (I7). */
 static void record_failure(struct object *dir, int error)
 {
@@ -579,7 +629,8 @@ static void record_failure(struct object *dir, int error)
 	                                                 .handle = &dir->handle,
 	                                                 .is_dir = true,
 	                                                 .what = "list",
-	                                                 .detail = error == -ENOENT ? "it is gone from the source" : NULL,
+	                                                 .detail = explain(error),
+	                                                 .final = error == -ELOOP || error == -EOVERFLOW,
 	                                                 .error = error_told(error),
 	                                                 .told = told,
 	                                                 .outage = outage_explains(migrate, error)});
@@ -614,6 +665,9 @@ static void populate_run(struct lane_job *job)
 	pthread_mutex_unlock(&dir->lock);
 	making.batch = batch_new();
 	making.births = births_new(migrate);
+	making.present = name_set_new();
+	making.names = name_set_new();
+	making.twice = name_set_new();
 	making.flights = must_alloc(sizeof(*making.flights));
 	making.buffer = buffer_alloc(MAKE_BUFFER_SIZE);
 	uint64_t began_ns = clock_monotonic_ns();
@@ -647,6 +701,9 @@ static void populate_run(struct lane_job *job)
 	digest_stream_free(making.stream);
 	xattr_set_free(&making.xattrs);
 	births_free(making.births);
+	name_set_free(making.present);
+	name_set_free(making.names);
+	name_set_free(making.twice);
 	object_put(dir);
 }
 

@@ -155,6 +155,8 @@ static const char *objection(struct object *object, const struct dmm_attr *attr)
 		       "stays";
 	if (object->file.renewals >= FILE_RENEWALS_MAX)
 		return "; it is not brought anew once more, since it went on changing";
+	if (segments_for(attr->size, object->file.segsize) > SEGMENTS_MOST)
+		return "; it is not brought anew, since it is too large now";
 	if (object->finishing || object->absent == 0)
 		return "; it is not brought anew, since all of it had come";
 	return NULL;

@@ -290,6 +290,17 @@ static const struct property table[] = {
 			"administrator.",
 	},
 	{
+		.name = "maxentries",
+		.group = TROUBLE,
+		.type = PROPERTY_COUNT,
+		.when = PROPERTY_LIVE,
+		.standard = "10000000",
+		.min = 1000,
+		.max = FILES_MAX,
+		.help = "The most entries that a directory of the source may have. One that lists more is taken for a fault of the "
+			"source, which would go on without end, and is in error until this is raised and it is retried.",
+	},
+	{
 		.name = "drift",
 		.group = TROUBLE,
 		.type = PROPERTY_CHOICE,

@@ -88,6 +88,8 @@ static int on_xattr(struct dmm_request *request, const char *name, const void *v
 	if (call->refused)
 		return call->refused;
 	ret = call->xattr ? check_xattr(name, value, len) : -EBADMSG;
+	if (ret >= 0)
+		ret = check_xattr_room(&call->name_bytes, name);
 	if (ret < 0)
 		return refuse(call, ret);
 	call->delivered++;
@@ -250,6 +252,7 @@ int64_t call_once(struct call *call, struct connection *connection)
 	call->done = false;
 	call->refused = 0;
 	call->extent_end = call->request.off;
+	call->name_bytes = 0;
 	call->request.entry = on_entry;
 	call->request.xattr = on_xattr;
 	call->request.extent = on_extent;
@@ -279,7 +282,7 @@ int64_t call_once(struct call *call, struct connection *connection)
 
 int64_t call_run(struct call *call)
 {
-	struct retry retry = {.source = call->source};
+	struct retry retry = retry_begin(call->source);
 	int64_t result;
 
 	do {

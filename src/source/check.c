@@ -152,6 +152,15 @@ int check_xattr(const char *name, const void *value, size_t len)
 	return name_len >= 1 && name_len <= XATTR_NAME_BYTES && len <= XATTR_VALUE_BYTES && (value || len == 0) ? 0 : -EBADMSG;
 }
 
+/* Linux gives out no longer list of names (XATTR_LIST_MAX), so no target has more. */
+#define XATTR_LIST_BYTES 65536
+
+int check_xattr_room(size_t *name_bytes, const char *name)
+{
+	*name_bytes += strlen(name) + 1;
+	return *name_bytes <= XATTR_LIST_BYTES ? 0 : -E2BIG;
+}
+
 int check_extent(const struct call *call, const struct dmm_extent *extent, struct dmm_extent *clipped)
 {
 	uint64_t end = call->request.off + call->request.len;

@@ -26,6 +26,7 @@ struct source_file {
 	pthread_mutex_t lock;        /* guards what follows; held while the file is opened anew, so that this is done once */
 	struct opening *now;         /* NULL while there is none */
 	bool pinned;                 /* must stay the one it is */
+	uint64_t listed;             /* entries so far; of whoever lists it */
 	struct join_listing *joined; /* a directory of two sources: nothing else of this is used */
 	size_t handle_len;
 	unsigned char handle[];
@@ -92,7 +93,7 @@ static int open_joined(struct source *source, struct dmm_bytes bytes, struct sou
 
 int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **result)
 {
-	struct retry retry = {.source = source};
+	struct retry retry = retry_begin(source);
 	struct source_file *file;
 	int64_t ret;
 
@@ -204,7 +205,7 @@ static bool is_lost(struct source_file *file, int64_t result)
 
 static int64_t run(struct source_file *file, struct call *call)
 {
-	struct retry retry = {.source = file->source};
+	struct retry retry = retry_begin(file->source);
 	int64_t ret;
 
 	if (file->joined)
@@ -231,7 +232,11 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 		pin(dir);
 	int refused = ret > 0 ? gather_deliver(&gather, entry, context) : 0;
 	gather_free(&gather);
-	return refused < 0 ? refused : (int)ret;
+	if (refused < 0 || ret < 0)
+		return refused < 0 ? refused : (int)ret;
+	dir->listed += (uint64_t)ret;
+	uint64_t most = atomic_load_explicit(&dir->source->entries_max, memory_order_relaxed);
+	return most && dir->listed > most ? -EOVERFLOW : (int)ret;
 }
 
 int source_unlisted(const struct source_file *dir)

@@ -73,6 +73,7 @@ struct call {
 	void *context;
 	uint64_t delivered;  /* answers given to a sink: from then on the call is not tried again */
 	uint64_t extent_end; /* no extent may begin before this */
+	size_t name_bytes;   /* of the extended attributes so far */
 	int refused;         /* by a check or a sink: ends the call */
 
 	/* In flight: in a shard's list. */
@@ -118,10 +119,12 @@ struct retry {
 	struct source *source;
 	unsigned failed;  /* attempts so far */
 	unsigned beside;  /* of these, while others were answered */
-	uint64_t answers; /* of the source, at the last failure */
+	uint64_t answers; /* of the source, at the beginning or at the last failure */
 	bool stale;       /* ESTALE was seen once */
 };
 
+/* Before the first attempt. */
+struct retry retry_begin(struct source *source);
 /* Whether to try again after this result; when so, the pause is over on return. `delivered`: a sink was called already. */
 bool retry_again(struct retry *retry, int64_t result, bool delivered);
 bool error_ends_connection(int64_t result);
@@ -137,6 +140,8 @@ void check_entry(const struct dmm_entry *entry, struct dmm_entry *checked, char 
 /* The same for ROOT and ATTR, where there is no name. 0 or -EBADMSG. */
 int check_object(const struct dmm_entry *entry, struct dmm_bytes handle, struct dmm_entry *checked);
 int check_xattr(const char *name, const void *value, size_t len);
+/* `name_bytes`: of all names so far, without this one. 0, or -E2BIG: no object has so many attributes. */
+int check_xattr_room(size_t *name_bytes, const char *name);
 /* 1: `clipped` is for the sink; 0: outside of what was asked for; -EBADMSG. */
 int check_extent(const struct call *call, const struct dmm_extent *extent, struct dmm_extent *clipped);
 int64_t check_result(const struct call *call);
@@ -181,6 +186,7 @@ struct source {
 	atomic_bool hard;
 	atomic_uint tries;
 	atomic_ullong timeout_ns; /* of one attempt; 0: none */
+	atomic_ullong entries_max; /* of one directory; 0: any number */
 	atomic_ullong answers;    /* so many requests got an answer that came from the source, good or bad */
 	struct connection_pool pool;
 	pthread_mutex_t serial;

@@ -172,13 +172,18 @@ static void pause_for(struct source *source, uint64_t ns)
 	pthread_mutex_unlock(&source->sleep_lock);
 }
 
+struct retry retry_begin(struct source *source)
+{
+	return (struct retry){.source = source, .answers = atomic_load_explicit(&source->answers, memory_order_relaxed)};
+}
+
 /* One more failure that passes: is that enough? */
 static bool used_up(struct retry *retry, int64_t result)
 {
 	struct source *source = retry->source;
 	unsigned tries = atomic_load(&source->tries);
 	uint64_t answers = atomic_load_explicit(&source->answers, memory_order_relaxed);
-	bool answered = retry->failed > 0 && answers != retry->answers;
+	bool answered = answers != retry->answers;
 
 	retry->answers = answers;
 	retry->failed++;

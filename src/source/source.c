@@ -65,7 +65,7 @@ static int open_instance(struct source *source, const struct source_options *opt
 /* The first connection tells whether the source can be reached, and what it can do. */
 static int connect_first(struct source *source, const struct source_options *options, char *error, size_t error_size)
 {
-	struct retry retry = {.source = source};
+	struct retry retry = retry_begin(source);
 	const struct dmm_plugin *plugin = &source->module.plugin;
 	struct connection *connection;
 	int ret;
@@ -159,6 +159,15 @@ void source_close(struct source *source)
 	pthread_mutex_destroy(&source->sleep_lock);
 	pthread_mutex_destroy(&source->serial);
 	free(source);
+}
+
+void source_set_entries_max(struct source *source, uint64_t entries)
+{
+	if (source->join) {
+		source_set_entries_max(source->join->first, entries);
+		source_set_entries_max(source->join->second, entries);
+	}
+	atomic_store(&source->entries_max, entries);
 }
 
 const char *source_plugin_name(const struct source *source)

@@ -67,7 +67,8 @@ int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn 
 
 int source_file_open(struct source *source, struct dmm_bytes handle, struct source_file **file);
 void source_file_close(struct source_file *file);
-/* The next entries of an open directory. How many (counting those with an error), 0 at the end, negative errno. */
+/* The next entries of an open directory. How many (counting those with an error), 0 at the end, negative errno; -EOVERFLOW: it has
+ * more than source_set_entries_max() allows. */
 int source_list(struct source_file *dir, source_entry_fn entry, void *context);
 /* May be called for one file from several threads at once. Bytes read; less than len only at the end of the file. */
 int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len);
@@ -102,6 +103,9 @@ struct source_patience {
 };
 /* In force at once, for those who wait now too. */
 void source_set_patience(struct source *source, const struct source_patience *patience);
+
+/* A directory with more entries is taken for one without end. 0: any number, which is how a source is opened. */
+void source_set_entries_max(struct source *source, uint64_t entries);
 
 struct source_reach {
 	bool down;           /* it cannot be reached */

@@ -118,11 +118,20 @@ static void *record_with_source(const void *record, size_t size, const struct so
 	return copy;
 }
 
+/* Copies what it points to into room that the record has behind it. */
+static void place_source(uint8_t **room, struct source_ref *source)
+{
+	if (source->len)
+		memcpy(*room, source->bytes, source->len);
+	source->bytes = *room;
+	*room += source->len;
+}
+
 /* --- directories --- */
 
 size_t dir_record_room(const struct dir_record *record)
 {
-	return 1 + 1 + handle_room(&record->handle) + 4 + 2 * MOMENT_BYTES + 4 + 2 + record->source.len;
+	return 1 + 1 + handle_room(&record->handle) + 4 + 2 * MOMENT_BYTES + 4 + 2 + record->source.len + 2 + record->lineage.len;
 }
 
 size_t dir_record_encode(const struct dir_record *record, uint8_t *out)
@@ -135,6 +144,7 @@ size_t dir_record_encode(const struct dir_record *record, uint8_t *out)
 	at = write_moment(at, &record->mtime);
 	at = write_u32(at, record->inode_flags);
 	at = write_source(at, &record->source);
+	at = write_source(at, &record->lineage);
 	return (size_t)(at - out);
 }
 
@@ -151,13 +161,17 @@ int dir_record_decode(uint64_t ino, const uint8_t *value, size_t len, struct dir
 	read_moment(&in, &read.mtime);
 	read.inode_flags = read_u32(&in);
 	read_source(&in, &read.source);
-	if (!read_complete(&in))
+	read_source(&in, &read.lineage);
+	if (!read_complete(&in) || read.lineage.len % LINEAGE_BYTES)
 		return -EBADMSG;
 
-	struct dir_record *copy = record_with_source(&read, sizeof(read), &read.source);
+	struct dir_record *copy = malloc(sizeof(*copy) + read.source.len + read.lineage.len);
 	if (!copy)
 		return -ENOMEM;
-	copy->source.bytes = (const uint8_t *)(copy + 1);
+	uint8_t *room = (uint8_t *)(copy + 1);
+	*copy = read;
+	place_source(&room, &copy->source);
+	place_source(&room, &copy->lineage);
 	*record = copy;
 	return 0;
 }
@@ -397,7 +411,8 @@ static char *place_string(char **room, const uint8_t *bytes, size_t len)
 size_t error_record_room(const struct error_record *record)
 {
 	return 1 + 8 + 1 + 1 + 4 + 4 + 4 + 8 + 8 + 8 + 4 * 2 + string_len(record->what) + string_len(record->path) +
-	       string_len(record->detail) + string_len(record->name) + handle_room(&record->handle) + 2 + record->source.len;
+	       string_len(record->detail) + string_len(record->name) + handle_room(&record->handle) + 2 + record->source.len + 2 +
+	       record->lineage.len;
 }
 
 size_t error_record_encode(const struct error_record *record, uint8_t *out)
@@ -418,6 +433,7 @@ size_t error_record_encode(const struct error_record *record, uint8_t *out)
 	at = write_string(at, record->name);
 	at = write_handle(at, &record->handle);
 	at = write_source(at, &record->source);
+	at = write_source(at, &record->lineage);
 	return (size_t)(at - out);
 }
 
@@ -443,13 +459,16 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	name = read_string(&in, &name_len);
 	read_handle(&in, &read.handle);
 	read_source(&in, &read.source);
-	if (!read_complete(&in) || kind > ERROR_PROTOCOL || state > ERROR_WAIVED || read.error < 0 || read.told < 0)
+	read_source(&in, &read.lineage);
+	if (!read_complete(&in) || kind > ERROR_PROTOCOL || state > ERROR_WAIVED || read.error < 0 || read.told < 0 ||
+	    read.lineage.len % LINEAGE_BYTES)
 		return -EBADMSG;
 	read.kind = (enum error_kind)kind;
 	read.state = (enum error_state)state;
 
 	/* One allocation for the record and its strings, as for the others. */
-	struct error_record *copy = malloc(sizeof(*copy) + what_len + path_len + detail_len + name_len + 4 + read.source.len);
+	struct error_record *copy =
+		malloc(sizeof(*copy) + what_len + path_len + detail_len + name_len + 4 + read.source.len + read.lineage.len);
 	if (!copy)
 		return -ENOMEM;
 	char *room = (char *)(copy + 1);
@@ -458,9 +477,9 @@ int error_record_decode(uint64_t id, const uint8_t *value, size_t len, struct er
 	copy->path = place_string(&room, path, path_len);
 	copy->detail = place_string(&room, detail, detail_len);
 	copy->name = place_string(&room, name, name_len);
-	copy->source.bytes = (const uint8_t *)room;
-	if (read.source.len)
-		memcpy(room, read.source.bytes, read.source.len);
+	uint8_t *behind = (uint8_t *)room;
+	place_source(&behind, &copy->source);
+	place_source(&behind, &copy->lineage);
 	*record = copy;
 	return 0;
 }

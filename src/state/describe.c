@@ -86,6 +86,7 @@ static bool describe_dir(json_t *object, uint64_t ino, const MDB_val *value)
 	set(object, "inode_flags", number(record->inode_flags));
 	set(object, "collisions_settled", json_boolean(record->collisions_settled));
 	set(object, "source", hex(record->source.bytes, record->source.len));
+	set(object, "lineage", hex(record->lineage.bytes, record->lineage.len));
 	return true;
 }
 

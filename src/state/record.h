@@ -31,6 +31,8 @@ struct source_ref {
 	const uint8_t *bytes;
 };
 
+#define LINEAGE_BYTES 8
+
 /* A directory that is not populated yet. */
 struct dir_record {
 	uint64_t ino;
@@ -40,6 +42,7 @@ struct dir_record {
 	struct moment atime, mtime; /* to be restored once it is populated: those of the source, or as an application set them */
 	uint32_t inode_flags;       /* chattr flags to set once it is populated */
 	bool collisions_settled;    /* collision=rename: what was in the way has been moved aside */
+	struct source_ref lineage;  /* identities at the source, LINEAGE_BYTES each: the root's first, its own last */
 };
 
 #define FILE_RENEWALS_MAX 3
@@ -120,7 +123,7 @@ struct error_record {
 	char *detail;               /* a sentence, may be empty */
 	/* ERROR_OF_NAME: all that is needed to try it again, when nothing else is known of the directory any more. Else empty. */
 	struct handle handle; /* of the directory on the target */
-	struct source_ref source;
+	struct source_ref source, lineage;
 	char *name;
 	uint64_t next_ns; /* wall clock of the next attempt, 0: none by itself. Not on disk */
 };

@@ -135,6 +135,7 @@ static inline struct dir_record dir_of(uint64_t ino)
 		.mtime = {.sec = -13, .nsec = 14},
 		.inode_flags = 0x20,
 		.collisions_settled = true,
+		.lineage = {.len = 2 * LINEAGE_BYTES, .bytes = (const uint8_t *)"ancestorthe-dir"},
 	};
 }
 

@@ -240,6 +240,20 @@ static int64_t answer_all_but_one(struct dmm_conn *conn, struct dmm_request *req
 	return 3;
 }
 
+static atomic_uint answered_others;
+
+/* Not before others were answered. */
+static int64_t answer_all_but_one_late(struct dmm_conn *conn, struct dmm_request *request)
+{
+	int64_t result = answer_all_but_one(conn, request);
+
+	if (request->kind == DMM_REQ_READLINK && result > 0)
+		answered_others++;
+	for (unsigned before = answered_others; result == -ETIMEDOUT && answered_others < before + 3;)
+		usleep(1000);
+	return result;
+}
+
 static void *read_others(void *context)
 {
 	struct source *source = context;
@@ -260,6 +274,26 @@ START_TEST(test_one_bad_object)
 	struct reader reader = {.source = source};
 	be_patient(source, true);
 	unreachable = true; /* as long as others read */
+	pthread_create(&others, NULL, read_others, source);
+	read_link(&reader);
+	ck_assert_int_eq(reader.result, -ETIMEDOUT);
+	ck_assert(!reach_of(source).down);
+	ck_assert_uint_eq(reach_of(source).recoveries, 0);
+	unreachable = false;
+	pthread_join(others, NULL);
+	source_close(source);
+}
+END_TEST
+
+/* Also when it has only one attempt. */
+START_TEST(test_one_bad_object_soft)
+{
+	pthread_t others;
+	sim.answer = answer_all_but_one_late;
+	struct source *source = sim_open();
+	struct reader reader = {.source = source};
+	source_set_patience(source, &(struct source_patience){.tries = 1});
+	unreachable = true;
 	pthread_create(&others, NULL, read_others, source);
 	read_link(&reader);
 	ck_assert_int_eq(reader.result, -ETIMEDOUT);
@@ -736,6 +770,7 @@ int main(void)
 	tcase_add_test(tcase, test_hard_waits);
 	tcase_add_test(tcase, test_hard_becomes_soft);
 	tcase_add_test(tcase, test_one_bad_object);
+	tcase_add_test(tcase, test_one_bad_object_soft);
 	tcase_add_test(tcase, test_stale);
 	tcase_add_test(tcase, test_not_twice);
 	tcase_add_loop_test(tcase, test_connection_lost, 0, 5);

@@ -260,6 +260,8 @@ START_TEST(test_dir_members)
 	ck_assert_uint_eq(read->inode_flags, 0x20);
 	ck_assert(read->collisions_settled);
 	ck_assert_uint_eq(read->source.len, 3);
+	ck_assert_uint_eq(read->lineage.len, 2 * LINEAGE_BYTES);
+	ck_assert(memcmp(read->lineage.bytes, dir.lineage.bytes, read->lineage.len) == 0);
 	dir_record_free(read);
 }
 END_TEST
