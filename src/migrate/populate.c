@@ -268,7 +268,8 @@ static bool ends_all(int error)
 }
 
 /* An entry that fails in a way that may pass fails the directory a few times: an application that looked there would take the
- * entry for absent. After that the rest appears without it, and the entry waits for the administrator. */
+ * entry for absent. After that, or when the administrator wants nothing tried again by itself, the rest appears without it, and the
+ * entry waits for the administrator. */
 #define ENTRY_TRIES 3
 
 static bool may_pass(struct making *making, int error)
@@ -279,7 +280,9 @@ static bool may_pass(struct making *making, int error)
 	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
 		if (error == -final[i])
 			return false;
-	return ledger_tries(&making->migrate->ledger, making->dir->ino) < ENTRY_TRIES;
+	struct ledger *ledger = &making->migrate->ledger;
+	unsigned tries = ledger_tries(ledger, making->dir->ino);
+	return tries < ENTRY_TRIES && tries < atomic_load(&ledger->retries);
 }
 
 /* A name once more. Which of its objects is meant nobody knows; the first is there. A listing that goes round in a circle brings

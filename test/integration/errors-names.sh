@@ -65,3 +65,16 @@ equal 'it is still in error' 1 "$(figure "$m" files_error)"
 equal 'and not there' small "$(ls two | grep -v lost+found)"
 check 'waived' "$admin" waive large "$m"
 finish two "$m"
+
+say '--- what cannot be read keeps its directory away no longer than it is tried again by itself: here, not at all'
+m=$work/three
+mkdir -p three three.source/dir
+echo secret >three.source/dir/secret
+slow
+start_slow three "$work/three.source" "$m" -o background=off,errorretries=0
+ls three >/dev/null
+slow 'xattrs error EACCES'
+equal 'the directory is there' '' "$(ls three/dir 2>&1)"
+equal 'what is not is named' 'dir/secret EACCES waiting' "$("$admin" errors --json "$m" | python3 -c 'import json, sys
+for entry in json.load(sys.stdin): print(entry["path"], entry["error"], entry["state"])')"
+stop three "$m"
