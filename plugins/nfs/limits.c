@@ -13,9 +13,12 @@ void nfs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *k
 			tell(context, "acl", "This server gives no access control lists over NFSv4.");
 	} else {
 		tell(context, "xattr", "NFSv3 carries no extended attributes.");
+		tell(context, "times",
+		     "NFSv3 has 32 bits for the seconds of a time (RFC 1813, 2.6): one before 1902 or after 2038 comes over as "
+		     "another one.");
 		if (!(conn->capabilities & DMM_CAP_POSIX_ACL))
 			tell(context, "acl",
-			     "This server does not speak the NFSACL protocol, so no access control lists come over.");
+			     "This server gives no access control lists through the NFSACL protocol beside NFSv3.");
 	}
 	tell(context, "capability", "NFS carries no capabilities of programs: set them again with setcap(8).");
 	tell(context, "flags", "NFS carries no flags of inodes, such as immutable or append-only (chattr).");

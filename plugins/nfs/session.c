@@ -99,6 +99,8 @@ static int take_getacl(void *data, void *context)
 	const struct GETACL3res *res = data;
 
 	(void)context;
+	if (res->status == NFS3_OK && res->GETACL3res_u.resok.ace.ace_len == 0)
+		return -ENODATA; /* there are three at least, of the mode: this server speaks the protocol and has none to give */
 	return error_from_3(res->status);
 }
 
