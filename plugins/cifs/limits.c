@@ -13,7 +13,9 @@ void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *
 	tell(context, "owner",
 	     "SMB has no numbers of owners and groups: they are those of the options uid and gid, or come from the security "
 	     "descriptor, with SIDs in the map of ids.");
-	tell(context, "acl", "SMB carries no ACLs of POSIX; the security descriptor comes over as it is.");
+	tell(context, "acl",
+	     "SMB carries no ACLs of POSIX; the security descriptor comes over as it is, and with SIDs in the map of ids an ACL "
+	     "is made of it.");
 	tell(context, "xattr", "The extended attributes of SMB (EAs, [MS-FSCC] FileFullEaInformation) are not read.");
 	tell(context, "capability", "SMB carries no capabilities of programs: set them again with setcap(8).");
 	tell(context, "flags", "SMB carries no flags of inodes, such as immutable or append-only (chattr).");
