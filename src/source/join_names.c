@@ -12,6 +12,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <wctype.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -247,6 +248,19 @@ struct join_name *join_names_like(const struct join_names *names, const struct d
 
 /* --- names --- */
 
+/* CON, LPT1 and their like, with any ending. */
+static bool is_device(const char *name, size_t len)
+{
+	static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "COM", "LPT"};
+	const char *dot = memchr(name, '.', len);
+	size_t base = dot ? (size_t)(dot - name) : len;
+
+	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++)
+		if (base >= 3 && strncasecmp(name, devices[i], 3) == 0)
+			return i < 4 ? base == 3 : base == 4 && name[3] >= '1' && name[3] <= '9';
+	return false;
+}
+
 bool join_name_is_legal(const char *name, size_t len)
 {
 	for (size_t at = 0; at < len;) {
@@ -255,7 +269,7 @@ bool join_name_is_legal(const char *name, size_t len)
 			return false;
 		at += sequence;
 	}
-	return len > 0 && name[len - 1] != ' ' && name[len - 1] != '.';
+	return len > 0 && name[len - 1] != ' ' && name[len - 1] != '.' && !is_device(name, len);
 }
 
 bool join_name_is_made_up(const char *name, size_t len)

@@ -647,6 +647,26 @@ START_TEST(test_the_second_must_answer_at_the_start)
 }
 END_TEST
 
+START_TEST(test_names_that_smb_has)
+{
+	static const struct {
+		const char *name;
+		bool legal, made_up;
+	} names[] = {
+		{"plain", true, false},      {"a b.c", true, false},  {"\xc3\xa4", true, false}, {"BXTCMD~5", true, true},
+		{"A~1.TXT", true, true},     {"a~1", true, false},    {"A.B~1", true, false},    {"AB~1.TEXT", true, false},
+		{"LONGNAME~1", true, false}, {"a:b", false, false},   {"end.", false, false},    {"end ", false, false},
+		{"\xff", false, false},      {"tab\t", false, false}, {"NUL", false, false},     {"con.txt", false, false},
+		{"COM1", false, false},      {"COM", true, false},    {"COM0", true, false},     {"nullify", true, false},
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		size_t len = strlen(names[i].name);
+		ck_assert_msg(join_name_is_legal(names[i].name, len) == names[i].legal, "%s", names[i].name);
+		ck_assert_msg(join_name_is_made_up(names[i].name, len) == names[i].made_up, "%s", names[i].name);
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *suite = suite_create("source_join");
@@ -667,6 +687,7 @@ static Suite *suite(void)
 	tcase_add_test(tcase, test_data_is_of_the_first_side);
 	tcase_add_test(tcase, test_handles_that_are_none_of_ours);
 	tcase_add_loop_test(tcase, test_long_handles, 0, 2);
+	tcase_add_test(tcase, test_names_that_smb_has);
 	tcase_add_test(tcase, test_another_tree_is_refused);
 	tcase_add_test(tcase, test_another_tree_below);
 	tcase_add_loop_test(tcase, test_a_part_of_the_tree_is_accepted, 0, 2);
