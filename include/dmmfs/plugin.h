@@ -70,6 +70,8 @@ struct dmm_time {
 #define DMM_ATTR_BTIME (1u << 5)
 #define DMM_ATTR_CHANGE (1u << 6)
 #define DMM_ATTR_FLAGS (1u << 7)
+#define DMM_ATTR_UID (1u << 8) /* uid alone; OWNER stands for both */
+#define DMM_ATTR_GID (1u << 9) /* gid alone */
 
 struct dmm_attr {
 	uint32_t valid;      /* DMM_ATTR_* */
@@ -84,6 +86,10 @@ struct dmm_attr {
 	uint64_t fileid;
 	uint64_t change;     /* changes whenever the object does (NFSv4 change attribute); only compared for equality */
 	struct dmm_time atime, mtime, ctime, btime;
+	/* Owner and group as the source writes them, where it has names (NFSv4: "alice@example.com"); len 0: it has none. They may be
+	 * given beside uid and gid: what the administrator's map says of the name goes first, then the plugin's id. A name without an
+	 * id is reported, and nobody is made the owner for it. */
+	struct dmm_bytes owner_name, group_name;
 };
 
 /* One entry of a directory. "." and ".." are not reported. */

@@ -46,6 +46,15 @@ static int version(const struct dmm_config *config, const char *name, const char
 	return 0;
 }
 
+static int domain(const struct dmm_config *config, const char *text, struct address *address)
+{
+	if (!*text || strlen(text) >= sizeof(address->domain) || strchr(text, '@'))
+		return refuse(config, "domain=%s: must be the part behind the '@' of the names of owners, such as example.com.",
+		              text);
+	strcpy(address->domain, text);
+	return 0;
+}
+
 static int take_setting(const struct dmm_config *config, const struct dmm_setting *setting, struct address *address)
 {
 	const char *name = setting->name, *value = setting->value;
@@ -60,6 +69,8 @@ static int take_setting(const struct dmm_config *config, const struct dmm_settin
 		return number(config, name, value, 1, CHANNELS_MOST, &address->channels);
 	if (strcmp(name, "rsize") == 0)
 		return number(config, name, value, 4096, READ_MOST, &address->rsize);
+	if (strcmp(name, "domain") == 0)
+		return domain(config, value, address);
 	return refuse(config, "%s: the nfs plugin has no such option.", name);
 }
 

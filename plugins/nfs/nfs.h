@@ -67,7 +67,8 @@ struct address {
 	unsigned port;       /* of NFS; 0: 2049 for version 4, what the portmapper says for version 3 */
 	unsigned mountport;  /* of MOUNT; 0: what the portmapper says */
 	unsigned channels;
-	unsigned rsize; /* bytes of one READ at most */
+	unsigned rsize;   /* bytes of one READ at most */
+	char domain[256]; /* of the names of owners; empty: what /etc/idmapd.conf says */
 };
 int address_parse(const struct dmm_config *config, struct address *address);
 
@@ -208,9 +209,11 @@ int acl4_report(struct dmm_request *request, const struct fattr4 *from);
 
 /* --- owner.c --- */
 
-int owners_new(struct owners **owners);
+/* `domain` as in struct address; it is copied. */
+int owners_new(const char *domain, struct owners **owners);
 void owners_free(struct owners *owners);
-/* "1000", "name@domain", "name": 0, or -ENOENT when nobody here has that name. */
+/* "1000", "name@domain", "name": 0, -ENOENT when nobody here has that name (nor is "nobody" an owner), -EAGAIN when that
+ * cannot be told now. */
 int owner_uid(struct owners *owners, struct dmm_bytes name, uint32_t *uid);
 int owner_gid(struct owners *owners, struct dmm_bytes name, uint32_t *gid);
 

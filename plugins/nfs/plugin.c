@@ -15,7 +15,7 @@ static int instance_open(const struct dmm_config *config, struct dmm_instance **
 	int ret = instance ? address_parse(config, &instance->address) : -ENOMEM;
 
 	if (ret >= 0)
-		ret = owners_new(&instance->owners);
+		ret = owners_new(instance->address.domain, &instance->owners);
 	if (ret < 0) {
 		free(instance);
 		return ret;
@@ -116,6 +116,7 @@ static const struct dmm_option options[] = {
 	{"mountport", "TCP port of the MOUNT service (version 3)"},
 	{"conns", "connections to the server, 1 to 64 (4)"},
 	{"nconnect", "the same"},
+	{"domain", "the domain of the names of owners (version 4); without it that of /etc/idmapd.conf"},
 	{"rsize", "bytes of one READ at most, up to 1048576"},
 	{NULL, NULL},
 };

@@ -45,11 +45,15 @@ static int finish(struct op *op, int64_t result)
 
 /* --- attributes --- */
 
-/* Without a name for it here the owner stays unknown: valid lacks DMM_ATTR_OWNER, and the host says so. */
-static void set_owner(struct owners *owners, const struct attr4 *from, struct dmm_attr *attr)
+/* The names go to the host beside what they are here, since the administrator's map knows better. */
+static int set_owner(struct owners *owners, const struct attr4 *from, struct dmm_attr *attr)
 {
-	if (owner_uid(owners, from->owner, &attr->uid) == 0 && owner_gid(owners, from->group, &attr->gid) == 0)
-		attr->valid |= DMM_ATTR_OWNER;
+	int user = owner_uid(owners, from->owner, &attr->uid), group = owner_gid(owners, from->group, &attr->gid);
+
+	attr->valid |= (user ? 0 : DMM_ATTR_UID) | (group ? 0 : DMM_ATTR_GID);
+	attr->owner_name = from->owner;
+	attr->group_name = from->group;
+	return user == -EAGAIN || group == -EAGAIN ? EAGAIN : 0;
 }
 
 static void entry_from(struct op *op, const struct fattr4 *from, struct attr4 *decoded, struct dmm_entry *entry)
@@ -60,7 +64,7 @@ static void entry_from(struct op *op, const struct fattr4 *from, struct attr4 *d
 		entry->error = ret < 0 ? -ret : decoded->error;
 		return;
 	}
-	set_owner(op->conn->instance->owners, decoded, &decoded->attr);
+	entry->error = set_owner(op->conn->instance->owners, decoded, &decoded->attr);
 	entry->attr = decoded->attr;
 }
 

@@ -343,6 +343,8 @@ static const struct binding {
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},
 	{"drift", FIELD(migrate.drift)},
+	{"setid", FIELD(migrate.drop_set_id)},
+	{"devices", FIELD(migrate.drop_devices)},
 	{"soft", FIELD(soft)},
 	{"timeo", FIELD(timeo_ds)},
 	{"retrans", FIELD(retrans)},

@@ -59,12 +59,18 @@ bool births_empty(const struct births *births)
 
 void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict)
 {
-	struct birth *birth = must_alloc(sizeof(*birth) + entry->name_len + 1 + entry->handle.len);
+	struct dmm_bytes owner = entry->attr.owner_name, group = entry->attr.group_name;
+	size_t named = entry->name_len + 1 + entry->handle.len;
+	struct birth *birth = must_alloc(sizeof(*birth) + named + owner.len + group.len);
 
 	birth->entry = *entry;
 	birth->verdict = *verdict;
 	birth->entry.name = memcpy(birth->bytes, entry->name, entry->name_len + 1);
 	birth->entry.handle.data = memcpy(birth->bytes + entry->name_len + 1, entry->handle.data, entry->handle.len);
+	if (owner.len)
+		birth->entry.attr.owner_name.data = memcpy(birth->bytes + named, owner.data, owner.len);
+	if (group.len)
+		birth->entry.attr.group_name.data = memcpy(birth->bytes + named + owner.len, group.data, group.len);
 	if (births->count == births->cap) {
 		births->cap = births->cap ? births->cap * 2 : 16;
 		births->all = realloc(births->all, births->cap * sizeof(*births->all));

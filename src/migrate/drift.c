@@ -53,7 +53,10 @@ bool drift_is_known(struct object *object, const struct dmm_attr *attr)
 
 static int take_attr(void *context, const struct dmm_entry *entry)
 {
-	*(struct dmm_attr *)context = entry->attr;
+	struct dmm_attr *attr = context;
+
+	*attr = entry->attr;
+	attr->owner_name = attr->group_name = (struct dmm_bytes){0}; /* they do not live as long */
 	return 0;
 }
 

@@ -35,6 +35,7 @@ static const struct {
 	[LOSS_DRIFT] = {"drift", "The source changed while it was read."},
 	[LOSS_DISAGREEMENT] = {"disagreement", "Two protocols say different things of it."},
 	[LOSS_SKIPPED] = {"skipped", "The order leaves it out."},
+	[LOSS_DEVICE] = {"device", "A device node did not come over, as devices=drop says."},
 	[LOSS_OBJECT] = {"object", "It did not come over, and its loss is accepted (waived)."},
 	[LOSS_OTHER] = {"other", "Something else of it could not be kept; the entry says what."},
 };
@@ -87,7 +88,7 @@ static enum loss_kind of_loss(const struct error_record *record)
 	static const struct {
 		const char *what;
 		enum loss_kind kind;
-	} known[] = {{"inode flags", LOSS_FLAGS}, {"skip", LOSS_SKIPPED}};
+	} known[] = {{"inode flags", LOSS_FLAGS}, {"skip", LOSS_SKIPPED}, {"group", LOSS_OWNER}};
 	enum loss_kind kind = loss_kind_of(record->what);
 
 	if (kind == LOSS_MODE && record->error == ENODATA)

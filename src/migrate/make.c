@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "migrate/descriptor.h"
 #include "migrate/names.h"
 
@@ -18,7 +19,7 @@
 
 struct loss_context {
 	struct making *making;
-	const char *name;
+	const struct dmm_entry *entry;
 };
 
 void making_lost_so(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks)
@@ -37,6 +38,39 @@ void making_lost_so(struct making *making, const char *name, const char *what, c
 	            making->batch);
 }
 
+/* A name of the source, as far as there is room, readable. */
+static void show_name(struct dmm_bytes name, char shown[128])
+{
+	char text[100];
+	size_t len = name.len < sizeof(text) ? name.len : sizeof(text) - 1, used = 0;
+	const char *at = text;
+
+	memcpy(text, name.data, len);
+	text[len] = '\0';
+	shown[0] = '\0';
+	while (*at && used + UTF8_SHOWN_BYTES <= 128)
+		used += utf8_show(&at, shown + used);
+}
+
+const char *make_loss_detail(const struct dmm_attr *attr, const char *what, int error, char detail[LOSS_DETAIL_SIZE])
+{
+	bool owner = strcmp(what, "owner") == 0, group = strcmp(what, "group") == 0;
+	struct dmm_bytes name = owner ? attr->owner_name : group ? attr->group_name : (struct dmm_bytes){0};
+	const char *line = owner ? "user" : "group";
+	char shown[128];
+
+	if (error == -EKEYREJECTED)
+		return "setid=drop: a file does not keep the rights of its owner or group for whoever runs it";
+	if (error != -ENODATA || name.len == 0)
+		return NULL;
+	show_name(name, shown);
+	snprintf(detail, LOSS_DETAIL_SIZE,
+	         "\"%s\" has no id here, and what it owned is root's; give it one with a line \"%s %s ID\" in the "
+	         "file of idmap=",
+	         shown, line, shown);
+	return detail;
+}
+
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks)
 {
 	const char *detail = error == -EREMOTE
@@ -50,8 +84,10 @@ void making_lost(struct making *making, const char *name, const char *what, int 
 static void lose(void *context, const char *what, int error)
 {
 	const struct loss_context *loss = context;
+	char detail[LOSS_DETAIL_SIZE];
 
-	making_lost(loss->making, loss->name, what, error, false);
+	making_lost_so(loss->making, loss->entry->name, what, make_loss_detail(&loss->entry->attr, what, error, detail), error,
+	               false);
 }
 
 static int keep_xattr(void *context, const char *name, const void *value, size_t len)
@@ -68,7 +104,7 @@ static int keep_loss(void *context, const char *kind, const char *detail)
 {
 	const struct loss_context *collecting = context;
 
-	making_lost_so(collecting->making, collecting->name, kind, detail, -EOPNOTSUPP, false);
+	making_lost_so(collecting->making, collecting->entry->name, kind, detail, -EOPNOTSUPP, false);
 	return 0;
 }
 
@@ -101,7 +137,7 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 	tell_disagreement(making, entry);
 	if (!(source_capabilities(source) & DMM_CAP_XATTR))
 		return 0;
-	struct loss_context collecting = {making, entry->name};
+	struct loss_context collecting = {making, entry};
 	int result = source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
 	if (result > 0)
 		making_lost_so(making, entry->name, "disagreement", "the SMB side does not give all its attributes", -result,
@@ -186,11 +222,12 @@ int make_object(struct making *making, int dirfd, const char *name, const struct
 
 int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl)
 {
-	struct loss_context loss = {making, entry->name};
+	struct loss_context loss = {making, entry};
 	struct apply apply = {
 		.attr = &making->attr,
 		.xattrs = &making->xattrs,
 		.inherited_acl = inherited_acl || making->redo,
+		.drop_set_id = making->migrate->options.drop_set_id,
 		.loss = lose,
 		.context = &loss,
 	};

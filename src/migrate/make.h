@@ -78,6 +78,9 @@ void make_judging_begin(struct making *making);
 
 /* `detail`: a sentence more, or NULL. */
 void making_lost_so(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks);
+/* What is to be said of a loss that target_apply() tells of: in `detail`, or a constant; NULL: no more than what it is. */
+#define LOSS_DETAIL_SIZE 400
+const char *make_loss_detail(const struct dmm_attr *attr, const char *what, int error, char detail[LOSS_DETAIL_SIZE]);
 void making_lost(struct making *making, const char *name, const char *what, int error, bool blocks);
 
 #endif

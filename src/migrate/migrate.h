@@ -53,6 +53,8 @@ struct migrate_options {
 	enum collision collision;
 	struct govern_settings govern;
 	enum drift drift;
+	bool drop_set_id;  /* files come without set-id bits and capabilities */
+	bool drop_devices; /* device nodes do not come */
 	bool digests;      /* of what is read from the source are kept, so that the copy can be verified */
 	bool background;   /* false: on demand only */
 	bool paused;       /* as after migrate_pause(), from the beginning */

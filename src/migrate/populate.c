@@ -246,6 +246,10 @@ int populate_entry(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
 
+	if (making->migrate->options.drop_devices && (S_ISBLK(attr->mode) || S_ISCHR(attr->mode))) {
+		making_lost(making, entry->name, "device", -EKEYREJECTED, false);
+		return 0;
+	}
 	if (S_ISDIR(attr->mode))
 		return make_directory(making, entry);
 	if ((attr->valid & DMM_ATTR_NLINK) && attr->nlink > 1) {

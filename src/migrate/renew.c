@@ -18,7 +18,8 @@
  * A file that is not all here is never in passthrough, so what the kernel has of it are pages: they are invalidated, mapped or not.
  */
 #include "migrate/renew.h"
-#include "migrate/internal.h"
+#include "migrate/descriptor.h"
+#include "migrate/make.h"
 
 #include "base/cleanup.h"
 #include "base/fault.h"
@@ -33,7 +34,7 @@
 
 struct renewal {
 	struct object *object;
-	const struct dmm_attr *attr;
+	struct dmm_attr attr; /* as the object is to be */
 	struct xattr_set xattrs;
 	struct batch *batch;
 };
@@ -98,7 +99,7 @@ static void renew_record(struct renewal *renewal)
 	int64_t absent = (int64_t)absent_bytes(object), limit = (int64_t)object->file.limit;
 	struct file_record record;
 
-	take_state(object, renewal->attr);
+	take_state(object, &renewal->attr);
 	resize_maps(object);
 	object->generation++;
 	object->drift_looked = true;
@@ -121,24 +122,47 @@ static void lose(void *context, const char *what, int error)
 {
 	struct renewal *renewal = context;
 
-	ledger_loss(
-		&renewal->object->migrate->ledger,
-		&(struct failure){.ino = renewal->object->ino, .handle = &renewal->object->handle, .what = what, .error = error},
-		renewal->batch);
+	char detail[LOSS_DETAIL_SIZE];
+
+	ledger_loss(&renewal->object->migrate->ledger,
+	            &(struct failure){.ino = renewal->object->ino,
+	                              .handle = &renewal->object->handle,
+	                              .what = what,
+	                              .detail = make_loss_detail(&renewal->attr, what, error, detail),
+	                              .error = error},
+	            renewal->batch);
+}
+
+/* Of what a security descriptor says. */
+static void lose_part(void *context, const char *kind, const char *detail)
+{
+	struct renewal *renewal = context;
+
+	ledger_loss(&renewal->object->migrate->ledger,
+	            &(struct failure){.ino = renewal->object->ino,
+	                              .handle = &renewal->object->handle,
+	                              .what = kind,
+	                              .detail = detail,
+	                              .error = -EOPNOTSUPP},
+	            renewal->batch);
 }
 
 /* The times are set when the file is emptied. */
 static int apply_attributes(struct renewal *renewal, int fd)
 {
-	struct apply apply = {.attr = renewal->attr,
+	struct apply apply = {.attr = &renewal->attr,
 	                      .xattrs = &renewal->xattrs,
+	                      .drop_set_id = renewal->object->migrate->options.drop_set_id,
 	                      .inherited_acl = true, /* the one that it has is of the old state */
 	                      .loss = lose,
 	                      .context = renewal};
 
 	if (renewal->object->file.attributes_changed)
 		return 0;
-	int result = target_forget_xattrs(fd, &renewal->xattrs);
+	int result = descriptor_apply(source_sids(renewal->object->migrate->source), &renewal->xattrs, &renewal->attr, lose_part,
+	                              renewal);
+	if (result >= 0)
+		result = target_forget_xattrs(fd, &renewal->xattrs);
 	return result < 0 ? result : target_apply(fd, &apply);
 }
 
@@ -182,7 +206,7 @@ static int begin(struct renewal *renewal)
 			    .what = "drift",
 			    .detail = "the source changed after its directory was listed; the file is brought anew as it is now",
 			    .error = -ESTALE,
-			    .bytes = renewal->attr->size,
+			    .bytes = renewal->attr.size,
 			    .drift = true},
 	            renewal->batch);
 	pthread_mutex_lock(&object->lock);
@@ -197,7 +221,7 @@ static int begin(struct renewal *renewal)
 
 int renew(struct object *object, const struct dmm_attr *attr, const char **why)
 {
-	struct renewal renewal = {.object = object, .attr = attr};
+	struct renewal renewal = {.object = object, .attr = *attr};
 	struct migrate *migrate = object->migrate;
 	int result = 0;
 

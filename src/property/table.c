@@ -30,6 +30,9 @@ static const char *const collisions[] = {"error", "overwrite", "rename", NULL};
 /* In the order of enum drift. */
 static const char *const drift[] = {"report", "refetch", "fail", NULL};
 
+/* Keep comes first: whether something is dropped is a switch. */
+static const char *const keeping[] = {"keep", "drop", NULL};
+
 /* Off comes first: whether digests are kept is a switch. */
 static const char *const verify[] = {"off", "copy", NULL};
 
@@ -144,6 +147,29 @@ static const struct property table[] = {
 			"the same name become one directory, and what the source does not have stays in any case.",
 	},
 	{
+		.name = "setid",
+		.group = MOVING,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_HALTED,
+		.choices = keeping,
+		.standard = "keep",
+		.help = "Whether files keep what lets a program run with the rights of somebody else: set-user-ID and "
+			"set-group-ID "
+			"bits and capabilities. drop leaves them out, each is then listed as a loss. The mount flag nosuid keeps "
+			"them from working through the mount alone; on the target they are there after finish.",
+	},
+	{
+		.name = "devices",
+		.group = MOVING,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_HALTED,
+		.choices = keeping,
+		.standard = "keep",
+		.help = "Whether device nodes come over. drop leaves them out, each is then listed as a loss. The mount flag "
+			"nodev "
+			"keeps them from working through the mount alone.",
+	},
+	{
 		.name = "idmap",
 		.group = MOVING,
 		.type = PROPERTY_PATH,
@@ -155,9 +181,13 @@ static const struct property table[] = {
 			"gid FROM "
 			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "
 			"the "
-			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. Lines sid SID TO are for "
-			"servers of Windows and Samba, see dmmfs-plugin-cifs(7). What has come over "
-			"already keeps its owner when the file changes.",
+			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. Lines sid SID TO "
+                        "are for "
+			"servers of Windows and Samba, see dmmfs-plugin-cifs(7). Where the source has names (NFSv4), user NAME "
+                        "ID and "
+			"group NAME ID give one an id, before anything else does, and user * ID all names that nothing else "
+                        "knows; a "
+			"blank in a name is written \\040. What has come over already keeps its owner when the file changes.",
 	},
 	{
 		.name = "segsize",

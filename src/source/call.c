@@ -30,14 +30,6 @@ static int refuse(struct call *call, int error)
 	return error;
 }
 
-static void map_owner(const struct idmap *map, struct dmm_entry *entry)
-{
-	if (!map || entry->error || !(entry->attr.valid & DMM_ATTR_OWNER))
-		return;
-	entry->attr.uid = idmap_uid(map, entry->attr.uid);
-	entry->attr.gid = idmap_gid(map, entry->attr.gid);
-}
-
 static bool is_acl(const char *name)
 {
 	return strcmp(name, "system.posix_acl_access") == 0 || strcmp(name, "system.posix_acl_default") == 0;
@@ -76,7 +68,7 @@ static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 			return refuse(call, ret);
 	}
 	call->delivered++;
-	map_owner(call->source->idmap, &checked);
+	owner_resolve(call->source, &checked);
 	return refuse(call, call->entry(call->context, &checked));
 }
 

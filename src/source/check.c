@@ -15,6 +15,9 @@
 #define XATTR_NAME_BYTES 255
 #define XATTR_VALUE_BYTES 65536
 
+/* Longer names of owners nobody has. */
+#define OWNER_BYTES 1023
+
 /* No errno of Linux is larger. */
 #define ERRNO_MAX 4095
 
@@ -86,7 +89,11 @@ static int check_attr(struct dmm_attr *attr)
 	    !sound_time(attr, DMM_ATTR_CTIME, &attr->ctime) || !sound_time(attr, DMM_ATTR_BTIME, &attr->btime))
 		return EBADMSG;
 	/* chown(2) takes -1 for "leave as it is": the copy would be root's, with the set-user-ID bit of the original. */
-	if ((attr->valid & DMM_ATTR_OWNER) && (attr->uid == UINT32_MAX || attr->gid == UINT32_MAX))
+	if ((attr->valid & (DMM_ATTR_OWNER | DMM_ATTR_UID) && attr->uid == UINT32_MAX) ||
+	    (attr->valid & (DMM_ATTR_OWNER | DMM_ATTR_GID) && attr->gid == UINT32_MAX))
+		return EBADMSG;
+	if ((attr->owner_name.len && !attr->owner_name.data) || (attr->group_name.len && !attr->group_name.data) ||
+	    attr->owner_name.len > OWNER_BYTES || attr->group_name.len > OWNER_BYTES)
 		return EBADMSG;
 	if (attr->used > INT64_MAX)
 		attr->valid &= ~DMM_ATTR_USED;

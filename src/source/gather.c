@@ -15,7 +15,7 @@
 
 struct kept {
 	struct dmm_entry entry;
-	size_t size; /* with name and handle, to the next one */
+	size_t size; /* with name, handle and the names of the owners, to the next one */
 };
 
 static size_t aligned(size_t size)
@@ -42,7 +42,8 @@ static int grow(struct gather *gather, size_t need)
 int gather_add(void *context, const struct dmm_entry *entry)
 {
 	struct gather *gather = context;
-	size_t size = aligned(sizeof(struct kept) + entry->handle.len + entry->name_len + 1);
+	struct dmm_bytes owner = entry->attr.owner_name, group = entry->attr.group_name;
+	size_t size = aligned(sizeof(struct kept) + entry->handle.len + entry->name_len + 1 + owner.len + group.len);
 	int ret = grow(gather, size);
 
 	if (ret < 0)
@@ -54,7 +55,12 @@ int gather_add(void *context, const struct dmm_entry *entry)
 	if (entry->handle.len)
 		memcpy(behind, entry->handle.data, entry->handle.len);
 	memcpy(behind + entry->handle.len, entry->name, entry->name_len);
-	behind[entry->handle.len + entry->name_len] = '\0';
+	behind += entry->handle.len + entry->name_len;
+	*behind++ = '\0';
+	if (owner.len)
+		memcpy(behind, owner.data, owner.len);
+	if (group.len)
+		memcpy(behind + owner.len, group.data, group.len);
 	gather->used += size;
 	return 0;
 }
@@ -71,6 +77,8 @@ int gather_deliver(const struct gather *gather, source_entry_fn entry, void *con
 		if (kept->entry.handle.len)
 			kept->entry.handle.data = behind;
 		kept->entry.name = behind + kept->entry.handle.len;
+		kept->entry.attr.owner_name.data = kept->entry.name + kept->entry.name_len + 1;
+		kept->entry.attr.group_name.data = kept->entry.name + kept->entry.name_len + 1 + kept->entry.attr.owner_name.len;
 		ret = entry(context, &kept->entry);
 		at += kept->size;
 	}

@@ -35,9 +35,24 @@ struct ids {
 	uint32_t rest;
 };
 
+/* Names, as NFSv4 has them. */
+struct named {
+	char *name;
+	uint32_t to;
+	unsigned line;
+};
+
+struct names {
+	struct named *all;
+	size_t count, room;
+	bool has_rest;
+	uint32_t rest;
+};
+
 struct idmap {
 	struct ids users, groups;
 	struct sid_lines sids;
+	struct names user_names, group_names;
 };
 
 struct parse {
@@ -139,6 +154,56 @@ static int sort_sids(struct parse *parse, struct sid_lines *sids)
 	return refuse(parse, "this SID is in line %u already", one > other ? other : one);
 }
 
+/* Blanks in a name are written as fstab(5) has them: \040. */
+static void unescape(char *name)
+{
+	char *to = name;
+
+	for (const char *from = name; *from; to++) {
+		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' && from[3] >= '0' &&
+		    from[3] <= '7' && (from[1] | from[2] | from[3]) != '0') {
+			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+static int add_name(struct names *names, const struct named *named)
+{
+	if (names->count == names->room) {
+		size_t room = names->room ? 2 * names->room : 64;
+		struct named *all = reallocarray(names->all, room, sizeof(*all));
+		if (!all)
+			return -ENOMEM;
+		names->all = all;
+		names->room = room;
+	}
+	names->all[names->count] = *named;
+	names->all[names->count].name = strdup(named->name);
+	return names->all[names->count++].name ? 0 : -ENOMEM;
+}
+
+static int take_name(const struct parse *parse, struct names *names, char *from, const char *to)
+{
+	struct named named = {.name = from, .line = parse->line};
+	bool rest = strcmp(from, "*") == 0;
+
+	if (!take_id(&to, &named.to) || *to)
+		return refuse(parse, "behind a name one id is expected, from 0 to %u", ID_MOST);
+	if (rest && names->has_rest)
+		return refuse(parse, "there is a line with '*' already");
+	if (rest) {
+		names->has_rest = true;
+		names->rest = named.to;
+		return 0;
+	}
+	unescape(from);
+	return add_name(names, &named);
+}
+
 static int take_line(const struct parse *parse, struct idmap *map, char *line)
 {
 	char *rest = line, *kind, *from, *to;
@@ -152,8 +217,12 @@ static int take_line(const struct parse *parse, struct idmap *map, char *line)
 	bool complete = from && to && !strtok_r(NULL, " \t\r", &rest);
 	if (complete && strcmp(kind, "sid") == 0)
 		return take_sid(parse, &map->sids, from, to);
+	if (complete && strcmp(kind, "user") == 0)
+		return take_name(parse, &map->user_names, from, to);
+	if (complete && strcmp(kind, "group") == 0)
+		return take_name(parse, &map->group_names, from, to);
 	if ((strcmp(kind, "uid") && strcmp(kind, "gid")) || !complete)
-		return refuse(parse, "write 'uid FROM TO', 'gid FROM TO' or 'sid SID TO'");
+		return refuse(parse, "write 'uid FROM TO', 'gid FROM TO', 'sid SID TO', 'user NAME ID' or 'group NAME ID'");
 	struct ids *ids = *kind == 'u' ? &map->users : &map->groups;
 	return strcmp(from, "*") == 0 ? take_rest(parse, ids, to) : take_range(parse, ids, from, to);
 }
@@ -182,6 +251,25 @@ static int sort(struct parse *parse, struct ids *ids)
 	return 0;
 }
 
+static int compare_names(const void *left, const void *right)
+{
+	return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
+}
+
+static int sort_names(struct parse *parse, struct names *names)
+{
+	if (names->count)
+		qsort(names->all, names->count, sizeof(*names->all), compare_names);
+	for (size_t i = 1; i < names->count; i++) {
+		unsigned one = names->all[i - 1].line, other = names->all[i].line;
+		if (compare_names(&names->all[i - 1], &names->all[i]) != 0)
+			continue;
+		parse->line = one > other ? one : other;
+		return refuse(parse, "this name is in line %u already", one > other ? other : one);
+	}
+	return 0;
+}
+
 static int take_lines(struct parse *parse, struct idmap *map, char *text)
 {
 	int ret = 0;
@@ -195,7 +283,11 @@ static int take_lines(struct parse *parse, struct idmap *map, char *text)
 		ret = sort(parse, &map->users);
 	if (ret >= 0)
 		ret = sort_sids(parse, &map->sids);
-	return ret < 0 ? ret : sort(parse, &map->groups);
+	if (ret >= 0)
+		ret = sort(parse, &map->groups);
+	if (ret >= 0)
+		ret = sort_names(parse, &map->user_names);
+	return ret < 0 ? ret : sort_names(parse, &map->group_names);
 }
 
 int idmap_parse(const char *text, size_t len, const char *name, struct idmap **result, char *error, size_t error_size)
@@ -245,11 +337,20 @@ int idmap_load(const char *path, struct idmap **map, char *error, size_t error_s
 	return idmap_parse(text, (size_t)len, path, map, error, error_size);
 }
 
+static void free_names(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->all[i].name);
+	free(names->all);
+}
+
 void idmap_free(struct idmap *map)
 {
 	if (!map)
 		return;
 	sid_lines_free(&map->sids);
+	free_names(&map->user_names);
+	free_names(&map->group_names);
 	free(map->users.ranges);
 	free(map->groups.ranges);
 	free(map);
@@ -311,6 +412,39 @@ bool idmap_sid_group(const struct idmap *map, const struct sid *sid, uint32_t *g
 		return true;
 	}
 	return !is_unix_id(sid, 1) && sid_lines_find(&map->sids, sid, gid);
+}
+
+static bool find_name(const struct names *names, const char *name, uint32_t *id)
+{
+	struct named *found = names->count ? bsearch(&(struct named){.name = (char *)name}, names->all, names->count,
+	                                             sizeof(*names->all), compare_names)
+	                                   : NULL;
+
+	if (found)
+		*id = found->to;
+	return found;
+}
+
+bool idmap_user(const struct idmap *map, const char *name, uint32_t *uid)
+{
+	return find_name(&map->user_names, name, uid);
+}
+
+bool idmap_group(const struct idmap *map, const char *name, uint32_t *gid)
+{
+	return find_name(&map->group_names, name, gid);
+}
+
+bool idmap_other_users(const struct idmap *map, uint32_t *uid)
+{
+	*uid = map->user_names.has_rest ? map->user_names.rest : *uid;
+	return map->user_names.has_rest;
+}
+
+bool idmap_other_groups(const struct idmap *map, uint32_t *gid)
+{
+	*gid = map->group_names.has_rest ? map->group_names.rest : *gid;
+	return map->group_names.has_rest;
 }
 
 void idmap_acl(const struct idmap *map, void *value, size_t len)

@@ -45,7 +45,7 @@ struct connection_pool {
 	pthread_cond_t changed;
 	struct connection *list;
 	unsigned count, connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
-	bool exclusive; /* one request at a time on each */
+	bool exclusive;                            /* one request at a time on each */
 };
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit);
@@ -168,6 +168,20 @@ void limits_free(struct limits *limits); /* NULL is allowed */
 
 struct source *source_new(void); /* all zeros; NULL: no memory. To be freed. */
 
+/* --- owner.c: from what the plugin says to ids of the target -------------------------------------------------------------------- */
+
+#define UNKNOWN_NAMES_MOST 1024
+
+/* Names that nobody has an id for: each is logged once. */
+struct unknown_names {
+	pthread_mutex_t lock; /* a leaf */
+	unsigned count;
+	char *names[UNKNOWN_NAMES_MOST]; /* the first byte tells users from groups */
+};
+
+void owner_resolve(struct source *source, struct dmm_entry *entry);
+void owner_forget(struct source *source); /* at the end */
+
 /* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
 
 int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_loss_fn loss, void *context);
@@ -183,6 +197,7 @@ struct source {
 	uint64_t capabilities;
 	struct idmap *idmap; /* NULL: ids stay as they are */
 	struct limits *limits;
+	struct unknown_names unknown;
 	atomic_bool hard;
 	atomic_uint tries;
 	atomic_ullong timeout_ns; /* of one attempt; 0: none */

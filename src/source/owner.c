@@ -36,7 +36,7 @@ static bool is_new(struct source *source, const char *kind, const char *text)
 	bool new = true;
 
 	pthread_mutex_lock(&unknown->lock);
-	for (unsigned i = 0; new && i < unknown->count; i++)
+	for (unsigned i = 0; new &&i < unknown->count; i++)
 		new = unknown->names[i][0] != kind[0] || strcmp(unknown->names[i] + 1, text) != 0;
 	size_t len = strlen(text);
 	char *copy = new && unknown->count < UNKNOWN_NAMES_MOST ? malloc(len + 2) : NULL;

@@ -94,6 +94,7 @@ static void init(struct source *source, const struct source_options *options)
 	pthread_mutex_init(&source->serial, NULL);
 	pthread_mutex_init(&source->sleep_lock, NULL);
 	pthread_cond_init(&source->sleep, NULL);
+	pthread_mutex_init(&source->unknown.lock, NULL);
 	for (unsigned i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&source->shards[i].lock, NULL);
 }
@@ -153,6 +154,7 @@ void source_close(struct source *source)
 	plugin_unload(&source->module);
 	idmap_free(source->idmap);
 	limits_free(source->limits);
+	owner_forget(source);
 	for (unsigned i = 0; i < SHARDS; i++)
 		pthread_mutex_destroy(&source->shards[i].lock);
 	pthread_cond_destroy(&source->sleep);

@@ -122,6 +122,8 @@ static int apply_xattrs(int fd, const char *path, const struct apply *apply)
 		if (result < 0)
 			return result;
 	}
+	if (capability && apply->drop_set_id)
+		return note(apply, CAPABILITY, -EKEYREJECTED);
 	if (capability)
 		return note(apply, CAPABILITY, set_xattr(fd, path, CAPABILITY, capability, capability_len));
 	return 0;
@@ -154,16 +156,26 @@ static int apply_times(int fd, const struct dmm_attr *attr)
 	return utimensat(fd, "", times, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* An owner whose name at the source nobody has here: the object stays root's, and must then not run with root's rights. */
+/* An owner or a group that is at the source and not here: the object stays root's there, and must then not run with root's rights. */
 static int without_owner(const struct apply *apply, struct dmm_attr *attr)
 {
-	int result = note(apply, "owner", -ENODATA);
+	bool user = attr->valid & DMM_ATTR_UID, group = attr->valid & DMM_ATTR_GID;
+	uint32_t lost = S_ISREG(attr->mode) ? attr->mode & ((user ? 0 : S_ISUID) | (group ? 0 : S_ISGID)) : 0;
+	int result = user ? 0 : note(apply, "owner", -ENODATA);
 
-	if (result == 0 && S_ISREG(attr->mode) && attr->mode & (S_ISUID | S_ISGID))
-		result = note(apply, "mode", -ENODATA);
-	if (S_ISREG(attr->mode))
-		attr->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	if (result == 0 && !group)
+		result = note(apply, "group", -ENODATA);
+	if (result == 0 && lost)
+		result = note(apply, "set-id", -ENODATA);
+	attr->mode &= ~lost;
+	attr->uid = user ? attr->uid : (uid_t)-1; /* chown(2) leaves it */
+	attr->gid = group ? attr->gid : (gid_t)-1;
 	return result;
+}
+
+static bool differs(uint32_t wanted, uint32_t now)
+{
+	return wanted != UINT32_MAX && wanted != now;
 }
 
 int target_apply(int fd, const struct apply *apply)
@@ -177,9 +189,13 @@ int target_apply(int fd, const struct apply *apply)
 
 	if (fstat(fd, &now) < 0)
 		return -errno;
-	if (!(attr->valid & DMM_ATTR_OWNER))
+	if (apply->drop_set_id && S_ISREG(attr->mode) && attr->mode & (S_ISUID | S_ISGID)) {
+		known.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+		result = note(apply, "set-id", -EKEYREJECTED);
+	}
+	if (result == 0 && !(attr->valid & DMM_ATTR_OWNER))
 		result = without_owner(apply, &known);
-	bool chowned = (attr->valid & DMM_ATTR_OWNER) && (now.st_uid != attr->uid || now.st_gid != attr->gid);
+	bool chowned = differs(attr->uid, now.st_uid) || differs(attr->gid, now.st_gid);
 	if (result == 0 && chowned && fchownat(fd, "", attr->uid, attr->gid, AT_EMPTY_PATH) < 0)
 		result = note(apply, "owner", -errno);
 	if (result == 0 && apply->inherited_acl && !S_ISLNK(attr->mode))
@@ -195,23 +211,10 @@ int target_apply(int fd, const struct apply *apply)
 	return result;
 }
 
-static bool in_set(const struct xattr_set *set, const char *wanted)
-{
-	for (size_t at = 0; at < set->len;) {
-		const char *name = set->data + at;
-		uint32_t len;
-		at += strlen(name) + 1;
-		memcpy(&len, set->data + at, sizeof(len));
-		at += sizeof(len) + len;
-		if (strcmp(name, wanted) == 0)
-			return true;
-	}
-	return false;
-}
-
 int target_forget_xattrs(int fd, const struct xattr_set *keep)
 {
 	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX);
+	size_t value_len;
 	ssize_t len = names ? flistxattr(fd, names, XATTR_LIST_MAX) : 0;
 
 	if (!names)
@@ -221,7 +224,7 @@ int target_forget_xattrs(int fd, const struct xattr_set *keep)
 	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
 		bool of_source =
 			strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0 || strcmp(name, CAPABILITY) == 0;
-		if (of_source && !in_set(keep, name) && fremovexattr(fd, name) < 0 && errno != ENODATA)
+		if (of_source && !xattr_set_find(keep, name, &value_len) && fremovexattr(fd, name) < 0 && errno != ENODATA)
 			return -errno;
 	}
 	return 0;

@@ -28,7 +28,7 @@ const void *xattr_set_find(const struct xattr_set *set, const char *name, size_t
 void xattr_set_clear(struct xattr_set *set); /* keeps the memory */
 void xattr_set_free(struct xattr_set *set);
 
-/* `what`: "owner", "mode", "times", or the name of an extended attribute. `error`: negative errno. */
+/* `what`: "owner", "group", "mode", "set-id", "times", or the name of an extended attribute. `error`: negative errno. */
 typedef void (*loss_fn)(void *context, const char *what, int error);
 
 /* Makes `name` below dirfd with the type and permissions of attr; exclusive: -EEXIST when the name is taken. A regular file gets
@@ -39,6 +39,7 @@ struct apply {
 	const struct dmm_attr *attr;
 	const struct xattr_set *xattrs;
 	bool inherited_acl; /* the directory has a default ACL, so the object has got an ACL that is not its own */
+	bool drop_set_id;   /* files get no set-id bits and no capabilities: what is left out is a loss with -EKEYREJECTED */
 	loss_fn loss;
 	void *context;
 };

@@ -58,14 +58,14 @@ done
 equal 'an attribute that changed' new "$(getfattr --only-values -n user.state target/dir/grown)"
 check 'one that is gone' sh -c '! getfattr -n user.state target/dir/shrunk'
 wait_for 10 figure_is "$m" drift_found 4
-check 'it is told' grep -q 'brought anew as it is now' <(detail dir/grown)
+check 'it is told' grep -q 'brought anew as it is now' <<<"$(detail dir/grown)"
 
 say '--- an application changed it, too'
 tail -c 1 target/dir/owned >/dev/null
 equal "the application's bytes, and around them the old state" ownoooo "$(head -c 7 target/dir/owned)"
 equal 'behind them what had not come' nnn "$(tail -c 3 target/dir/owned)"
 wait_for 10 figure_is "$m" drift_found 5
-check 'that is told' grep -q 'may be mixed.*an application has changed it as well' <(detail dir/owned)
+check 'that is told' grep -q 'may be mixed.*an application has changed it as well' <<<"$(detail dir/owned)"
 equal 'nothing is in error' 0 "$(figure "$m" files_error)"
 
 say '--- drift=fail: a retry takes all of the source as it is'

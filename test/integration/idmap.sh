@@ -36,3 +36,25 @@ equal 'an ACL' 'user:42:r--,user:2000:rw-,group:1101:r--' \
 	"$(getfacl -ncpE target/dir/two | grep -E '^(user|group):[0-9]' | sort -t: -k1,1r -k2,2n | paste -sd,)"
 finish one "$work/target"
 equal 'what remains' 15005:1101 "$(stat -c %u:%g target/dir/two)"
+
+say '--- what lets programs run as somebody else, and devices'
+mkdir tools plain
+install -m 6755 /bin/true tools/set-id
+install -m 755 /bin/true tools/capable
+setcap cap_net_raw+ep tools/capable
+ln tools/set-id tools/linked
+mknod tools/null c 1 3
+mkfifo tools/fifo
+mkdir -m 2755 tools/group
+start plain "$work/tools" "$work/plain" -o setid=drop,devices=drop,background=off
+equal 'no set-id bits of files, of a directory' '755 755 2755' "$(stat -c %a plain/set-id plain/linked plain/group | paste -sd' ')"
+equal 'no capabilities' '' "$(getcap plain/capable)"
+equal 'no device' 'capable fifo group linked set-id' "$(ls plain | paste -sd' ')"
+"$admin" losses --json "$work/plain" >losses.json
+equal 'each is a loss' 'capability 1, device 1, set-id 1' "$(python3 -c 'import json
+print(*sorted("%s %d" % (k["kind"], k["objects"]) for k in json.load(open("losses.json"))["kinds"]), sep=", ")')"
+check 'the losses are as the schema says' "$DMMFS_SOURCEDIR/test/tools/schema.py" losses losses.json
+stop plain "$work/plain"
+start plain "$work/tools" "$work/plain" -o background=on
+finish plain "$work/plain"
+equal 'it is remembered' '755' "$(stat -c %a plain/set-id)"

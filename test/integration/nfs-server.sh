@@ -29,7 +29,8 @@ nfs_config()
 {
 	cat <<-EOT
 	NFS_CORE_PARAM { Protocols = 3,4; Enable_NLM = false; Enable_RQUOTA = false; }
-	NFSv4 { Grace_Period = 1; Lease_Lifetime = 10; Only_Numeric_Owners = true; }
+	NFSv4 { Grace_Period = 1; Lease_Lifetime = 10; Only_Numeric_Owners = ${nfs_numeric:-true};
+	        Allow_Numeric_Owners = ${nfs_numeric:-true}; DomainName = corp.example; UseGetpwnam = true; }
 	EXPORT { Export_Id = 1; Path = $1; Pseudo = /export; Access_Type = RO; Squash = ${nfs_squash:-No_Root_Squash};
 	         SecType = sys; FSAL { Name = VFS; } }
 	EOT

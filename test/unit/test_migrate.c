@@ -798,7 +798,7 @@ static int count_losses(void *context, const struct error_record *record)
 	ck_assert_int_eq(record->state, ERROR_WAIVED);
 	if (strcmp(record->what, "owner") == 0)
 		++((int *)context)[0];
-	if (strcmp(record->what, "mode") == 0)
+	if (strcmp(record->what, "set-id") == 0)
 		++((int *)context)[1];
 	return 0;
 }

@@ -328,6 +328,38 @@ START_TEST(test_cookies_that_go_round)
 }
 END_TEST
 
+static int uid_of(struct owners *owners, const char *name, uint32_t *uid)
+{
+	return owner_uid(owners, (struct dmm_bytes){name, strlen(name)}, uid);
+}
+
+START_TEST(test_owners)
+{
+	struct owners *owners;
+	uint32_t id = 77;
+
+	ck_assert_int_eq(owners_new("corp.example", &owners), 0);
+	ck_assert(uid_of(owners, "1000", &id) == 0 && id == 1000);
+	ck_assert(uid_of(owners, "4294967294", &id) == 0 && id == 4294967294u);
+	ck_assert_int_eq(uid_of(owners, "4294967295", &id), -ENOENT); /* stands for no id */
+	ck_assert_int_eq(uid_of(owners, "-1", &id), -ENOENT);
+	ck_assert_int_eq(uid_of(owners, "", &id), -ENOENT);
+	ck_assert_int_eq(uid_of(owners, "@corp.example", &id), -ENOENT);
+	for (unsigned round = 0; round < 2; round++) { /* asked, and remembered */
+		ck_assert(uid_of(owners, "root@corp.example", &id) == 0 && id == 0);
+		ck_assert(uid_of(owners, "root@CORP.EXAMPLE", &id) == 0 && id == 0);
+		ck_assert_int_eq(uid_of(owners, "root@other.example", &id), -ENOENT);
+		ck_assert_int_eq(uid_of(owners, "root@", &id), -ENOENT);
+		ck_assert_int_eq(uid_of(owners, "nobody", &id), -ENOENT);
+		ck_assert_int_eq(uid_of(owners, "nobody@corp.example", &id), -ENOENT);
+		ck_assert_int_eq(owner_gid(owners, (struct dmm_bytes){"nogroup@corp.example", 20}, &id), -ENOENT);
+		ck_assert(owner_gid(owners, (struct dmm_bytes){"root", 4}, &id) == 0 && id == 0);
+	}
+	ck_assert_int_eq(owner_uid(owners, (struct dmm_bytes){"ro\0ot", 5}, &id), -ENOENT);
+	owners_free(owners);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("nfs_plugin");
@@ -343,6 +375,7 @@ int main(void)
 	tcase_add_test(tcase, test_posix_acl);
 	tcase_add_test(tcase, test_nfs4_acl);
 	tcase_add_test(tcase, test_cookies_that_go_round);
+	tcase_add_test(tcase, test_owners);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

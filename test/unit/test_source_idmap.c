@@ -64,7 +64,11 @@ END_TEST
 START_TEST(test_wrong_lines)
 {
 	refused("uid 1000\n", "line 1: write 'uid FROM TO'");
-	refused("\nuser 1 2\n", "line 2: write 'uid FROM TO'");
+	refused("\nuser 1\n", "line 2: write 'uid FROM TO'");
+	refused("user a b\n", "behind a name one id");
+	refused("user a 4294967295\n", "behind a name one id");
+	refused("group * 1\ngroup * 1\n", "line 2: there is a line with '*'");
+	refused("user a 1\ngroup a 1\nuser a 2\n", "line 3: this name is in line 1 already");
 	refused("uid 1 2 3\n", "line 1");
 	refused("uid a 2\n", "an id or a range");
 	refused("uid 1 a\n", "one id, or a range");
@@ -78,6 +82,27 @@ START_TEST(test_wrong_lines)
 	refused("uid * 1-2\n", "behind '*' one id");
 	refused("uid 1-10 100\ngid 5 5\nuid 10 7\n", "line 3: id 10 is in line 1 already");
 	refused("uid 10 7\nuid 1-10 100\n", "line 2: id 10 is in line 1 already");
+}
+END_TEST
+
+START_TEST(test_names)
+{
+	struct idmap *map =
+		parse("user bob@corp 7\nuser alice@corp 4294967294\ngroup domain\\040users@corp 8\ngroup a\\000b 9\n");
+	uint32_t id = 99;
+
+	ck_assert(idmap_user(map, "alice@corp", &id) && id == 4294967294u);
+	ck_assert(idmap_user(map, "bob@corp", &id) && id == 7);
+	ck_assert(!idmap_user(map, "bob", &id) && !idmap_user(map, "Bob@corp", &id) && !idmap_user(map, "", &id) && id == 7);
+	ck_assert(!idmap_group(map, "bob@corp", &id));
+	ck_assert(idmap_group(map, "domain users@corp", &id) && id == 8);
+	ck_assert(idmap_group(map, "a\\000b", &id) && id == 9); /* no byte 0 comes in */
+	ck_assert(!idmap_other_users(map, &id) && !idmap_other_groups(map, &id) && id == 9);
+	idmap_free(map);
+	map = parse("user * 5\nuid * 6\n");
+	ck_assert(idmap_other_users(map, &id) && id == 5);
+	ck_assert(!idmap_other_groups(map, &id) && !idmap_user(map, "*", &id));
+	idmap_free(map);
 }
 END_TEST
 
@@ -153,6 +178,7 @@ int main(void)
 	tcase_add_test(tcase, test_ids_and_ranges);
 	tcase_add_test(tcase, test_all_others);
 	tcase_add_test(tcase, test_wrong_lines);
+	tcase_add_test(tcase, test_names);
 	tcase_add_loop_test(tcase, test_random_maps, 0, 50);
 	tcase_add_test(tcase, test_acl);
 	tcase_add_test(tcase, test_files);
