@@ -114,7 +114,9 @@ enum dmm_request_kind {
 	DMM_REQ_LIST,     /* file (a directory) -> entry() for the next entries; result: how many, 0 at the end. One LIST at a
 	                     time for each open directory. A plugin gives as many as one round trip brings (about 1000). When it
 	                     fails before the first entry() the same may be asked again. */
-	DMM_REQ_READ,     /* file, off, len, buf -> result: bytes read, less than len only at the end of the file */
+	DMM_REQ_READ,     /* file, off, len, buf -> result: bytes read, less than len only at the end of the file. Where `entry` is not
+	                     NULL and the protocol gives the object's attributes as they are after the reading at no further
+	                     round trip: entry() once, with an empty name; then the host need not ask for them. */
 	DMM_REQ_READLINK, /* handle, buf, len -> result: length of the link text, not NUL-terminated */
 	DMM_REQ_XATTRS,   /* file if not NULL, else handle -> xattr() for each extended attribute; ACLs come in the forms of Linux:
 	                     system.posix_acl_access, system.posix_acl_default */

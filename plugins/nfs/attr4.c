@@ -19,6 +19,11 @@ uint32_t attr4_wanted[2] = {
 		WORD(FATTR4_TIME_MODIFY),
 };
 
+uint32_t attr4_look[2] = {
+	1u << FATTR4_TYPE | 1u << FATTR4_CHANGE | 1u << FATTR4_SIZE | 1u << FATTR4_FSID | 1u << FATTR4_FILEID,
+	WORD(FATTR4_MODE) | WORD(FATTR4_TIME_METADATA) | WORD(FATTR4_TIME_MODIFY),
+};
+
 /* What is needed at least to make an object; an entry with an error has nothing else. */
 #define NEEDED (1u << FATTR4_TYPE | 1u << FATTR4_SIZE | 1u << FATTR4_FILEID)
 

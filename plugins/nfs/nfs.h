@@ -173,6 +173,9 @@ struct part {
 };
 /* Sends them all. */
 void parts_send(struct op *op);
+/* Whether the attributes after the reading are to be told: only of what is one READ. */
+bool parts_want_attr(const struct op *op);
+int parts_attr(struct op *op, const struct dmm_attr *attr);
 /* One is answered; the last of them completes the request. */
 void part_came(struct part *part, int error, const char *data, unsigned len, bool eof);
 
@@ -191,6 +194,7 @@ int error_from_3(nfsstat3 status); /* negative errno */
 
 /* The attributes that we ask for, as two words of a bitmap4. */
 extern uint32_t attr4_wanted[2];
+extern uint32_t attr4_look[2]; /* fewer: what tells whether a file has changed */
 struct attr4 {
 	struct dmm_attr attr;
 	struct fh fh;

@@ -39,6 +39,19 @@ static int64_t gathered(const struct op *op)
 	return (int64_t)bytes;
 }
 
+bool parts_want_attr(const struct op *op)
+{
+	return op->request && op->request->entry && op->request->len <= op->conn->rsize;
+}
+
+int parts_attr(struct op *op, const struct dmm_attr *attr)
+{
+	struct dmm_entry entry = {.name = "", .handle = {op->fh.bytes, op->fh.len}, .attr = *attr};
+	int ret = op->request->entry(op->request, &entry);
+
+	return ret < 0 ? ret : 0;
+}
+
 void part_came(struct part *part, int error, const char *data, unsigned len, bool eof)
 {
 	struct op *op = part->op;

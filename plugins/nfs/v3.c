@@ -241,6 +241,11 @@ static void on_read(struct rpc_context *rpc, int status, void *data, void *opaqu
 	if (op_answered(op, status) < 0)
 		return;
 	int ret = error_from_3(res->status);
+	if (ret >= 0 && parts_want_attr(op) && ok->file_attributes.attributes_follow) {
+		struct dmm_attr attr;
+		attr_from_3(&attr, &ok->file_attributes.post_op_attr_u.attributes);
+		ret = parts_attr(op, &attr);
+	}
 	part_came(part, ret, ok->data.data_val, ok->data.data_len, ok->eof);
 	op_release(op);
 }

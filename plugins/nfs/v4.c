@@ -9,31 +9,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool send_compound(struct op *op, rpc_cb cb, void *opaque, nfs_opnum4 kind, nfs_argop4 *operation)
+/* `look`: and GETATTR of what tells whether it has changed. */
+static bool send_operations(struct op *op, rpc_cb cb, void *opaque, nfs_opnum4 kind, nfs_argop4 *operation, bool look)
 {
-	nfs_argop4 ops[2] = {{.argop = OP_PUTFH}};
+	nfs_argop4 ops[3] = {{.argop = OP_PUTFH}};
 
 	ops[0].nfs_argop4_u.opputfh.object = (nfs_fh4){op->fh.len, op->fh.bytes};
 	ops[1] = *operation;
 	ops[1].argop = kind;
-	struct COMPOUND4args args = {.argarray = {2, ops}};
+	ops[2].argop = OP_GETATTR;
+	ops[2].nfs_argop4_u.opgetattr.attr_request = (bitmap4){2, attr4_look};
+	struct COMPOUND4args args = {.argarray = {look ? 3 : 2, ops}};
 	return op_sent(op, rpc_nfs4_compound_async(channel_rpc(op->channel), cb, &args, opaque));
 }
 
+static bool send_compound(struct op *op, rpc_cb cb, void *opaque, nfs_opnum4 kind, nfs_argop4 *operation)
+{
+	return send_operations(op, cb, opaque, kind, operation, false);
+}
+
 /* The answer to the operation, or NULL with its error. A copy, since libnfs decodes to addresses that are multiples of 4 only. */
-static const nfs_resop4 *answer_of(const struct COMPOUND4res *res, nfs_opnum4 kind, nfs_resop4 *copy, int *error)
+static const nfs_resop4 *answer_at(const struct COMPOUND4res *res, unsigned at, unsigned count, nfs_opnum4 kind, nfs_resop4 *copy,
+                                   int *error)
 {
 	if (res->status != NFS4_OK) {
 		*error = error_from_4(res->status);
 		return NULL;
 	}
-	if (res->resarray.resarray_len == 2)
-		memcpy(copy, (const char *)res->resarray.resarray_val + sizeof(*copy), sizeof(*copy));
-	if (res->resarray.resarray_len != 2 || copy->resop != kind) {
+	if (res->resarray.resarray_len == count)
+		memcpy(copy, (const char *)res->resarray.resarray_val + at * sizeof(*copy), sizeof(*copy));
+	if (res->resarray.resarray_len != count || copy->resop != kind) {
 		*error = -EBADMSG;
 		return NULL;
 	}
 	return copy;
+}
+
+static const nfs_resop4 *answer_of(const struct COMPOUND4res *res, nfs_opnum4 kind, nfs_resop4 *copy, int *error)
+{
+	return answer_at(res, 1, 2, kind, copy, error);
 }
 
 static int finish(struct op *op, int64_t result)
@@ -171,6 +185,21 @@ static void start_list(struct op *op)
 
 /* --- data --- */
 
+/* Attributes that cannot be decoded are none: whoever needs them asks for them, and is told. */
+static int tell_attr(struct op *op, const struct COMPOUND4res *res)
+{
+	nfs_resop4 copy;
+	struct attr4 decoded;
+	int ret = 0;
+	const nfs_resop4 *answer = answer_at(res, 2, 3, OP_GETATTR, &copy, &ret);
+
+	if (!answer)
+		return ret;
+	if (attr4_decode(&answer->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes, &decoded) < 0 || decoded.error)
+		return 0;
+	return parts_attr(op, &decoded.attr);
+}
+
 static void on_read(struct rpc_context *rpc, int status, void *data, void *opaque)
 {
 	nfs_resop4 copy;
@@ -181,8 +210,11 @@ static void on_read(struct rpc_context *rpc, int status, void *data, void *opaqu
 	(void)rpc;
 	if (op_answered(op, status) < 0)
 		return;
-	const nfs_resop4 *answer = answer_of(data, OP_READ, &copy, &ret);
+	bool look = parts_want_attr(op);
+	const nfs_resop4 *answer = answer_at(data, 1, look ? 3 : 2, OP_READ, &copy, &ret);
 	const READ4resok *ok = answer ? &answer->nfs_resop4_u.opread.READ4res_u.resok4 : &(READ4resok){0};
+	if (answer && look)
+		ret = tell_attr(op, data);
 	part_came(part, ret, ok->data.data_val, ok->data.data_len, ok->eof);
 	op_release(op);
 }
@@ -191,7 +223,7 @@ static void send_read(struct op *op, struct part *part, uint64_t off)
 {
 	nfs_argop4 read = {.nfs_argop4_u.opread = {.offset = off, .count = part->len}};
 
-	send_compound(op, on_read, part, OP_READ, &read);
+	send_operations(op, on_read, part, OP_READ, &read, parts_want_attr(op));
 }
 
 /* --- links and ACLs --- */

@@ -71,6 +71,13 @@ bool drift_since(struct migrate *migrate, const struct dmm_entry *listed)
 	return !is_same(&then, &now);
 }
 
+bool drift_between(const struct dmm_attr *listed, const struct dmm_attr *now)
+{
+	struct file_record then = seen_of(listed), seen = seen_of(now);
+
+	return !is_same(&then, &seen);
+}
+
 /* Under rights: no record may come after its deletion. */
 static void adopt(struct object *object, const struct file_record *now, struct batch *batch)
 {

@@ -167,6 +167,8 @@ int drift_check_end(struct object *file);   /* after a segment was read, if it i
 bool drift_is_known(struct object *file, const struct dmm_attr *attr);
 /* Has it changed? Of a file that has no record yet. */
 bool drift_since(struct migrate *migrate, const struct dmm_entry *listed);
+/* The same of attributes that are at hand. */
+bool drift_between(const struct dmm_attr *listed, const struct dmm_attr *now);
 
 /* origin.c: the source of a file, between origin_open() and origin_put(). */
 int origin_open(struct object *file, struct source_file **source);

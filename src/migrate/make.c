@@ -3,6 +3,7 @@
  * One object: from what the source says of it to an object on the target with everything but the data.
  */
 #include "migrate/make.h"
+#include "migrate/coming.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -90,13 +91,18 @@ static void lose(void *context, const char *what, int error)
 	               false);
 }
 
+int make_keep_xattr(struct xattr_set *xattrs, const char *name, const void *value, size_t len)
+{
+	if (strcmp(name, TARGET_MARK) == 0)
+		return 0; /* the source was a target once and was not finished; its mark is not ours */
+	return xattr_set_add(xattrs, name, value, len);
+}
+
 static int keep_xattr(void *context, const char *name, const void *value, size_t len)
 {
 	const struct loss_context *collecting = context;
 
-	if (strcmp(name, TARGET_MARK) == 0)
-		return 0; /* the source was a target once and was not finished; its mark is not ours */
-	return xattr_set_add(&collecting->making->xattrs, name, value, len);
+	return make_keep_xattr(&collecting->making->xattrs, name, value, len);
 }
 
 /* The source has it, and its plugin cannot bring it. */
@@ -126,19 +132,27 @@ static void tell_disagreement(struct making *making, const struct dmm_entry *ent
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text)
 {
 	struct source *source = making->migrate->source;
+	struct coming *coming = making->coming;
+	int result = 0;
 
 	xattr_set_clear(&making->xattrs);
 	making->attr = entry->attr;
 	if (S_ISLNK(entry->attr.mode)) {
-		int result = source_readlink(source, entry->handle, link_text, PATH_MAX);
-		if (result < 0)
-			return result;
+		if (coming && coming->found.link_known)
+			result = coming_link(coming, link_text);
+		else
+			result = source_readlink(source, entry->handle, link_text, PATH_MAX);
 	}
+	if (result < 0)
+		return result;
 	tell_disagreement(making, entry);
 	if (!(source_capabilities(source) & DMM_CAP_XATTR))
 		return 0;
 	struct loss_context collecting = {making, entry};
-	int result = source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
+	if (coming && coming->found.xattrs_known)
+		result = coming_attributes(coming, &making->xattrs, keep_loss, &collecting);
+	else
+		result = source_attributes(source, entry->handle, file, keep_xattr, keep_loss, &collecting);
 	if (result > 0)
 		making_lost_so(making, entry->name, "disagreement", "the SMB side does not give all its attributes", -result,
 		               false);

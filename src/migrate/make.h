@@ -42,7 +42,9 @@ struct making {
 	unsigned skipped;
 	struct object **children;
 	size_t n_children, children_cap;
-	int error;          /* what ended it */
+	struct comings *comings; /* entries that were asked for ahead; NULL: one after the other */
+	struct coming *coming;   /* the one that is made now, or NULL */
+	int error;               /* what ended it */
 	const char *single; /* one name alone, staged under another (again.c): a failure is its caller's to record; else NULL */
 };
 
@@ -64,6 +66,14 @@ int make_record_file(struct making *making, struct batch *batch, int fd, const s
 
 /* Appends the digest of a regular file whose data is here, in the stream. To be called when nothing more is done to the file. */
 int make_record_digest(struct making *making, int fd);
+/* Adds one of the source's to those that the object is to get. */
+int make_keep_xattr(struct xattr_set *xattrs, const char *name, const void *value, size_t len);
+/* fill.c: whether a file is to come with its data; its bytes are taken from what the background may have. */
+bool fill_wanted(const struct making *making, const struct dmm_attr *attr);
+/* True when the data is there; `file`: of the source, NULL when it could not be opened. */
+bool fill_try(struct making *making, int fd, const struct dmm_entry *entry, struct source_file *file);
+/* populate.c: an entry that was listed, with what becomes of a failure. */
+int populate_take(struct making *making, const struct dmm_entry *entry);
 /* populate.c: makes one entry in making->dirfd; one of a file with several names is only noted in making->births. */
 int populate_entry(struct making *making, const struct dmm_entry *entry);
 /* skip.c: judges the entry; true: it is not to come over. The second records that. */

@@ -9,6 +9,7 @@
  * In the background small files come with their data in the same pass, so that they never get a record at all. As soon as
  * somebody waits for the directory, or the governor grants no more bytes, only names are made.
  */
+#include "migrate/coming.h"
 #include "migrate/make.h"
 
 #include "base/cleanup.h"
@@ -25,79 +26,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-
-/* More data than this is not brought before the names are recorded. */
-#define FILL_BUDGET (512ull << 20)
-
-/* --- data of small files --- */
-
-static bool wants_fill(const struct making *making, const struct dmm_attr *attr)
-{
-	const struct migrate *migrate = making->migrate;
-
-	return making->fill && attr->size <= migrate->options.fill_with_dir && making->filled < FILL_BUDGET &&
-	       (!making->judging || order_fills(making->migrate, &making->verdict, attr->size, making->dir->turn)) &&
-	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate) &&
-	       (making->verdict.bring ||
-	        (!govern_exceeded(making->migrate, GOVERNED_NAMES) && govern_take(making->migrate, attr->size)));
-}
-
-static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
-{
-	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
-	uint64_t at = 0;
-
-	digest_stream_begin(making->stream, making->segsize);
-	while (at < attr->size) {
-		uint64_t want = attr->size - at < MAKE_BUFFER_SIZE ? attr->size - at : MAKE_BUFFER_SIZE;
-		int64_t got = source_read(file, making->buffer, at, want);
-		if (got < 0)
-			return (int)got;
-		if (got == 0)
-			return -ENODATA;
-		int result = target_write(fd, making->buffer, at, (uint64_t)got, sparse);
-		if (result < 0)
-			return result;
-		if (making->migrate->options.digests)
-			digest_stream_add(making->stream, making->buffer, (size_t)got);
-		at += (uint64_t)got;
-	}
-	return ftruncate(fd, (off_t)attr->size) < 0 ? -errno : 0;
-}
-
-static int fill(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
-{
-	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
-	atomic_bool *no_kernel_copy = &making->migrate->no_kernel_copy;
-	bool buffered = sparse || making->migrate->options.digests || atomic_load_explicit(no_kernel_copy, memory_order_relaxed);
-	int from = buffered ? -EOPNOTSUPP : source_file_fd(file);
-
-	if (from >= 0) {
-		int64_t copied = target_copy_range(from, fd, 0, attr->size);
-		if (copied == (int64_t)attr->size)
-			return 0;
-		if (copied != -EOPNOTSUPP)
-			return copied < 0 ? (int)copied : -ENODATA;
-		atomic_store(no_kernel_copy, true);
-	}
-	return fill_buffered(making, fd, attr, file);
-}
-
-/* True when the data is there; false: the file becomes a placeholder like any other, and a later fetch meets the failure. */
-static bool try_fill(struct making *making, int fd, const struct dmm_entry *entry, struct source_file *file)
-{
-	int result = file ? fill(making, fd, &entry->attr, file) : -EBADF;
-
-	if (result == 0 && !drift_since(making->migrate, entry)) {
-		making->filled += entry->attr.size;
-		return true;
-	}
-	if (result == -ENOSPC || result == -EDQUOT)
-		target_note_full(making->migrate);
-	if (ftruncate(fd, 0) < 0)
-		log_warning("cannot empty a file that was half copied: error=%s", errno_name(errno));
-	return false;
-}
 
 /* --- entries --- */
 
@@ -129,15 +57,15 @@ static int unmake(struct making *making, const struct dmm_entry *entry, int erro
 static int make_regular(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
-	bool with_data = attr->size > 0 && wants_fill(making, attr);
+	bool with_data = making->coming ? making->coming->with_data : fill_wanted(making, attr);
 	struct source_file *file = NULL;
 
-	if (with_data && source_file_open(making->migrate->source, entry->handle, &file) < 0)
+	if (with_data && !coming_has_data(making) && source_file_open(making->migrate->source, entry->handle, &file) < 0)
 		file = NULL;
 	int result = make_collect(making, entry, file, NULL);
 	CLEAN_FD int fd = result < 0 ? result : make_object(making, making->dirfd, entry->name, entry, NULL);
 	if (fd >= 0) {
-		bool complete = attr->size == 0 || (with_data && try_fill(making, fd, entry, file));
+		bool complete = attr->size == 0 || (with_data && fill_try(making, fd, entry, file));
 		if (!complete && ftruncate(fd, (off_t)attr->size) < 0)
 			result = -errno;
 		if (result >= 0)
@@ -309,18 +237,8 @@ static void tell_repeated(struct making *making)
 		making_lost(making, name, "create", -EEXIST, true);
 }
 
-static int take_entry(void *context, const struct dmm_entry *entry)
+int populate_take(struct making *making, const struct dmm_entry *entry)
 {
-	struct making *making = context;
-
-	if (!name_set_add(making->names, entry->name))
-		return take_again(making, entry);
-	if (make_reserved(making->dir, entry->name)) {
-		making_lost(making, entry->name, "create", -EBUSY, true);
-		return 0;
-	}
-	if (making->judging && !entry->error && make_skip(making, entry))
-		return atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed) ? -ECANCELED : 0;
 	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
 	if (result < 0 && (ends_all(result) || may_pass(making, result)))
@@ -333,6 +251,21 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 	return fault_hit(FAULT_POPULATE_ENTRY);
 }
 
+static int take_entry(void *context, const struct dmm_entry *entry)
+{
+	struct making *making = context;
+
+	if (!name_set_add(making->names, entry->name))
+		return take_again(making, entry);
+	if (make_reserved(making->dir, entry->name)) {
+		making_lost(making, entry->name, "create", -EBUSY, true);
+		return 0;
+	}
+	if (making->judging && !entry->error && make_skip(making, entry))
+		return atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed) ? -ECANCELED : 0;
+	return making->comings ? comings_add(making, entry) : populate_take(making, entry);
+}
+
 static int make_all(struct making *making)
 {
 	struct object *dir = making->dir;
@@ -342,8 +275,13 @@ static int make_all(struct making *making)
 	if (result < 0)
 		return source_result(result);
 	result = fault_hit(FAULT_POPULATE_BEGIN);
+	making->comings = comings_new(making);
 	while (result >= 0 && (result = source_list(listing, take_entry, making)) > 0)
 		;
+	if (result == 0 && making->comings)
+		result = comings_end(making);
+	comings_free(making->comings);
+	making->comings = NULL;
 	int unlisted = source_unlisted(listing);
 	if (result >= 0 && unlisted)
 		making_lost_so(making, NULL, "disagreement",

@@ -4,6 +4,8 @@
  * waited for, taken out of the list. Whatever the plugin's thread model, the thread sleeps on call.finished until complete()
  * was called; for a plugin that blocks in submit() that has happened already.
  *
+ * Who wants several answers begins several calls and ends them in any order (ahead.c): then the plugin must be DMM_THREADS_ASYNC.
+ *
  * A call must not leave before the plugin completed it, since the plugin writes into it and into the caller's buffer. At its
  * deadline, and at the end of the daemon, it is therefore cancelled and waited for.
  */
@@ -59,7 +61,10 @@ static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 		return call->refused;
 	if (!call->entry)
 		return refuse(call, -EBADMSG);
-	if (request->kind == DMM_REQ_LIST) {
+	if (request->kind == DMM_REQ_READ) {
+		if (check_object(entry, call->handle, &checked) < 0)
+			return 0; /* they came unasked: who needs them asks */
+	} else if (request->kind == DMM_REQ_LIST) {
 		check_entry(entry, &checked, printable);
 	} else {
 		int ret = call->delivered ? -EBADMSG : check_object(entry, request->handle, &checked);
@@ -212,40 +217,16 @@ static bool wait_for(struct call *call)
 	return late;
 }
 
-static bool submit_and_wait(struct call *call)
+/* What is the same in each attempt is the call's maker's; the rest is set here. */
+static void prepare(struct call *call, struct connection *connection)
 {
-	const struct dmm_plugin *plugin = &call->source->module.plugin;
-	bool serial = plugin->threads == DMM_THREADS_SERIAL;
-	bool late;
-
-	if (serial)
-		pthread_mutex_lock(&call->source->serial);
-	uint64_t timeout_ns = atomic_load_explicit(&call->source->timeout_ns, memory_order_relaxed);
-	if (timeout_ns && call->request.kind != DMM_REQ_CLOSE)
-		call->request.deadline_ns = clock_monotonic_ns() + timeout_ns;
-	if (serial && atomic_load(&call->source->cancelled) && call->request.kind != DMM_REQ_CLOSE) {
-		pthread_mutex_unlock(&call->source->serial);
-		call->request.result = -ECANCELED;
-		return false;
-	}
-	plugin->submit(call->connection->conn, &call->request);
-	late = wait_for(call);
-	if (serial)
-		pthread_mutex_unlock(&call->source->serial);
-	return late;
-}
-
-int64_t call_once(struct call *call, struct connection *connection)
-{
-	struct source *source = call->source;
-	bool late;
-
 	call->connection = connection;
 	call->done = false;
+	call->unwanted = false;
 	call->refused = 0;
 	call->extent_end = call->request.off;
 	call->name_bytes = 0;
-	call->request.entry = on_entry;
+	call->request.entry = call->entry || call->request.kind != DMM_REQ_READ ? on_entry : NULL;
 	call->request.xattr = on_xattr;
 	call->request.extent = on_extent;
 	call->request.loss = on_loss;
@@ -253,23 +234,65 @@ int64_t call_once(struct call *call, struct connection *connection)
 	call->request.host = call;
 	call->request.result = 0;
 	atomic_store(&call->request.cancelled, false);
+}
 
+bool call_send(struct call *call, struct connection *connection)
+{
+	struct source *source = call->source;
+	bool closing = call->request.kind == DMM_REQ_CLOSE;
+	uint64_t timeout_ns = atomic_load_explicit(&source->timeout_ns, memory_order_relaxed);
+
+	prepare(call, connection);
 	enlist(call);
 	/* After enlisting: whoever cancels all either finds us in the list, or was seen here. */
-	if (atomic_load(&source->cancelled) && call->request.kind != DMM_REQ_CLOSE) {
+	if (atomic_load(&source->cancelled) && !closing) {
 		delist(call);
-		return -ECANCELED;
+		return false;
 	}
-	late = submit_and_wait(call);
-	delist(call);
+	if (timeout_ns && !closing)
+		call->request.deadline_ns = clock_monotonic_ns() + timeout_ns;
+	source->module.plugin.submit(connection->conn, &call->request);
+	return true;
+}
 
+bool call_is_done(struct call *call)
+{
+	pthread_mutex_lock(&call->lock);
+	bool done = call->done;
+	pthread_mutex_unlock(&call->lock);
+	return done;
+}
+
+void call_forgo(struct call *call)
+{
+	call->unwanted = true;
+	cancel(call);
+}
+
+int64_t call_await(struct call *call)
+{
+	bool late = wait_for(call);
+
+	delist(call);
 	if (call->refused)
 		return call->refused;
 	if (call->request.result != -ECANCELED)
 		return check_result(call);
-	if (atomic_load(&source->cancelled))
+	if (call->unwanted || atomic_load(&call->source->cancelled))
 		return -ECANCELED;
 	return late ? -ETIMEDOUT : -EIO; /* nobody asked for it */
+}
+
+int64_t call_once(struct call *call, struct connection *connection)
+{
+	bool serial = call->source->module.plugin.threads == DMM_THREADS_SERIAL;
+
+	if (serial)
+		pthread_mutex_lock(&call->source->serial);
+	int64_t result = call_send(call, connection) ? call_await(call) : -ECANCELED;
+	if (serial)
+		pthread_mutex_unlock(&call->source->serial);
+	return result;
 }
 
 int64_t call_run(struct call *call)

@@ -9,6 +9,7 @@
 #ifndef DMM_SOURCE_INTERNAL_H
 #define DMM_SOURCE_INTERNAL_H
 
+#include "base/lane.h"
 #include "source/idmap.h"
 #include "source/source.h"
 
@@ -71,10 +72,12 @@ struct call {
 	source_extent_fn extent;
 	source_loss_fn loss;
 	void *context;
-	uint64_t delivered;  /* answers given to a sink: from then on the call is not tried again */
-	uint64_t extent_end; /* no extent may begin before this */
-	size_t name_bytes;   /* of the extended attributes so far */
-	int refused;         /* by a check or a sink: ends the call */
+	uint64_t delivered;      /* answers given to a sink: from then on the call is not tried again */
+	uint64_t extent_end;     /* no extent may begin before this */
+	size_t name_bytes;       /* of the extended attributes so far */
+	int refused;             /* by a check or a sink: ends the call */
+	bool unwanted;           /* call_forgo() */
+	struct dmm_bytes handle; /* READ with `entry`: of the object whose attributes may come */
 
 	/* In flight: in a shard's list. */
 	struct call *next, *prev;
@@ -93,6 +96,14 @@ struct call {
 
 /* One attempt on a connection: submitted, waited for, its result checked. */
 int64_t call_once(struct call *call, struct connection *connection);
+
+/* The same in two steps, between which others may begin: with DMM_THREADS_ASYNC only. False: the source is being cancelled, and there
+ * is nothing to end. Each call that began is ended, by the thread that began it. */
+bool call_send(struct call *call, struct connection *connection);
+bool call_is_done(struct call *call); /* call_await() will not wait */
+int64_t call_await(struct call *call);
+/* Between the two: its answer is wanted no more. It may come all the same; otherwise call_await() gives -ECANCELED. */
+void call_forgo(struct call *call);
 
 /* A call that no open file is needed for: takes a connection, tries again as retry_again() says. */
 int64_t call_run(struct call *call);
@@ -128,6 +139,7 @@ struct retry retry_begin(struct source *source);
 /* Whether to try again after this result; when so, the pause is over on return. `delivered`: a sink was called already. */
 bool retry_again(struct retry *retry, int64_t result, bool delivered);
 bool error_ends_connection(int64_t result);
+bool error_passes(int64_t result); /* it may be otherwise the next time */
 /* The source has answered somebody. */
 void reach_answered(struct source *source);
 
@@ -167,6 +179,8 @@ void limits_free(struct limits *limits); /* NULL is allowed */
 /* --- source.c ---------------------------------------------------------------------------------------------------------------------- */
 
 struct source *source_new(void); /* all zeros; NULL: no memory. To be freed. */
+/* Of READLINK: ends the text with a NUL. As source_readlink(). */
+int readlink_result(char *buf, size_t size, int64_t len);
 
 /* --- owner.c: from what the plugin says to ids of the target -------------------------------------------------------------------- */
 
@@ -200,9 +214,9 @@ struct source {
 	struct unknown_names unknown;
 	atomic_bool hard;
 	atomic_uint tries;
-	atomic_ullong timeout_ns; /* of one attempt; 0: none */
+	atomic_ullong timeout_ns;  /* of one attempt; 0: none */
 	atomic_ullong entries_max; /* of one directory; 0: any number */
-	atomic_ullong answers;    /* so many requests got an answer that came from the source, good or bad */
+	atomic_ullong answers;     /* so many requests got an answer that came from the source, good or bad */
 	struct connection_pool pool;
 	pthread_mutex_t serial;
 	pthread_mutex_t sleep_lock; /* those who wait between two attempts */
@@ -213,6 +227,7 @@ struct source {
 	int down_error;         /* sleep_lock: positive */
 	uint64_t recoveries;    /* sleep_lock */
 	atomic_bool cancelled;
+	struct lane *helpers; /* sleep_lock until made: threads that ask ahead (ahead.c), or NULL */
 	struct shard shards[SHARDS];
 };
 

@@ -46,7 +46,7 @@ bool source_is_outage(int error)
 	}
 }
 
-static bool error_passes(int64_t result)
+bool error_passes(int64_t result)
 {
 	return result == -EINTR || result == -EREMOTEIO || source_is_outage((int)result);
 }

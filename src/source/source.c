@@ -148,6 +148,8 @@ void source_close(struct source *source)
 		free(source);
 		return;
 	}
+	if (source->helpers)
+		lane_stop(source->helpers);
 	pool_destroy(source);
 	if (source->instance)
 		source->module.plugin.close(source->instance);
@@ -238,17 +240,8 @@ int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn 
 	return run_object(&call, entry, context);
 }
 
-int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size)
+int readlink_result(char *buf, size_t size, int64_t len)
 {
-	struct call call = CALL(source, DMM_REQ_READLINK);
-	int64_t len;
-
-	if (source->join)
-		return join_readlink(source->join, handle, buf, size);
-	call.request.handle = handle;
-	call.request.buf = buf;
-	call.request.len = size;
-	len = call_run(&call);
 	if (len < 0)
 		return (int)len;
 	/* All of the buffer: there may be more, and the NUL has no room. */
@@ -256,6 +249,18 @@ int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, s
 		return -ENAMETOOLONG;
 	buf[len] = '\0';
 	return (int)len;
+}
+
+int source_readlink(struct source *source, struct dmm_bytes handle, char *buf, size_t size)
+{
+	struct call call = CALL(source, DMM_REQ_READLINK);
+
+	if (source->join)
+		return join_readlink(source->join, handle, buf, size);
+	call.request.handle = handle;
+	call.request.buf = buf;
+	call.request.len = size;
+	return readlink_result(buf, size, call_run(&call));
 }
 
 int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr, void *context)

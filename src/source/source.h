@@ -92,6 +92,45 @@ int source_disagreement(const struct source *source, const struct dmm_entry *ent
 /* After the last source_list(): the positive errno with which the second source could not list this directory; 0: it could. */
 int source_unlisted(const struct source_file *dir);
 
+/* --- asking ahead (ahead.c): the answers for many objects on their way at once --- */
+
+/* At most so many objects in one window. */
+#define SOURCE_AHEAD_MOST 64
+
+/* What will be wanted of an object. All that it points to stays the caller's and must stay until the object was taken. */
+struct source_wish {
+	struct dmm_bytes handle;
+	char *link; /* the text of a link, into so much room; NULL: not wanted */
+	size_t link_size;
+	source_xattr_fn xattr; /* NULL: not wanted. Maybe in another thread, before the object is taken */
+	source_loss_fn loss;   /* may be NULL */
+	void *context;
+	void *data; /* the first `bytes` bytes of a file; NULL: not wanted */
+	uint64_t bytes;
+};
+
+/* What came of it. What is not known is to be asked for by the ordinary call, which tries again as long as it should; xattrs may have
+ * been given in part then. */
+struct source_found {
+	bool link_known, xattrs_known, data_known;
+	int link, xattrs; /* as of source_readlink(), source_attributes() */
+	int64_t data;     /* as of source_read() */
+	bool attr_known;  /* `attr` are its attributes after the data was read */
+	struct dmm_attr attr;
+};
+
+struct source_ahead;
+
+/* A window, for one thread; urgent: somebody waits. NULL: asking ahead gains nothing with this source, or there is no memory. */
+struct source_ahead *source_ahead_new(struct source *source, bool urgent);
+/* Forgoes what has not been taken. */
+void source_ahead_free(struct source_ahead *ahead);
+/* Asks; does not wait for answers. There must be room: fewer than SOURCE_AHEAD_MOST that were not taken. */
+void source_ahead_add(struct source_ahead *ahead, const struct source_wish *wish);
+/* Waits for the answers for the oldest one and gives them. Without `data` its data is not waited for, and that of none of the others
+ * is wanted any more. */
+void source_ahead_take(struct source_ahead *ahead, bool data, struct source_found *found);
+
 /* True for the (negative) errors that mean that nobody answers, rather than something of one object. */
 bool source_is_outage(int error);
 

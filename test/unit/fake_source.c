@@ -244,3 +244,81 @@ void source_reach(const struct source *source, struct source_reach *reach)
 {
 	*reach = fake_reach;
 }
+
+/* --- asking ahead: some answers are known, others are to be asked for again --- */
+
+bool fake_ahead;
+
+struct source_ahead {
+	struct source_wish wishes[SOURCE_AHEAD_MOST];
+	struct source_found found[SOURCE_AHEAD_MOST];
+	unsigned added, taken;
+};
+
+struct source_ahead *source_ahead_new(struct source *source, bool urgent)
+{
+	return fake_ahead ? calloc(1, sizeof(struct source_ahead)) : NULL;
+}
+
+void source_ahead_free(struct source_ahead *ahead)
+{
+	free(ahead);
+}
+
+static int keep_attr(void *context, const struct dmm_entry *entry)
+{
+	struct source_found *found = context;
+
+	found->attr = entry->attr;
+	found->attr_known = true;
+	return 0;
+}
+
+static void ask_data(const struct source_wish *wish, struct source_found *found)
+{
+	struct source_file *file;
+
+	found->data_known = true;
+	found->data = source_file_open(NULL, wish->handle, &file);
+	if (found->data < 0)
+		return;
+	found->data = source_read(file, wish->data, 0, wish->bytes);
+	found->data_known = found->data < 0 || (uint64_t)found->data == wish->bytes;
+	source_file_close(file);
+	if (found->data_known && found->data >= 0)
+		source_attr(NULL, wish->handle, keep_attr, found);
+}
+
+static void ask(const struct source_wish *wish, struct source_found *found)
+{
+	if (wish->xattr) {
+		found->xattrs_known = true;
+		found->xattrs = source_attributes(NULL, wish->handle, NULL, wish->xattr, wish->loss, wish->context);
+	}
+	if (wish->data)
+		ask_data(wish, found);
+}
+
+/* In turn: asked at once; not asked; data not asked; asked as late as can be. */
+void source_ahead_add(struct source_ahead *ahead, const struct source_wish *wish)
+{
+	unsigned at = ahead->added++ % SOURCE_AHEAD_MOST;
+
+	ahead->wishes[at] = *wish;
+	ahead->found[at] = (struct source_found){0};
+	if (at % 4 == 2)
+		ahead->wishes[at].data = NULL;
+	if (at % 4 == 0 || at % 4 == 2)
+		ask(&ahead->wishes[at], &ahead->found[at]);
+}
+
+void source_ahead_take(struct source_ahead *ahead, bool data, struct source_found *found)
+{
+	unsigned at = ahead->taken++ % SOURCE_AHEAD_MOST;
+
+	if (!data)
+		ahead->wishes[at].data = NULL;
+	if (at % 4 == 3)
+		ask(&ahead->wishes[at], &ahead->found[at]);
+	*found = ahead->found[at];
+}

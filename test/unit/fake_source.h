@@ -46,6 +46,9 @@ extern struct source_reach fake_reach;
 /* A kind of loss: what no object brings, or NULL. */
 extern const char *fake_limit;
 
+/* Whether it can be asked ahead. */
+extern bool fake_ahead;
+
 void fake_reset(void);
 void fake_begin_turns(void); /* also while a migration reads: what is counted from now on is counted from 1 */
 void fake_dir(unsigned id, unsigned parent, const char *name);

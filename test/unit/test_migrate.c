@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #define SEGSIZE 4096u
 
@@ -78,12 +79,20 @@ static void setup(void)
 	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
 	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
 	fake_reset();
+	fake_ahead = false;
 	migrate_default_options(&options);
 	options.segsize = SEGSIZE;
 	options.whole_at_open = 0;
 	options.fill_with_dir = 0;
 	options.background = false;
 	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+}
+
+/* The same with a source that is asked ahead. */
+static void setup_ahead(void)
+{
+	setup();
+	fake_ahead = true;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -1095,7 +1104,7 @@ static void steps_fault(void)
 	monitor_register(&monitor, &migrate_monitor, migrate);
 	ck_assert_int_eq(fault_arm_from_environment(), 0);
 	int got = app_read("file", 2 * SEGSIZE); /* does not return: the process ends at the fault */
-	store_flush(store); /* or here, when the commit is not waited for */
+	store_flush(store);                      /* or here, when the commit is not waited for */
 	ck_abort_msg("the fault point was not hit: %d", got);
 }
 
@@ -1196,8 +1205,48 @@ static void add_drift(TCase *tcase)
 	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
 }
 
+/* More entries than are asked for ahead at a time, of all kinds, one of which cannot be read at first. */
+static char many_names[50][16];
+
+static void steps_half_a_directory(void)
+{
+	options.background = true;
+	usleep(20000);
+}
+
+START_TEST(a_directory_of_many)
+{
+	options.fill_with_dir = 1 << 20;
+	for (unsigned id = 1; id < 50; id++) {
+		snprintf(many_names[id], sizeof(many_names[id]), "name-%u", id);
+		if (id % 7 == 0)
+			fake_dir(id, 0, many_names[id]);
+		else
+			fake_file(id, 0, many_names[id], id % 5 == 0 ? 0 : id * 1001);
+	}
+	fake_objects[4].xattr = "user.test"; /* so sources have them */
+	fake_objects[4].xattr_bytes = 10;
+	fake_objects[8].read_error = -EIO;
+	fake_objects[8].failures = 1;
+	options.background = true;
+	then_crash(steps_half_a_directory);
+	complete();
+	for (unsigned id = 1; id < 50; id++) {
+		if (id % 7 == 0)
+			continue;
+		ck_assert_int_eq(size_of(many_names[id]), id % 5 == 0 ? 0 : id * 1001);
+		if (id % 5)
+			expect(many_names[id], id, 0, id * 1001, false);
+	}
+	CLEAN_FD int fd = openat(target.root_fd, "name-4", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(fgetxattr(fd, "user.test", NULL, 0), 10);
+	world_close();
+}
+END_TEST
+
 static void add_all(TCase *tcase)
 {
+	tcase_add_test(tcase, a_directory_of_many);
 	tcase_add_test(tcase, partial_write_survives);
 	tcase_add_test(tcase, whole_write_needs_no_source);
 	tcase_add_test(tcase, what_was_cut_stays_cut);
@@ -1235,6 +1284,11 @@ int main(void)
 	Suite *suite = suite_create("migrate");
 	TCase *tcase = tcase_create("migrate");
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	add_all(tcase);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("ahead");
+	tcase_add_checked_fixture(tcase, setup_ahead, teardown);
 	tcase_set_timeout(tcase, 60);
 	add_all(tcase);
 	suite_add_tcase(suite, tcase);

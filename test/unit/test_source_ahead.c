@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Asking ahead, of a source that answers in any order, fails some requests, never answers others, goes away, and is cancelled; and
+ * of one that blocks. Whatever happens: objects come in the order in which they were added, what is known is right, and each file
+ * that was opened is closed.
+ */
+#include "sim.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+
+#define ANSWERS 4 /* threads of the plugin */
+#define OBJECTS 500u
+#define BYTES 100u
+
+/* --- a plugin with many requests on their way --- */
+
+struct waiting {
+	struct dmm_conn *conn;
+	struct dmm_request *request;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct waiting all[4096];
+	unsigned n, most, seed;
+	bool stop;
+	enum { ANSWER_ALL, ANSWER_ALL_BUT_READS, ANSWER_NONE } mute; /* but what is cancelled, and closing */
+	pthread_t threads[ANSWERS];
+	int64_t (*answer)(unsigned object, struct dmm_conn *conn, struct dmm_request *request);
+	atomic_uint attempts[OBJECTS];
+} plugin = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static unsigned object_of(const struct dmm_request *request)
+{
+	unsigned object = 0;
+
+	if (request->handle.data)
+		memcpy(&object, request->handle.data, sizeof(object));
+	return object;
+}
+
+/* One that may be answered, anywhere in what waits; -1: none. */
+static int pick(void)
+{
+	unsigned from = plugin.n ? (unsigned)rand_r(&plugin.seed) % plugin.n : 0;
+
+	for (unsigned i = 0; i < plugin.n; i++) {
+		unsigned at = (from + i) % plugin.n;
+		const struct dmm_request *request = plugin.all[at].request;
+		if (plugin.mute == ANSWER_ALL || (plugin.mute == ANSWER_ALL_BUT_READS && request->kind != DMM_REQ_READ) ||
+		    request->kind == DMM_REQ_CLOSE || atomic_load(&request->cancelled))
+			return (int)at;
+	}
+	return -1;
+}
+
+static void *answer_them(void *context)
+{
+	(void)context;
+	for (;;) {
+		int at;
+		pthread_mutex_lock(&plugin.lock);
+		while ((at = pick()) < 0 && !plugin.stop)
+			pthread_cond_wait(&plugin.changed, &plugin.lock);
+		if (at < 0) {
+			pthread_mutex_unlock(&plugin.lock);
+			return NULL;
+		}
+		struct waiting one = plugin.all[at];
+		plugin.all[at] = plugin.all[--plugin.n];
+		pthread_mutex_unlock(&plugin.lock);
+		bool cancelled = atomic_load(&one.request->cancelled) && one.request->kind != DMM_REQ_CLOSE;
+		one.request->result = cancelled ? -ECANCELED : plugin.answer(object_of(one.request), one.conn, one.request);
+		one.request->complete(one.request);
+	}
+}
+
+static void submit_async(struct dmm_conn *conn, struct dmm_request *request)
+{
+	pthread_mutex_lock(&plugin.lock);
+	sim.submitted += request->kind != DMM_REQ_CLOSE;
+	plugin.all[plugin.n++] = (struct waiting){conn, request};
+	if (plugin.n > plugin.most)
+		plugin.most = plugin.n;
+	pthread_cond_broadcast(&plugin.changed);
+	pthread_mutex_unlock(&plugin.lock);
+}
+
+static void wake(struct dmm_conn *conn, struct dmm_request *request)
+{
+	(void)conn, (void)request;
+	pthread_mutex_lock(&plugin.lock);
+	pthread_cond_broadcast(&plugin.changed);
+	pthread_mutex_unlock(&plugin.lock);
+}
+
+static void set_mute(int mute)
+{
+	pthread_mutex_lock(&plugin.lock);
+	plugin.mute = mute;
+	pthread_cond_broadcast(&plugin.changed);
+	pthread_mutex_unlock(&plugin.lock);
+}
+
+static unsigned char byte_of(unsigned object, unsigned i)
+{
+	return (unsigned char)(object * 7 + i);
+}
+
+static int tell_attr(unsigned object, struct dmm_request *request)
+{
+	struct dmm_entry entry = {.name = "", .attr = {.mode = 0100644, .size = BYTES, .fileid = object}};
+
+	return request->entry(request, &entry);
+}
+
+/* The file that a request is about: an opened file is the number of its object behind that of its connection. */
+static int64_t answer_well(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	int *file = (int *)request->file;
+	char text[32];
+
+	switch (request->kind) {
+	case DMM_REQ_OPEN:
+		file = malloc(2 * sizeof(*file));
+		file[0] = sim_number(conn);
+		file[1] = (int)object;
+		request->file = (struct dmm_file *)file;
+		sim.files_opened++;
+		return 0;
+	case DMM_REQ_CLOSE:
+		return sim_answer(conn, request);
+	case DMM_REQ_READ:
+		ck_assert_int_eq(file[0], sim_number(conn));
+		for (unsigned i = 0; i < request->len; i++)
+			((unsigned char *)request->buf)[i] = byte_of((unsigned)file[1], i);
+		return (int64_t)request->len;
+	case DMM_REQ_ATTR:
+		return tell_attr(object, request) < 0 ? -EBADMSG : 1;
+	case DMM_REQ_READLINK:
+		snprintf(request->buf, request->len, "to-%u", object);
+		return (int64_t)strlen(request->buf);
+	case DMM_REQ_XATTRS:
+		snprintf(text, sizeof(text), "user.%u", file ? (unsigned)file[1] : object);
+		return request->xattr(request, text, "value", 5);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void setup(void)
+{
+	sim_setup();
+	plugin.n = plugin.most = 0;
+	plugin.seed = 4711;
+	plugin.stop = false;
+	plugin.mute = ANSWER_ALL;
+	plugin.answer = answer_well;
+	memset((void *)plugin.attempts, 0, sizeof(plugin.attempts));
+	sim.plugin->threads = DMM_THREADS_ASYNC;
+	sim.plugin->submit = submit_async;
+	sim.plugin->cancel = wake;
+	for (int i = 0; i < ANSWERS; i++)
+		ck_assert_int_eq(pthread_create(&plugin.threads[i], NULL, answer_them, NULL), 0);
+}
+
+static void teardown(void)
+{
+	pthread_mutex_lock(&plugin.lock);
+	plugin.stop = true;
+	pthread_cond_broadcast(&plugin.changed);
+	pthread_mutex_unlock(&plugin.lock);
+	for (int i = 0; i < ANSWERS; i++)
+		pthread_join(plugin.threads[i], NULL);
+	sim_teardown();
+}
+
+/* --- who asks --- */
+
+struct want {
+	unsigned object;
+	char link[32], xattr[32];
+	unsigned n_xattrs;
+	unsigned char data[BYTES];
+};
+
+static struct want wants[OBJECTS];
+
+static int keep_xattr(void *context, const char *name, const void *value, size_t len)
+{
+	struct want *want = context;
+
+	ck_assert_int_eq(len, 5);
+	snprintf(want->xattr, sizeof(want->xattr), "%s", name);
+	want->n_xattrs++;
+	return 0;
+}
+
+static void add(struct source_ahead *ahead, unsigned object)
+{
+	struct want *want = &wants[object];
+
+	*want = (struct want){.object = object};
+	source_ahead_add(ahead, &(struct source_wish){.handle = {&want->object, sizeof(want->object)},
+	                                              .link = want->link,
+	                                              .link_size = sizeof(want->link),
+	                                              .xattr = keep_xattr,
+	                                              .context = want,
+	                                              .data = want->data,
+	                                              .bytes = BYTES});
+}
+
+static void check_data(unsigned object)
+{
+	for (unsigned i = 0; i < BYTES; i++)
+		ck_assert_uint_eq(wants[object].data[i], byte_of(object, i));
+}
+
+static void check_all(unsigned object, const struct source_found *found)
+{
+	char text[32];
+
+	ck_assert(found->link_known && found->xattrs_known && found->data_known && found->attr_known);
+	snprintf(text, sizeof(text), "to-%u", object);
+	ck_assert_str_eq(wants[object].link, text);
+	ck_assert_int_eq(found->link, (int)strlen(text));
+	snprintf(text, sizeof(text), "user.%u", object);
+	ck_assert_str_eq(wants[object].xattr, text);
+	ck_assert_uint_eq(wants[object].n_xattrs, 1);
+	ck_assert_int_eq(found->xattrs, 0);
+	ck_assert_int_eq(found->data, BYTES);
+	check_data(object);
+	ck_assert_uint_eq(found->attr.fileid, object);
+}
+
+/* All objects through a full window. */
+static void run_all(struct source_ahead *ahead, void (*check)(unsigned object, const struct source_found *found))
+{
+	struct source_found found;
+	unsigned added = 0;
+
+	for (unsigned taken = 0; taken < OBJECTS; taken++) {
+		while (added < OBJECTS && added - taken < SOURCE_AHEAD_MOST)
+			add(ahead, added++);
+		source_ahead_take(ahead, true, &found);
+		check(taken, &found);
+	}
+}
+
+START_TEST(test_any_order)
+{
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	struct source_counters counters;
+	ck_assert_ptr_nonnull(ahead);
+	run_all(ahead, check_all);
+	ck_assert_uint_gt(plugin.most, SOURCE_AHEAD_MOST); /* two for each object at least */
+	source_counters(source, &counters);
+	ck_assert_uint_eq(counters.requests[DMM_REQ_READ], OBJECTS);
+	ck_assert_uint_eq(counters.bytes_read, OBJECTS * BYTES);
+	ck_assert_uint_eq(counters.errors, 0);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* --- attributes that come with the data --- */
+
+static int64_t answer_with_attr(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	ck_assert_int_ne(request->kind, DMM_REQ_ATTR);
+	if (request->kind == DMM_REQ_READ) {
+		ck_assert_ptr_nonnull(request->entry);
+		int ret = tell_attr((unsigned)((int *)request->file)[1], request);
+		if (ret < 0)
+			return ret;
+	}
+	return answer_well(object, conn, request);
+}
+
+START_TEST(test_attr_with_data)
+{
+	plugin.answer = answer_with_attr;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	run_all(ahead, check_all);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* Attributes that cannot be right are asked for, and do not spoil the data. */
+static int64_t answer_with_bad_attr(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	struct dmm_entry entry = {.name = "", .attr = {.mode = 0, .size = UINT64_MAX}};
+
+	if (request->kind == DMM_REQ_READ && request->entry(request, &entry) < 0)
+		return -EBADMSG;
+	return answer_well(object, conn, request);
+}
+
+START_TEST(test_bad_attr_with_data)
+{
+	plugin.answer = answer_with_bad_attr;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	run_all(ahead, check_all);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* An ordinary read is not offered any. */
+static int64_t answer_unasked(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind == DMM_REQ_READ)
+		ck_assert_ptr_null(request->entry);
+	return answer_well(object, conn, request);
+}
+
+START_TEST(test_plain_read)
+{
+	unsigned object = 3;
+	struct source_file *file;
+	plugin.answer = answer_unasked;
+	struct source *source = sim_open();
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){&object, sizeof(object)}, &file), 0);
+	ck_assert_int_eq(source_read(file, wants[3].data, 0, BYTES), BYTES);
+	check_data(3);
+	source_file_close(file);
+	source_close(source);
+}
+END_TEST
+
+/* --- failures --- */
+
+/* By the last digit: 1 cannot be opened, 2 cannot be read, 3 passes, 4 is short, 5 gives no attributes, 6 is stale, 7 cannot be
+ * linked and has bad xattrs. */
+static int64_t answer_badly(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	unsigned file = request->kind == DMM_REQ_READ ? (unsigned)((int *)request->file)[1] : object;
+
+	switch (request->kind) {
+	case DMM_REQ_OPEN:
+		return object % 10 == 1 ? -EACCES : answer_well(object, conn, request);
+	case DMM_REQ_READ:
+		if (file % 10 == 4)
+			request->len = BYTES / 2;
+		if (file % 10 == 3 || file % 10 == 6)
+			return file % 10 == 3 ? -EREMOTEIO : -ESTALE;
+		return file % 10 == 2 ? -EIO : answer_well(object, conn, request);
+	case DMM_REQ_ATTR:
+		return object % 10 == 5 ? -EIO : answer_well(object, conn, request);
+	case DMM_REQ_READLINK:
+		return object % 10 == 7 ? -EINVAL : answer_well(object, conn, request);
+	case DMM_REQ_XATTRS:
+		return object % 10 == 7 ? request->xattr(request, "", "x", 1) : answer_well(object, conn, request);
+	default:
+		return answer_well(object, conn, request);
+	}
+}
+
+static void check_bad(unsigned object, const struct source_found *found)
+{
+	unsigned digit = object % 10;
+
+	ck_assert(found->link_known && found->xattrs_known);
+	ck_assert_int_eq(found->link < 0, digit == 7);
+	ck_assert_int_eq(found->xattrs, digit == 7 ? -EBADMSG : 0);
+	ck_assert_int_eq(found->data_known, digit != 3 && digit != 4 && digit != 6);
+	if (found->data_known)
+		ck_assert_int_eq(found->data, digit == 1 ? -EACCES : digit == 2 ? -EIO : (int)BYTES);
+	ck_assert_int_eq(found->attr_known, found->data_known && found->data == BYTES && digit != 5);
+	if (found->data_known && found->data == BYTES)
+		check_data(object);
+}
+
+START_TEST(test_failures)
+{
+	plugin.answer = answer_badly;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	run_all(ahead, check_bad);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* The session breaks now and then: what was on it is not known, the rest goes on with another one. */
+static int64_t answer_and_break(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind == DMM_REQ_XATTRS && object % 50 == 49 && plugin.attempts[object]++ == 0)
+		return -ECONNRESET;
+	return answer_well(object, conn, request);
+}
+
+static void check_known(unsigned object, const struct source_found *found)
+{
+	if (found->link_known)
+		ck_assert_int_gt(found->link, 0);
+	if (found->data_known && found->data == BYTES)
+		check_data(object);
+}
+
+START_TEST(test_lost_connections)
+{
+	plugin.answer = answer_and_break;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	run_all(ahead, check_known);
+	ck_assert_int_ge(sim.connects, 2);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* --- no answers --- */
+
+START_TEST(test_silence_is_met_once)
+{
+	struct source_options options = sim_options();
+	struct source_found found;
+	char text[16];
+	options.timeout_ms = 50;
+	options.tries = 1;
+	struct source *source = sim_open_with(&options);
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	unsigned object = 1;
+	set_mute(ANSWER_NONE);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++)
+		add(ahead, i);
+	source_ahead_take(ahead, true, &found);
+	ck_assert(!found.link_known && !found.xattrs_known && !found.data_known);
+	int submitted = sim.submitted;
+	for (unsigned i = 1; i < OBJECTS; i++) { /* the window is shut: the rest is not asked for, and not waited for */
+		add(ahead, (i + SOURCE_AHEAD_MOST - 1) % OBJECTS);
+		source_ahead_take(ahead, true, &found);
+		ck_assert(!found.link_known && !found.xattrs_known && !found.data_known);
+	}
+	ck_assert_int_eq(sim.submitted, submitted);
+	set_mute(ANSWER_ALL);
+	while (source_readlink(source, (struct dmm_bytes){&object, sizeof(object)}, text, sizeof(text)) < 0)
+		;
+	for (unsigned i = 1; i < SOURCE_AHEAD_MOST; i++)
+		source_ahead_take(ahead, true, &found);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++) /* somebody was answered */
+		add(ahead, i);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++) {
+		source_ahead_take(ahead, true, &found);
+		check_all(i, &found);
+	}
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* Somebody waits: what is not data comes as ever, and no data is waited for. */
+START_TEST(test_data_is_forgone)
+{
+	struct source_found found;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, true);
+	set_mute(ANSWER_ALL_BUT_READS);
+	for (unsigned i = 0; i < 40; i++)
+		add(ahead, i);
+	for (unsigned i = 0; i < 40; i++) {
+		source_ahead_take(ahead, false, &found);
+		ck_assert(found.link_known && found.xattrs_known && !found.data_known && !found.attr_known);
+	}
+	set_mute(ANSWER_ALL);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+static void *cancel_soon(void *context)
+{
+	usleep(50000);
+	source_cancel_all(context);
+	return NULL;
+}
+
+START_TEST(test_cancelled)
+{
+	struct source_found found;
+	pthread_t thread;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	set_mute(ANSWER_NONE);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++)
+		add(ahead, i);
+	ck_assert_int_eq(pthread_create(&thread, NULL, cancel_soon, source), 0);
+	source_ahead_take(ahead, true, &found);
+	ck_assert(!found.link_known && !found.xattrs_known && !found.data_known);
+	pthread_join(thread, NULL);
+	int submitted = sim.submitted;
+	add(ahead, 100);
+	ck_assert_int_eq(sim.submitted, submitted);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* --- a plugin that blocks --- */
+
+static atomic_uint at_once, most_at_once;
+
+static void submit_blocking(struct dmm_conn *conn, struct dmm_request *request)
+{
+	unsigned now = ++at_once, most = most_at_once;
+
+	while (now > most && !atomic_compare_exchange_weak(&most_at_once, &most, now))
+		;
+	usleep(100);
+	request->result = plugin.answer(object_of(request), conn, request);
+	at_once--;
+	request->complete(request);
+}
+
+/* Each object's text fails once in a way that passes. */
+static int64_t answer_at_second(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind == DMM_REQ_READLINK && object % 100 == 0 && plugin.attempts[object]++ == 0)
+		return -EINTR;
+	return answer_well(object, conn, request);
+}
+
+START_TEST(test_threads)
+{
+	plugin.answer = answer_at_second;
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.plugin->submit = submit_blocking;
+	most_at_once = 0;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	ck_assert_ptr_nonnull(ahead);
+	run_all(ahead, check_all);
+	ck_assert_uint_gt(most_at_once, 1);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++)
+		add(ahead, i);
+	source_ahead_free(ahead); /* with what is on its way */
+	source_close(source);
+}
+END_TEST
+
+/* Nothing is gained where there is no round trip, or where one request comes after the other. */
+START_TEST(test_without)
+{
+	sim.plugin->threads = _i ? DMM_THREADS_SERIAL : DMM_THREADS_PARALLEL;
+	struct source *source = sim_open();
+	ck_assert_ptr_null(source_ahead_new(source, false));
+	source_ahead_free(NULL);
+	source_close(source);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("source_ahead");
+	TCase *tcase = tcase_create("ahead");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 30);
+	tcase_add_test(tcase, test_any_order);
+	tcase_add_test(tcase, test_attr_with_data);
+	tcase_add_test(tcase, test_bad_attr_with_data);
+	tcase_add_test(tcase, test_plain_read);
+	tcase_add_test(tcase, test_failures);
+	tcase_add_test(tcase, test_lost_connections);
+	tcase_add_test(tcase, test_silence_is_met_once);
+	tcase_add_test(tcase, test_data_is_forgone);
+	tcase_add_test(tcase, test_cancelled);
+	tcase_add_test(tcase, test_threads);
+	tcase_add_loop_test(tcase, test_without, 0, 2);
+	suite_add_tcase(suite, tcase);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
