@@ -341,13 +341,22 @@ static void begin_all(struct source_ahead *ahead, struct asked *asked)
 		next_stage(ahead, asked);
 }
 
+/* What is refused, since the threads are ending, is not known. */
+static void submit(struct source_ahead *ahead, struct asked *asked)
+{
+	if (lane_submit(ahead->source->helpers, &asked->job, ahead->class))
+		return; /* and maybe done already */
+	LOCKED(&ahead->lock);
+	asked->done = true;
+}
+
 void source_ahead_add(struct source_ahead *ahead, const struct source_wish *wish)
 {
 	struct asked *asked = object_at(ahead, ahead->used++);
 
 	*asked = (struct asked){.wish = *wish, .ahead = ahead, .job.run = run_ask};
 	if (has_threads(ahead))
-		asked->done = !lane_submit(ahead->source->helpers, &asked->job, ahead->class);
+		submit(ahead, asked);
 	else if (!is_shut(ahead))
 		begin_all(ahead, asked);
 }

@@ -164,27 +164,57 @@ static void unlink_connection(struct connection_pool *pool, struct connection *c
 	*at = connection->next;
 }
 
+/* Takes out those that carry nothing: whatever ended one has probably ended them, too, and each of them would cost whoever finds
+ * that out an attempt. */
+static struct connection *take_idle(struct connection_pool *pool)
+{
+	struct connection *idle = NULL;
+
+	for (struct connection **at = &pool->list; *at;) {
+		struct connection *one = *at;
+		if (one->users > 0 || one->files > 0) {
+			at = &one->next;
+			continue;
+		}
+		*at = one->next;
+		one->next = idle;
+		idle = one;
+	}
+	return idle;
+}
+
+static void end_all(struct source *source, struct connection *list)
+{
+	for (struct connection *next; list; list = next) {
+		next = list->next;
+		source->module.plugin.disconnect(list->conn);
+		free(list);
+	}
+}
+
 void connection_give(struct source *source, struct connection *connection, int64_t result, int files)
 {
 	struct connection_pool *pool = &source->pool;
+	struct connection *ended = NULL;
 	bool over;
 
 	pthread_mutex_lock(&pool->lock);
-	connection->users--;
 	connection->files += (unsigned)files;
 	if (error_ends_connection(result) && !connection->broken) {
 		connection->broken = true;
+		ended = take_idle(pool);
 		log_info("the connection to the source is lost: plugin=%s error=%s", source->module.plugin.name,
 		         errno_name((int)result));
 	}
+	connection->users--;
 	over = connection->broken && connection->users == 0 && connection->files == 0;
-	if (over)
+	if (over) {
 		unlink_connection(pool, connection);
+		connection->next = ended;
+		ended = connection;
+	}
 	if (pool->exclusive || connection->broken)
 		pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
-	if (over) {
-		source->module.plugin.disconnect(connection->conn);
-		free(connection);
-	}
+	end_all(source, ended);
 }

@@ -24,6 +24,10 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#ifndef ASKED_AHEAD
+#define ASKED_AHEAD false
+#endif
+
 #define SEGSIZE 4096u
 
 static char top[64];
@@ -79,20 +83,13 @@ static void setup(void)
 	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
 	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
 	fake_reset();
-	fake_ahead = false;
+	fake_ahead = ASKED_AHEAD;
 	migrate_default_options(&options);
 	options.segsize = SEGSIZE;
 	options.whole_at_open = 0;
 	options.fill_with_dir = 0;
 	options.background = false;
 	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-}
-
-/* The same with a source that is asked ahead. */
-static void setup_ahead(void)
-{
-	setup();
-	fake_ahead = true;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -1284,11 +1281,6 @@ int main(void)
 	Suite *suite = suite_create("migrate");
 	TCase *tcase = tcase_create("migrate");
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
-	add_all(tcase);
-	suite_add_tcase(suite, tcase);
-	tcase = tcase_create("ahead");
-	tcase_add_checked_fixture(tcase, setup_ahead, teardown);
 	tcase_set_timeout(tcase, 60);
 	add_all(tcase);
 	suite_add_tcase(suite, tcase);
