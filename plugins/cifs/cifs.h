@@ -65,6 +65,7 @@ struct dmm_conn {
 	struct dmm_request *current;
 	int wake_fd;
 	bool broken;
+	uint64_t can; /* CONNECTED_* */
 };
 
 struct dmm_file {
@@ -105,11 +106,27 @@ int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request);
 /* limits.c */
 void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
 
+/* raw.c: descriptor and streams as the server has them, to the sinks; only with CONNECTED_RAW */
+int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);
+
+/* streams.c: the list of streams of a file ([MS-FSCC] 2.4.44), from bytes of a server */
+#define STREAM_NAME_MOST 766 /* bytes of UTF-8, with the NUL */
+struct stream {
+	char name[STREAM_NAME_MOST]; /* without type */
+	uint64_t size;
+};
+/* The next one, not the unnamed one; *at begins at 0. 1: there is one; 0: that was the last; -EILSEQ: its name is none, the next may
+ * be asked for; -EBADMSG: this is no list. */
+int stream_next(const void *list, size_t len, size_t *at, struct stream *stream);
+
 /* xattr.c: what Samba keeps in extended attributes, made of what a server says */
 #define DOSATTRIB_SIZE 24
 void dosattrib_make(unsigned char value[DOSATTRIB_SIZE], uint32_t attributes, uint64_t created);
 /* The value of security.NTACL from libsmbclient's words for a security descriptor. Its length; -EBADMSG; -EMSGSIZE. */
 int ntacl_make(const char *text, unsigned char *value, size_t size);
+/* The same from a self-relative descriptor ([MS-DTYP] 2.4.6); room for NTACL_HEAD more bytes at `value`. */
+#define NTACL_HEAD 8 /* version, version, pointer: the offsets count from here */
+int ntacl_wrap(const void *descriptor, size_t len, unsigned char *value);
 uint64_t nttime_from(const struct wire_time *time);
 
 #endif

@@ -68,6 +68,7 @@ static int set_up(struct dmm_conn *conn)
 	add(&settings, "domain=%s", credentials->domain);
 	struct ask ask = {.kind = ASK_CONNECT, .len_path = (uint32_t)settings.len};
 	int ret = (int)helper_ask(conn, NULL, &ask, settings.text, &reply, NULL);
+	conn->can = ret < 0 ? 0 : reply.file;
 	explicit_bzero(&settings, sizeof(settings));
 	return ret;
 }
@@ -98,8 +99,7 @@ static int cifs_connect(struct dmm_instance *instance, struct dmm_conn **result)
 
 static uint64_t cifs_capabilities(struct dmm_conn *conn)
 {
-	(void)conn;
-	return DMM_CAP_XATTR | DMM_CAP_NT_ACL | DMM_CAP_BTIME;
+	return DMM_CAP_XATTR | DMM_CAP_NT_ACL | DMM_CAP_BTIME | (conn->can & CONNECTED_RAW ? DMM_CAP_STREAMS : 0);
 }
 
 static void cifs_submit(struct dmm_conn *conn, struct dmm_request *request)

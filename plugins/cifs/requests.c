@@ -219,6 +219,8 @@ static int64_t give_xattrs(struct dmm_conn *conn, struct dmm_request *request, c
 
 	dosattrib_make(dosattrib, handle->attributes, handle->created);
 	int ret = request->xattr(request, "user.DOSATTRIB", dosattrib, sizeof(dosattrib));
+	if (ret >= 0 && conn->can & CONNECTED_RAW)
+		return give_raw(conn, request, handle->path, handle->len_path);
 	return ret < 0 ? ret : give_security(conn, request, handle->path, handle->len_path);
 }
 

@@ -4,7 +4,8 @@
  * in host byte order, since both are of one build on one machine. Data of files is passed in memory that both share.
  *
  *   question   struct ask, then `len_path` bytes of path below the share (no NUL), or the settings for ASK_CONNECT
- *   answer     struct reply, then `len_more` bytes: packed entries for ASK_STAT and ASK_LIST, text for ASK_SECURITY
+ *   answer     struct reply, then `len_more` bytes: packed entries for ASK_STAT and ASK_LIST, text for ASK_SECURITY,
+ *              struct wire_raw and what follows it for ASK_RAW
  */
 #ifndef CIFS_WIRE_H
 #define CIFS_WIRE_H
@@ -18,7 +19,7 @@
 enum { HELPER_SOCKET = 3, HELPER_SHARED = 4 };
 
 enum ask_kind {
-	ASK_CONNECT,  /* settings, each "name=value" and a NUL; answered when the share is open */
+	ASK_CONNECT,  /* settings, each "name=value" and a NUL; answered when the share is open; file: CONNECTED_* */
 	ASK_STAT,     /* path -> one entry with an empty name */
 	ASK_OPEN,     /* path -> file */
 	ASK_OPEN_DIR, /* path -> file */
@@ -26,7 +27,12 @@ enum ask_kind {
 	ASK_LIST,     /* file -> entries; result: how many, 0 at the end */
 	ASK_READ,     /* file, off, len -> result: bytes in the shared memory */
 	ASK_SECURITY, /* path -> the security descriptor in the words of libsmbclient */
+	ASK_RAW,      /* path -> struct wire_raw, the security descriptor and the list of streams as the server has them */
 };
+
+/* What the helper can do. */
+#define CONNECTED_RAW 1u   /* ASK_RAW */
+#define CONNECTED_AUDIT 2u /* with audit lists */
 
 struct ask {
 	uint32_t kind, len_path;
@@ -50,6 +56,12 @@ struct wire_entry {
 	uint64_t size, fileid;
 	struct wire_time btime, atime, mtime, ctime;
 	uint32_t is_dir, padding;
+};
+
+/* Followed by the bytes. */
+struct wire_raw {
+	uint32_t len_descriptor, len_streams;
+	int32_t descriptor_error, streams_error; /* negative errno: there is none of it */
 };
 
 /* [MS-FSCC] 2.6 */

@@ -122,7 +122,6 @@ static bool put_ace(struct writer *writer, const char **at)
 
 #define CONTROL_DACL_PRESENT 0x0004u
 #define CONTROL_SELF_RELATIVE 0x8000u
-#define NTACL_HEAD 8 /* version, version, pointer: the offsets count from here */
 #define DESCRIPTOR_HEAD 20
 
 struct descriptor {
@@ -197,4 +196,32 @@ int ntacl_make(const char *text, unsigned char *value, size_t size)
 	if (descriptor.aces && !put_acl(&writer, descriptor.aces))
 		return -EBADMSG;
 	return writer.full ? -EMSGSIZE : (int)(writer.at - value);
+}
+
+/* --- descriptors as they are --- */
+
+/* Four offsets from 4 on; 0: there is no such part. */
+int ntacl_wrap(const void *descriptor, size_t len, unsigned char *value)
+{
+	struct writer writer = {.at = value, .left = NTACL_HEAD};
+	unsigned char *copy = value + NTACL_HEAD;
+	uint32_t offset;
+
+	if (len < DESCRIPTOR_HEAD)
+		return -EBADMSG;
+	put(&writer, 1, 2);
+	put(&writer, 1, 2);
+	put(&writer, 0x20000, 4);
+	memcpy(copy, descriptor, len);
+	for (size_t at = 4; at < DESCRIPTOR_HEAD; at += sizeof(offset)) {
+		memcpy(&offset, copy + at, sizeof(offset));
+		offset = le32toh(offset);
+		if (offset == 0)
+			continue;
+		if (offset < DESCRIPTOR_HEAD || offset >= len)
+			return -EBADMSG;
+		offset = htole32(offset + NTACL_HEAD);
+		memcpy(copy + at, &offset, sizeof(offset));
+	}
+	return (int)len + NTACL_HEAD;
 }

@@ -211,6 +211,97 @@ START_TEST(test_handles)
 }
 END_TEST
 
+/* --- streams --- */
+
+struct list {
+	unsigned char bytes[1024];
+	size_t len, last;
+};
+
+static void put_le(unsigned char *at, uint64_t value, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		at[i] = (unsigned char)(value >> (8 * i));
+}
+
+/* Of characters below 256. */
+static void add_stream(struct list *list, const char *name, uint64_t size)
+{
+	size_t at = list->len;
+
+	if (at > 0)
+		put_le(list->bytes + list->last, at - list->last, 4);
+	put_le(list->bytes + at + 4, 2 * strlen(name), 4);
+	put_le(list->bytes + at + 8, size, 8);
+	for (size_t i = 0; name[i]; i++)
+		put_le(list->bytes + at + 24 + 2 * i, (unsigned char)name[i], 2);
+	list->last = at;
+	list->len = at + 24 + 2 * strlen(name);
+}
+
+START_TEST(test_streams)
+{
+	struct list list = {.len = 0};
+	struct stream stream;
+	size_t at = 0;
+
+	ck_assert_int_eq(stream_next(list.bytes, 0, &at, &stream), 0);
+	add_stream(&list, "::$DATA", 12);
+	add_stream(&list, ":notes:$DATA", 5000000000);
+	add_stream(&list, ":a/b:$DATA", 1);
+	add_stream(&list, ":x:$INDEX_ALLOCATION", 1);
+	add_stream(&list, ":uml\xe4ut:$DATA", 7);
+	ck_assert_int_eq(stream_next(list.bytes, list.len, &at, &stream), 1);
+	ck_assert_str_eq(stream.name, "notes");
+	ck_assert_uint_eq(stream.size, 5000000000);
+	ck_assert_int_eq(stream_next(list.bytes, list.len, &at, &stream), -EILSEQ);
+	ck_assert_int_eq(stream_next(list.bytes, list.len, &at, &stream), -EILSEQ);
+	ck_assert_int_eq(stream_next(list.bytes, list.len, &at, &stream), 1);
+	ck_assert_str_eq(stream.name, "uml\xc3\xa4ut");
+	ck_assert_int_eq(stream_next(list.bytes, list.len, &at, &stream), 0);
+}
+END_TEST
+
+START_TEST(test_streams_damaged)
+{
+	struct list list = {.len = 0}, bad;
+	struct stream stream;
+	size_t at = 0;
+
+	add_stream(&list, ":one:$DATA", 1);
+	add_stream(&list, ":two:$DATA", 1);
+	for (uint32_t next = 1; next < 24; next++) { /* backwards, or into itself */
+		bad = list;
+		put_le(bad.bytes, next, 4);
+		at = 0;
+		ck_assert_int_eq(stream_next(bad.bytes, bad.len, &at, &stream), -EBADMSG);
+	}
+	bad = list;
+	put_le(bad.bytes, 0xfffffff0, 4);
+	ck_assert_int_eq(stream_next(bad.bytes, bad.len, &at, &stream), -EBADMSG);
+	bad = list;
+	put_le(bad.bytes + 4, 0xfffffffe, 4);
+	ck_assert_int_eq(stream_next(bad.bytes, bad.len, &at, &stream), -EBADMSG);
+	ck_assert_int_eq(stream_next(list.bytes, 10, &at, &stream), -EBADMSG);
+}
+END_TEST
+
+START_TEST(test_descriptors_as_they_are)
+{
+	unsigned char descriptor[36] = {1, 0, 4, 0x94}, value[36 + NTACL_HEAD];
+
+	put_le(descriptor + 4, 20, 4); /* owner */
+	put_le(descriptor + 16, 32, 4);
+	ck_assert_int_eq(ntacl_wrap(descriptor, sizeof(descriptor), value), (int)sizeof(value));
+	ck_assert_mem_eq(value, "\1\0\1\0\0\0\2\0\1\0\4\x94\x1c\0\0\0\0\0\0\0\0\0\0\0\x28\0\0\0", 28);
+	put_le(descriptor + 4, 36, 4);
+	ck_assert_int_eq(ntacl_wrap(descriptor, sizeof(descriptor), value), -EBADMSG);
+	put_le(descriptor + 4, 19, 4);
+	ck_assert_int_eq(ntacl_wrap(descriptor, sizeof(descriptor), value), -EBADMSG);
+	ck_assert_int_eq(ntacl_wrap(descriptor, 19, value), -EBADMSG);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cifs_plugin");
@@ -225,6 +316,9 @@ int main(void)
 	tcase_add_test(tcase, test_ntacl);
 	tcase_add_test(tcase, test_ntacl_refused);
 	tcase_add_test(tcase, test_handles);
+	tcase_add_test(tcase, test_streams);
+	tcase_add_test(tcase, test_streams_damaged);
+	tcase_add_test(tcase, test_descriptors_as_they_are);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -25,10 +25,14 @@ void *answer_more(struct answer *answer, size_t bytes);
 /* session.c */
 struct session {
 	SMBCCTX *context;
-	char base[1024]; /* smb://host/share */
-	char *shared;    /* SHARED_BYTES */
+	char base[1024];          /* smb://host/share */
+	char *shared;             /* SHARED_BYTES */
+	struct smb2_context *raw; /* raw.c; NULL: there is none */
+	bool audit;               /* the user may read audit lists */
 };
 int session_connect(struct session *session, const char *settings, size_t len);
+/* The value of a setting, "" without. */
+const char *setting(const char *settings, size_t len, const char *name);
 /* The URL of a path below the share; newly allocated. */
 char *session_url(const struct session *session, const char *path, size_t len);
 
@@ -39,5 +43,10 @@ int64_t answer_close(struct session *session, uint64_t number);
 int64_t answer_list(struct session *session, uint64_t number, struct answer *answer);
 int64_t answer_read(struct session *session, const struct ask *ask);
 int64_t answer_security(struct session *session, const char *url, struct answer *answer);
+
+/* raw.c, or noraw.c. CONNECTED_*; 0 when there is no such session. Once the other one is there. */
+uint64_t raw_connect(struct session *session, const char *settings, size_t len);
+void raw_disconnect(struct session *session);
+int64_t answer_raw(struct session *session, const char *path, size_t len, struct answer *answer);
 
 #endif

@@ -91,10 +91,19 @@ static int64_t answer_path(struct session *session, const struct ask *ask, const
 	return result;
 }
 
+static int64_t answer_connect(struct session *session, const char *settings, size_t len, struct answer *answer)
+{
+	int result = session_connect(session, settings, len);
+
+	if (result >= 0)
+		answer->reply.file = raw_connect(session, settings, len);
+	return result;
+}
+
 static int64_t answer_ask(struct session *session, const struct ask *ask, const char *path, struct answer *answer)
 {
 	if (ask->kind == ASK_CONNECT)
-		return session_connect(session, path, ask->len_path);
+		return answer_connect(session, path, ask->len_path, answer);
 	if (!session->context)
 		return -ENOTCONN;
 	switch (ask->kind) {
@@ -104,6 +113,8 @@ static int64_t answer_ask(struct session *session, const struct ask *ask, const 
 		return answer_list(session, ask->file, answer);
 	case ASK_READ:
 		return answer_read(session, ask);
+	case ASK_RAW:
+		return answer_raw(session, path, ask->len_path, answer);
 	default:
 		return answer_path(session, ask, path, answer);
 	}

@@ -27,7 +27,7 @@ static void tell_login(SMBCCTX *context, const char *server, const char *share, 
 	snprintf(password, (size_t)password_size, "%s", login.password);
 }
 
-static const char *setting(const char *settings, size_t len, const char *name)
+const char *setting(const char *settings, size_t len, const char *name)
 {
 	size_t name_len = strlen(name);
 
