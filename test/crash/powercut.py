@@ -6,14 +6,16 @@ usage: powercut.py [--cuts N] [--fs ext4|xfs]... [--seconds N] [--seed N] [--kee
 
 The target lies on a disk that logs every write and every flush (cut_disk). An application works on the mount meanwhile and notes
 what it was promised, with the position of the log: before an operation nothing of it can be on the disk, after the promise (fsync,
-O_SYNC, fsync of a directory) all of it must be. For each cut the disk is made again as it could have been at that position: what was
+fdatasync, msync, O_SYNC, O_DSYNC, fsync of a directory) all of it must be. For each cut the disk is made again as it could have been at that position: what was
 flushed, and of the rest any 4 KiB blocks. Then the file system is mounted, the daemon started, the migration completed, and
 
-  - what the application was promised is there; what it was not promised is there, or as it was before,
+  - what the application was promised is there; what it was not promised is there, or as it was before; a file that was replaced by
+    a rename is one or the other whole,
   - everything else is the source's, exactly,
   - nothing of ours is left after finish, and the file system is sound.
 """
 import argparse
+import mmap
 import os
 import random
 import shutil
@@ -83,11 +85,28 @@ class File:
         return self.blocks[index]
 
 
+class Made:
+    """A directory or a symbolic link that is made."""
+
+    def __init__(self, name):
+        self.name = History(None)
+        self.wanted = name
+
+
+class Slot:
+    """A name whose file is replaced: written beside it, synced, renamed over it."""
+
+    def __init__(self, name, data):
+        self.file = name
+        self.data = History(data)
+
+
 class Load:
     """The application. All that it does is whole blocks, so that a cut leaves either of two contents."""
 
-    def __init__(self, rng, mount, position_path, files):
-        self.rng, self.mount, self.files = rng, mount, files
+    def __init__(self, rng, mount, position_path, files, slots):
+        self.rng, self.mount, self.files, self.slots = rng, mount, files, slots
+        self.made = []
         self.position_path = position_path
         self.serial, self.counts = 0, {}
 
@@ -103,7 +122,7 @@ class Load:
         return struct.pack("<Q", self.serial) * (BLOCK // 8)
 
     def sync_file(self, file, fd):
-        os.fsync(fd)
+        self.rng.choice([os.fsync, os.fdatasync])(fd)
         at = self.position()
         for history in [file.size, *file.blocks]:
             history.promise(at)
@@ -142,7 +161,7 @@ class Load:
         fd = os.open(self.path(file.name.last()), os.O_RDWR)
         self.sync_file(file, fd)  # what earlier writes left open is none of O_SYNC's promise
         os.close(fd)
-        fd = os.open(self.path(file.name.last()), os.O_RDWR | os.O_SYNC)
+        fd = os.open(self.path(file.name.last()), os.O_RDWR | self.rng.choice([os.O_SYNC, os.O_DSYNC]))
         self.write_blocks(file, fd, True)
         os.close(fd)
 
@@ -156,6 +175,61 @@ class Load:
         if self.rng.random() < 0.7:
             self.sync_file(file, fd)
         os.close(fd)
+
+    def punch(self, file):
+        if not file.size.last():
+            return
+        fd = os.open(self.path(file.name.last()), os.O_RDWR)
+        first, at = self.rng.randrange(file.size.last()), self.position()
+        count = min(self.rng.choice([1, 2, 20]), file.size.last() - first)
+        for i in range(first, first + count):
+            file.block(i).begin(at, None)
+        place.fallocate(fd, place.FALLOC_FL_PUNCH_HOLE | place.FALLOC_FL_KEEP_SIZE, first * BLOCK, count * BLOCK)
+        if self.rng.random() < 0.7:
+            self.sync_file(file, fd)
+        os.close(fd)
+
+    def store(self, file):
+        """Through a mapping."""
+        if not file.size.last():
+            return
+        fd = os.open(self.path(file.name.last()), os.O_RDWR)
+        with mmap.mmap(fd, file.size.last() * BLOCK) as pages:
+            i = self.rng.randrange(file.size.last())
+            data, at = self.content(), self.position()
+            file.block(i).begin(at, data)
+            pages[i * BLOCK:(i + 1) * BLOCK] = data
+            if self.rng.random() < 0.7:
+                pages.flush()
+                file.block(i).promise(self.position())
+        os.close(fd)
+
+    def replace(self, _):
+        """As editors and package managers do."""
+        slot = self.rng.choice(self.slots)
+        self.serial += 1
+        beside = self.path(f"beside-{self.serial}")
+        data = b"".join(self.content() for _ in range(self.rng.choice([1, 3, 30])))
+        fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(fd, data)
+        os.fsync(fd)
+        os.close(fd)
+        slot.data.begin(self.position(), data)
+        os.rename(beside, self.path(slot.file))
+        if self.rng.random() < 0.6:
+            self.sync_dir(slot.data)
+
+    def make(self, _):
+        self.serial += 1
+        made = Made(f"thing-{self.serial}")
+        self.made.append(made)
+        made.name.begin(self.position(), made.wanted)
+        if self.rng.random() < 0.5:
+            os.mkdir(self.path(made.wanted))
+        else:
+            os.symlink("anywhere", self.path(made.wanted))
+        if self.rng.random() < 0.6:
+            self.sync_dir(made.name)
 
     def rename(self, file):
         self.serial += 1
@@ -197,8 +271,8 @@ class Load:
 
     def step(self):
         living = [file for file in self.files if file.name.last() is not None]
-        what = self.rng.choices([self.write, self.write_sync, self.cut, self.rename, self.remove, self.create, self.read],
-                                [8, 3, 2, 2, 1, 1, 6])[0]
+        what = self.rng.choices([self.write, self.write_sync, self.cut, self.punch, self.store, self.rename, self.replace, self.make,
+                                 self.remove, self.create, self.read], [8, 3, 2, 2, 2, 2, 2, 1, 1, 1, 6])[0]
         what(self.rng.choice(living))
         self.counts[what.__name__] = self.counts.get(what.__name__, 0) + 1
 
@@ -231,9 +305,23 @@ def check_file(file, cut, names, directory):
     return present[0]
 
 
-def check_promises(files, cut, directory):
-    names = set(os.listdir(directory))
+def check_slot(slot, cut, directory):
+    data = place.read_all(os.path.join(directory, slot.file))
+    check(data in slot.data.possible(cut), f"{slot.file}: {len(data)} bytes, {data[:16].hex()}..., is none of the files that it was")
+    return slot.file
+
+
+def check_made(made, cut, names):
+    check(made.wanted in names or None in made.name.possible(cut), f"lost: {made.wanted}")
+    check(made.wanted not in names or made.wanted in made.name.possible(cut), f"too early: {made.wanted}")
+    return made.wanted
+
+
+def check_promises(files, slots, mades, cut, directory):
+    names = {name for name in os.listdir(directory) if not name.startswith("beside-")}  # of these nothing was promised
     seen = {check_file(file, cut, names, directory) for file in files}
+    seen |= {check_slot(slot, cut, directory) for slot in slots}
+    seen |= {check_made(made, cut, names) for made in mades}
     check(names <= seen, f"names that nobody gave: {sorted(names - seen)[:5]}")
 
 
@@ -309,13 +397,18 @@ def make_source(top, rng):
         blocks = [rng.randbytes(BLOCK) for _ in range(rng.choice([1, 4, 20, 60, 200]))]
         place.write_file(f"{top}/load/file-{i}", b"".join(blocks))
         files.append(File(f"file-{i}", blocks))
+    slots = [Slot(f"slot-{i}", rng.randbytes(BLOCK * rng.choice([1, 20]))) for i in range(6)]
+    for slot in slots:
+        place.write_file(f"{top}/load/{slot.file}", slot.data.last())
     place.age(top, rng)
-    return files
+    return files, slots
 
 
 class Run:
-    def __init__(self, fs, top, source, files, seed):
-        self.fs, self.top, self.source, self.files = fs, top, source, files
+    def __init__(self, fs, top, source, things, seed):
+        self.fs, self.top, self.source = fs, top, source
+        self.files, self.slots = things
+        self.made = []
         self.rng = random.Random(seed)
         self.options = [f"segsize={self.rng.choice(['4K', '16K', '64K', '1M'])}", f"whole={self.rng.choice(['0', '64K'])}"]
 
@@ -339,11 +432,12 @@ class Run:
                 time.sleep(0.02)
             run(*MKFS[self.fs], f"{where}/disk")
             self.mount_disk(f"{where}/disk", migration.target)
-            load = Load(self.rng, migration.mount, f"{where}/position", self.files)
+            load = Load(self.rng, migration.mount, f"{where}/position", self.files, self.slots)
             begin = load.position()
             check(migration.start(), f"the daemon does not start: {migration.tail()}")
             counts = load.run(seconds)
             end = load.position()
+            self.made = load.made
             print(f"{self.fs}: {self.options}: positions {begin} to {end}: {counts}", flush=True)
             return begin, end
         finally:
@@ -368,7 +462,7 @@ class Run:
             check(migration.start(), f"the daemon does not start: {migration.tail()}")
             self.complete(migration)
             place.compare_trees(f"{self.source}/quiet", f"{migration.target}/quiet")
-            check_promises(self.files, cut, f"{migration.target}/load")
+            check_promises(self.files, self.slots, self.made, cut, f"{migration.target}/load")
             migration.check_no_trace()
             run("umount", migration.target)
             result = subprocess.run([*FSCK[self.fs], image], capture_output=True, text=True)
@@ -431,8 +525,8 @@ def main():
     for fs in args.fs or ["ext4", "xfs"]:
         top = tempfile.mkdtemp(prefix="dmmfs-powercut-", dir=os.environ.get("TMPDIR"))
         try:
-            files = make_source(f"{top}/source", random.Random(args.seed))
-            attempt = Run(fs, top, f"{top}/source", files, args.seed)
+            things = make_source(f"{top}/source", random.Random(args.seed))
+            attempt = Run(fs, top, f"{top}/source", things, args.seed)
             failed += attempt.cuts(*attempt.record(args.seconds), args.cuts, args.keep)
         finally:
             if not (args.keep and failed):
