@@ -27,6 +27,7 @@ struct daemon {
 	char uuid[UUID_SIZE];
 	bool known, marked; /* the configuration, the target knew this migration before */
 	bool fresh;         /* it was not there before */
+	bool halted;        /* its last daemon ended in order, as far as the configuration knows */
 	struct config *config;
 	struct target target;
 	struct store *store;

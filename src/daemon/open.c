@@ -299,6 +299,7 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 	daemon->marked = target_mark(&daemon->target, daemon->uuid, sizeof(daemon->uuid)) >= 0;
 	find_in_config(daemon, &state);
 	daemon_default_statedir(daemon);
+	daemon->halted = state && strcmp(state, "halted") == 0;
 	if (state && strcmp(state, "finishing") == 0)
 		return daemon_clean_up(daemon) < 0 ? -EIO : DAEMON_COMPLETE;
 	if (state && strcmp(state, "deleting") == 0)

@@ -7,6 +7,7 @@
  */
 #include "daemon/witness.h"
 
+#include "base/clock.h"
 #include "target/witness.h"
 
 #include <errno.h>
@@ -110,6 +111,19 @@ int daemon_witness_note(void *context, enum store_note what, uint64_t commit)
 	return what == NOTE_BEGUN ? target_witness_begun(target, commit) : target_witness_committed(target, commit);
 }
 
+/* The witness was written last of all; by a daemon that was killed perhaps not any more, for as long as a slow disk takes. */
+#define AFTER_NOTE_NS (60 * NS_PER_S)
+
+static void learn_left(struct daemon *daemon)
+{
+	struct stat st;
+
+	if (fstat(daemon->target.witness_fd, &st) < 0 || st.st_mtim.tv_sec < 0)
+		return;
+	daemon->options->migrate.left_ns =
+		(uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec + (daemon->halted ? 0 : AFTER_NOTE_NS);
+}
+
 int daemon_witness(struct daemon *daemon, char *error, size_t error_size)
 {
 	char stored[WITNESS_NAME_SIZE], name[WITNESS_NAME_SIZE];
@@ -131,7 +145,9 @@ int daemon_witness(struct daemon *daemon, char *error, size_t error_size)
 		result = compare(daemon, stored, name, &seen, error, error_size);
 	else
 		result = refuse_unreadable(daemon, result, error, error_size);
-	if (result < 0) /* what the store still has to write is not to be noted */
+	if (result >= 0)
+		learn_left(daemon);
+	else /* what the store still has to write is not to be noted */
 		target_witness_close(&daemon->target);
 	return result;
 }

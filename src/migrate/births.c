@@ -187,7 +187,7 @@ static int link_name(struct making *making, int fd, const struct link_record *li
 	int dirfd = making->dirfd;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		struct stat st;
+		struct stat st = {0};
 		int result = target_link(fd, dirfd, name); /* the file may be immutable by now */
 		if (result != -EEXIST)
 			return result;
@@ -195,7 +195,7 @@ static int link_name(struct making *making, int fd, const struct link_record *li
 			return 0;
 		if (make_taken(making, dirfd, name))
 			return -EEXIST;
-		if (unlinkat(dirfd, name, 0) < 0)
+		if (beside_changed(making->migrate, &st) ? make_aside(dirfd, name) < 0 : unlinkat(dirfd, name, 0) < 0)
 			return -errno;
 	}
 	return -EEXIST;

@@ -39,6 +39,7 @@ int error_told(int error)
 	case -EREMCHG:
 	case -ELOOP:
 	case -EOVERFLOW:
+	case -BESIDE_ERROR:
 		return -EIO;
 	default:
 		return error;
@@ -54,6 +55,10 @@ static const char *explain(int error)
 		return "it is gone from the source";
 	case -EREMCHG:
 		return "the source changed after its directory was listed; a retry takes it as it is";
+	case -BESIDE_ERROR:
+		return "it was written into past the mount while no daemon ran: a retry brings the source's data where it has "
+		       "not come "
+		       "over, over what was written there; to keep that, halt and see 'dmmfs-admin db rebuild'";
 	default:
 		return NULL;
 	}
@@ -65,10 +70,12 @@ void fetch_failed(struct object *object, int error, bool told)
 		return;
 	ledger_error(&object->migrate->ledger, &(struct failure){.ino = object->ino,
 	                                                         .handle = &object->handle,
-	                                                         .what = error == -EREMCHG ? "drift" : "read",
-	                                                         .final = error == -EREMCHG,
+	                                                         .what = error == -EREMCHG        ? "drift"
+	                                                                 : error == -BESIDE_ERROR ? "beside"
+	                                                                                          : "read",
+	                                                         .final = error == -EREMCHG || error == -BESIDE_ERROR,
 	                                                         .detail = explain(error),
-	                                                         .error = error_told(error),
+	                                                         .error = error == -BESIDE_ERROR ? error : error_told(error),
 	                                                         .bytes = object->file.source_size,
 	                                                         .told = told,
 	                                                         .outage = outage_explains(object->migrate, error)});
@@ -285,6 +292,10 @@ static int fetch_once(struct fetch *fetch, char *buf, bool urgent)
 	if (result < 0)
 		return result;
 	pthread_mutex_lock(&object->lock);
+	if (object->beside && !object->drift_accepted) {
+		pthread_mutex_unlock(&object->lock);
+		return -BESIDE_ERROR;
+	}
 	fetch->generation = object->generation;
 	uint64_t len = object->dropped || segment_resident(object, fetch->segment) ? 0 : segment_bytes(object, fetch->segment);
 	pthread_mutex_unlock(&object->lock);

@@ -197,7 +197,7 @@ bool make_taken(const struct making *making, int dirfd, const char *name)
 }
 
 /* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
- * collision=overwrite the administrator's wish. A directory stays and gets its entries when its own turn comes; when it is a file's
+ * collision=overwrite the administrator's wish; or somebody made it past us while no daemon ran: that moves aside. A directory stays and gets its entries when its own turn comes; when it is a file's
  * name and not empty it moves aside, since nobody wished for the end of all that is in it. */
 static int make_way(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry)
 {
@@ -213,10 +213,11 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 		return fd < 0 ? -errno : fd;
 	}
 	int flags = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
-	if (unlinkat(dirfd, name, flags) == 0 ||
-	    (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0))
+	bool others = making->migrate->options.collision != COLLISION_OVERWRITE && beside_changed(making->migrate, &st);
+	if (!others && (unlinkat(dirfd, name, flags) == 0 ||
+	                (errno == EPERM && unlock(dirfd, name, &st) && unlinkat(dirfd, name, flags) == 0)))
 		return -EAGAIN;
-	if (errno != ENOTEMPTY)
+	if (!others && errno != ENOTEMPTY)
 		return -errno;
 	int result = make_aside(dirfd, name);
 	return result < 0 ? result : -EAGAIN;

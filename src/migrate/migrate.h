@@ -57,6 +57,9 @@ struct migrate_options {
 	bool drop_devices; /* device nodes do not come */
 	bool digests;      /* of what is read from the source are kept, so that the copy can be verified */
 	bool background;   /* false: on demand only */
+	/* When the last daemon had done its last to the target, by the target's clock (nanoseconds since the epoch); what changed
+	 * between then and this start was changed past us. 0: not known, nothing was. */
+	uint64_t left_ns;
 	bool paused;       /* as after migrate_pause(), from the beginning */
 	const char *order; /* property/rules.h; NULL: as found */
 	bool learn;        /* what lies beside what users touch comes sooner */

@@ -160,6 +160,12 @@ static int fill_file(struct object *object, const struct file_record *record)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
+	object->beside = beside_written(object, &st);
+	if (object->beside && object->file.mtime_valid) { /* it is no copy any more; and its time is whoever wrote it's */
+		object->file.mtime_valid = false;
+		object->file.changed = true;
+		object->record_behind = true;
+	}
 	respect_mtime(object, fd, &st);
 	if (!record->emptied) /* else its size is yet to follow the record: renew.c */
 		respect_size(object, (uint64_t)st.st_size);

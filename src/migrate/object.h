@@ -48,6 +48,7 @@ struct object {
 	int broken;                  /* the store has given up: negative errno, what waits for a record gets it */
 	int error;                   /* of the last attempt, negative errno; 0 when that went well */
 	uint64_t error_ns;           /* clock_monotonic_ns() of it */
+	bool beside;                 /* written into past us: not fetched over before somebody has looked. Constant */
 	bool drift_accepted;         /* the administrator wants the source as it is now */
 	bool drift_looked;           /* it was compared with its listing since it was loaded */
 	uint64_t generation;         /* how often it was brought anew since it was loaded: of what is read now */

@@ -316,12 +316,24 @@ static int list_present(struct making *making, struct name_set *present)
 	return 0;
 }
 
+/* Made past us, while no daemon ran. */
+static bool is_of_others(struct making *making, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(making->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !beside_changed(making->migrate, &st))
+		return false;
+	log_warning("a name that was made past the mount in a directory that had not come over stays: ino=%llu name=\"%s\"",
+	            (unsigned long long)making->dir->ino, name);
+	return true;
+}
+
 static int remove_leftovers(struct making *making, struct name_set *present)
 {
 	size_t at = 0;
 
 	for (const char *name; (name = name_set_next(present, &at));) {
-		if (name_set_has(making->names, name))
+		if (name_set_has(making->names, name) || is_of_others(making, name))
 			continue;
 		if (unlinkat(making->dirfd, name, 0) < 0 && unlinkat(making->dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			log_warning("a leftover of an interrupted attempt cannot be removed: name=\"%s\" error=%s", name,

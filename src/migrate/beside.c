@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What somebody does to the target past us, while no daemon runs, must not be made worse.
+ *
+ * What we do ourselves has a change time before the last daemon left or after this one started; so what has one between was changed by
+ * others. Of a file that has not come over this tells in doubt only: a set time, another name. It counts as written when its modification
+ * time is not the one that we left it with either. Where its data has not come over nobody can tell its bytes from holes then: nothing
+ * is fetched over it until the administrator has looked. That it is so is kept in the error ledger, by an errno that nothing else has.
+ */
+#include "migrate/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+bool beside_changed(const struct migrate *migrate, const struct stat *st)
+{
+	if (!migrate->options.left_ns || st->st_ctim.tv_sec < 0)
+		return false;
+	uint64_t changed_ns = (uint64_t)st->st_ctim.tv_sec * NS_PER_S + (uint64_t)st->st_ctim.tv_nsec;
+	return changed_ns > migrate->options.left_ns && changed_ns < migrate->started_ns;
+}
+
+static bool time_moved(const struct object *object, const struct stat *st)
+{
+	return object->file.mtime_valid &&
+	       (object->file.mtime.sec != st->st_mtim.tv_sec || object->file.mtime.nsec != (uint32_t)st->st_mtim.tv_nsec);
+}
+
+bool beside_written(struct object *object, const struct stat *st)
+{
+	struct migrate *migrate = object->migrate;
+	char detail[16];
+
+	if (time_moved(object, st) && beside_changed(migrate, st)) {
+		log_warning("a file that has not come over was written into past the mount: ino=%llu",
+		            (unsigned long long)object->ino);
+		return true;
+	}
+	return ledger_count(&migrate->ledger) &&
+	       ledger_find(&migrate->ledger, object->ino, detail, sizeof(detail)) == BESIDE_ERROR;
+}
