@@ -228,6 +228,8 @@ int renew(struct object *object, const struct dmm_attr *attr, const char **why)
 	if (source_capabilities(migrate->source) & DMM_CAP_XATTR)
 		result = source_xattrs(migrate->source, (struct dmm_bytes){object->source_bytes, object->source_len}, NULL,
 		                       keep_xattr, &renewal.xattrs);
+	if (result > 0)
+		result = -result; /* those of the second source would be taken for removed */
 	pthread_mutex_lock(&object->rights);
 	bool known = drift_is_known(object, attr); /* somebody else looked, too */
 	*why = known ? NULL : objection(object, attr);

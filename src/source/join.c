@@ -222,6 +222,7 @@ bool join_may_pass(int error)
 	case EOPNOTSUPP:
 	case ENODATA:
 	case EMSGSIZE:
+	case E2BIG:
 	case ENOMEM:
 	case ECANCELED:
 		return false;

@@ -193,7 +193,8 @@ int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_
 	const struct fake_object *object = &fake_objects[id_of(handle)];
 	CLEAN_FREE char *value = object->xattr ? calloc(1, object->xattr_bytes + 1) : NULL;
 
-	return value ? xattr(context, object->xattr, value, object->xattr_bytes) : 0;
+	int result = value && !object->second_error ? xattr(context, object->xattr, value, object->xattr_bytes) : 0;
+	return result < 0 ? result : object->second_error;
 }
 
 int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,

@@ -25,6 +25,7 @@ struct fake_object {
 
 	const char *xattr; /* name of the one extended attribute it has, or NULL; sources have them when an object has */
 	size_t xattr_bytes;
+	int second_error; /* positive errno: of two sources the second does not give its attributes */
 	const char *loss; /* what it has and the source cannot bring, a kind of loss, or NULL */
 	int64_t mtime;    /* seconds; 0: one of its own */
 	unsigned turned;  /* its bytes are those of another: fake_byte(id + turned, off) */

@@ -1177,6 +1177,29 @@ START_TEST(attributes_that_were_set_stay)
 }
 END_TEST
 
+/* Of two sources: what the second cannot give again is not taken away. */
+START_TEST(attributes_that_cannot_be_had_again_stay)
+{
+	char value[8];
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	fake_objects[1].xattr = "user.DOSATTRIB";
+	fake_objects[1].xattr_bytes = 4;
+	then_crash(steps_old_state);
+	turn(BEFORE);
+	fake_objects[1].second_error = EACCES;
+	world_open();
+	ck_assert_int_lt(app_read("file", 2 * SEGSIZE), 0);
+	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(fgetxattr(fd, "user.DOSATTRIB", value, sizeof(value)), 4);
+	fake_objects[1].second_error = 0;
+	world_close();
+	expect_renewed(BEFORE);
+	world_close();
+}
+END_TEST
+
 /* One that never rests is brought anew a few times, and then left. */
 START_TEST(a_restless_file_comes_to_an_end)
 {
@@ -1199,6 +1222,7 @@ static void add_drift(TCase *tcase)
 	tcase_add_loop_test(tcase, what_comes_anew_survives_a_kill, 0, sizes * faults);
 	tcase_add_test(tcase, what_an_application_changed_does_not_come_anew);
 	tcase_add_test(tcase, attributes_that_were_set_stay);
+	tcase_add_test(tcase, attributes_that_cannot_be_had_again_stay);
 	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
 }
 
