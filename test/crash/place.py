@@ -220,7 +220,7 @@ class Place:
                     "DMMFS_PLUGINDIR": os.environ.get("DMMFS_PLUGINDIR", str(BUILDDIR / "plugins")), "LC_ALL": "C"}
         self.daemon = None
 
-    def start(self, fault=None, wait_s=30):
+    def start(self, fault=None, wait_s=120):
         """True when the mount serves; False when the daemon ended before."""
         self.check_state()
         path = f"{self.top}/notify"

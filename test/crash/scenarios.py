@@ -23,6 +23,7 @@ from place import ADMIN, BUILDDIR, DMMFS, Failure, Place, check
 
 KILLED = -signal.SIGKILL
 TRIES = 8
+PATIENCE_S = 120  # a loaded machine is slow; only a failure waits so long
 
 
 def point_table():
@@ -110,8 +111,8 @@ class Scenario:
             check(self.may_end(self.place.daemon.returncode), f"the daemon exits: {self.place.daemon.returncode}")
             self.up()
 
-    def until(self, what, look, seconds=60):
-        deadline = time.monotonic() + seconds
+    def until(self, what, look):
+        deadline = time.monotonic() + PATIENCE_S
         while not look():
             check(time.monotonic() < deadline, f"it does not come to this: {what}: {self.place.stat()}")
             self.revive()
@@ -122,7 +123,7 @@ class Scenario:
         for _ in range(TRIES):
             if needs_daemon:
                 self.up()
-            result = subprocess.run([ADMIN, *words], env=self.place.env, capture_output=True, text=True, timeout=100)
+            result = subprocess.run([ADMIN, *words], env=self.place.env, capture_output=True, text=True, timeout=PATIENCE_S)
             if result.returncode == 0:
                 return result.stdout
             text = result.stdout + result.stderr
@@ -135,7 +136,7 @@ class Scenario:
 
     def use(self, function):
         """What an application does below the mount, until it succeeds."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 if os.stat(self.place.mount).st_dev != self.place.outside:
@@ -154,7 +155,7 @@ class Scenario:
 
     def errors(self, state):
         result = subprocess.run([ADMIN, "errors", "--json", "--state", state, "1"], env=self.place.env, capture_output=True,
-                                text=True, timeout=20)
+                                text=True, timeout=PATIENCE_S)
         try:
             return json.loads(result.stdout)
         except ValueError:
@@ -167,9 +168,9 @@ class Scenario:
     def halt(self):
         """The daemon ends in order; if the fault comes in between, that is an end, too."""
         if not self.place.ended():
-            subprocess.run([ADMIN, "halt", "1"], env=self.place.env, capture_output=True, timeout=100)
+            subprocess.run([ADMIN, "halt", "1"], env=self.place.env, capture_output=True, timeout=PATIENCE_S)
             try:
-                self.place.daemon.wait(30)
+                self.place.daemon.wait(PATIENCE_S)
             except subprocess.TimeoutExpired as late:
                 raise Failure("the daemon does not halt") from late
         subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
@@ -181,7 +182,7 @@ class Scenario:
             self.until("complete", self.is_complete)
             status, said = self.place.finish()
             if status == 0:
-                self.place.daemon.wait(30)
+                self.place.daemon.wait(PATIENCE_S)
                 check(self.place.daemon.returncode == 0, f"after finish the daemon exits with {self.place.daemon.returncode}")
                 return
             self.said.append(said)
@@ -214,7 +215,7 @@ class Scenario:
     def verify_finished(self):
         self.place.check_no_trace()
         listed = json.loads(subprocess.run([ADMIN, "list", "--json"], env=self.place.env, capture_output=True, text=True,
-                                           timeout=20).stdout)
+                                           timeout=PATIENCE_S).stdout)
         check([one["state"] for one in listed] == ["complete"], f"one migration, complete: {listed}")
 
 
@@ -299,12 +300,12 @@ class Demand(Scenario):
         self.said += [errno.errorcode.get(number, "") for number in self.worker.errors]
         if self.error and self.worker.short_writes:
             self.said.append(self.error)
-        left = subprocess.run([ADMIN, "errors", "1"], env=self.place.env, capture_output=True, text=True, timeout=20).stdout
+        left = subprocess.run([ADMIN, "errors", "1"], env=self.place.env, capture_output=True, text=True, timeout=PATIENCE_S).stdout
         check("create" not in left, f"errors are left: {left}")
         self.finish()
 
     def settle(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             figures = self.place.stat()
             if figures and figures["state"] == "complete":
@@ -395,7 +396,7 @@ class Redone(Alone):
 
     def prepare(self):
         self.place.env["DMMFS_FAULT"] = "populate-made:2"
-        check(not self.place.start() or self.place.daemon.wait(30) == KILLED, "it was not killed")
+        check(not self.place.start() or self.place.daemon.wait(PATIENCE_S) == KILLED, "it was not killed")
         subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
         self.place.daemon = None
         for name in ("dir/one", "dir/symlink", "large"):
@@ -504,8 +505,8 @@ class Settings(Scenario):
         self.options = self.place.options = []
         self.up()
         self.wanted("bandwidth", "1G")
-        figures = self.place.stat()
-        check(figures and figures["state"] != "complete", f"the pause was forgotten: {figures}")
+        self.until("figures", self.place.stat)
+        check(not self.is_complete(), "the pause was forgotten")
         self.admin("resume", "1")
         self.finish()
 
