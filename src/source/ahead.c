@@ -12,10 +12,10 @@
  * so that no thread of the plugin ever has to.
  *
  * With a plugin that can only block (DMM_THREADS_CONNECTION) threads of the source make the ordinary calls instead, all that one
- * object needs in one thread (source->helpers): fewer than there are connections, so that demand finds one. A plugin without round
- * trips gains nothing and has no window; nor has a source that is two (join.h).
+ * object needs in one thread (source->helpers): fewer than there are connections, so that demand finds one. So it is with a source
+ * that is two (join.h), whatever its plugins are. A plugin without round trips gains nothing and has no window.
  */
-#include "source/internal.h"
+#include "source/join.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -293,16 +293,30 @@ static bool have_helpers(struct source *source)
 
 /* --- the window --- */
 
+static bool has_round_trips(const struct source *source)
+{
+	enum dmm_thread_model threads = source->module.plugin.threads;
+
+	return threads == DMM_THREADS_ASYNC || threads == DMM_THREADS_CONNECTION;
+}
+
+static bool needs_threads(const struct source *source)
+{
+	return source->join || source->module.plugin.threads == DMM_THREADS_CONNECTION;
+}
+
 static bool has_threads(const struct source_ahead *ahead)
 {
-	return ahead->source->module.plugin.threads == DMM_THREADS_CONNECTION;
+	return needs_threads(ahead->source);
 }
 
 struct source_ahead *source_ahead_new(struct source *source, bool urgent)
 {
-	enum dmm_thread_model threads = source->module.plugin.threads;
-	bool gains =
-		!source->join && (threads == DMM_THREADS_ASYNC || (threads == DMM_THREADS_CONNECTION && have_helpers(source)));
+	bool gains = source->join ? has_round_trips(source->join->first) || has_round_trips(source->join->second)
+	                          : has_round_trips(source);
+
+	if (gains && needs_threads(source))
+		gains = have_helpers(source);
 	struct source_ahead *ahead = gains ? calloc(1, sizeof(*ahead)) : NULL;
 
 	if (!ahead)

@@ -36,6 +36,19 @@ static uint64_t both_capabilities(const struct join *join)
 	       (source_capabilities(join->second) & (DMM_CAP_XATTR | DMM_CAP_NT_ACL | DMM_CAP_STREAMS));
 }
 
+/* For those who ask ahead (ahead.c): what the side with fewer has. */
+static unsigned both_connections(const struct join *join)
+{
+	const struct connection_pool *first = &join->first->pool, *second = &join->second->pool;
+	unsigned count = CONNECTIONS_DEFAULT;
+
+	if (first->exclusive && first->wanted < count)
+		count = first->wanted;
+	if (second->exclusive && second->wanted < count)
+		count = second->wanted;
+	return count;
+}
+
 int join_open(const struct source_options *options, struct source **result, char *error, size_t error_size)
 {
 	struct source *joined = source_new();
@@ -55,6 +68,8 @@ int join_open(const struct source_options *options, struct source **result, char
 		return ret;
 	}
 	joined->join = join;
+	joined->pool.wanted = both_connections(join);
+	pthread_mutex_init(&joined->sleep_lock, NULL);
 	joined->module.plugin.name = join->first->module.plugin.name;
 	joined->capabilities = both_capabilities(join);
 	*result = joined;

@@ -143,13 +143,14 @@ void source_close(struct source *source)
 {
 	if (!source)
 		return;
+	if (source->helpers)
+		lane_stop(source->helpers);
 	if (source->join) {
 		join_close(source->join);
+		pthread_mutex_destroy(&source->sleep_lock);
 		free(source);
 		return;
 	}
-	if (source->helpers)
-		lane_stop(source->helpers);
 	pool_destroy(source);
 	if (source->instance)
 		source->module.plugin.close(source->instance);

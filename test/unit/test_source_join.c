@@ -564,6 +564,43 @@ START_TEST(test_data_is_of_the_first_side)
 }
 END_TEST
 
+/* By threads of the source, which make the ordinary calls: here, while the second side cannot give its attributes, too. */
+START_TEST(test_asking_ahead)
+{
+	sim.plugin->threads = _i == 0 ? DMM_THREADS_PARALLEL : DMM_THREADS_CONNECTION;
+	give_xattrs();
+	struct source *source = open_both();
+	struct got got = list_both(source);
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	if (_i == 0) { /* without round trips nothing is gained */
+		ck_assert_ptr_null(ahead);
+		source_close(source);
+		return;
+	}
+	struct taken taken[2] = {{""}, {""}};
+	char data[10];
+	struct source_found found;
+	sides[1].xattr_error = -EACCES;
+	sides[1].fail = _i == 2;
+	source_ahead_add(
+		ahead,
+		&(struct source_wish){
+			.handle = handle_of(&got, "same"), .xattr = take_xattr, .context = &taken[0], .data = data, .bytes = 1});
+	source_ahead_take(ahead, true, &found);
+	ck_assert(found.xattrs_known && found.data_known && found.attr_known);
+	ck_assert_int_eq(found.xattrs, _i == 2 ? EACCES : 0);
+	ck_assert_int_eq(found.data, 1);
+	ck_assert_int_eq(data[0], 'F');
+	ck_assert_uint_eq(found.attr.size, 10);
+	ck_assert_int_eq(strstr(taken[0].text, "security.NTACL=S") != NULL, _i == 1);
+	source_ahead_add(ahead,
+	                 &(struct source_wish){.handle = handle_of(&got, "dir"), .xattr = take_xattr, .context = &taken[1]});
+	source_ahead_free(ahead);
+	ck_assert_ptr_nonnull(strstr(taken[1].text, "security.NTACL=S"));
+	source_close(source);
+}
+END_TEST
+
 START_TEST(test_handles_that_are_none_of_ours)
 {
 	static const unsigned char cut[] = {'J', 0x10, 2, 0, 'F', '1'}, none[] = {'J', 0, 0, 0, 'S', '1'}, *empty = cut;
@@ -685,6 +722,7 @@ static Suite *suite(void)
 	tcase_add_test(tcase, test_listing_in_a_circle);
 	tcase_add_test(tcase, test_an_outage_is_of_either_side);
 	tcase_add_test(tcase, test_data_is_of_the_first_side);
+	tcase_add_loop_test(tcase, test_asking_ahead, 0, 3);
 	tcase_add_test(tcase, test_handles_that_are_none_of_ours);
 	tcase_add_loop_test(tcase, test_long_handles, 0, 2);
 	tcase_add_test(tcase, test_names_that_smb_has);
