@@ -292,6 +292,14 @@ def make_symlinks():
         os.symlink(goal, name)
 
 
+@case('loops', 'symbolic links to the directory they are in, and to one above', of_each(link_text), ['reparse-point'])
+def make_loops():
+    os.makedirs('dir/below')
+    write('dir/file')
+    os.symlink('.', 'dir/here')
+    os.symlink('../..', 'dir/below/up')
+
+
 @case('special', 'FIFOs and sockets', of_each(kind), ['other:FIFO'])
 def make_special():
     os.mkfifo('fifo')

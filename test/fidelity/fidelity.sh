@@ -67,11 +67,11 @@ esac
 
 # --- the migrations ------------------------------------------------------------------------------------------------------------------
 
-# Of the closed tree nothing but what may not be read is left at last: that is accepted, and the ledger keeps it.
+# What cannot come is accepted: the ledger keeps it.
 all_here()
 {
-	[ "$1" = open ] || "$admin" waive --all "$2" >waive.out 2>&1 || :
-	figure_is "$2" state complete
+	[ "$(figure "$1" files_error) $(figure "$1" dirs_error)" = '0 0' ] || "$admin" waive --all "$1" >waive.out 2>&1 || :
+	figure_is "$1" state complete
 }
 
 # migrate TREE ADDRESS OPTIONS
@@ -83,7 +83,7 @@ migrate()
 	cases mount "$1" "$m" >"$into-mount.json"
 	[ ! -e "$m/large" ] || rm "$m/large/large" # the rest of it would take long; its ends were read
 	check "$1: the background begins" "$admin" set -p background=on "$m"
-	wait_for 200 all_here "$1" "$m"
+	wait_for 200 all_here "$m"
 	"$admin" losses --json --paths "$m" >"$into-losses.json"
 	finish "$1" "$m"
 	cases after "$1" "$m" >"$into-after.json"
