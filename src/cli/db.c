@@ -346,7 +346,7 @@ const struct command command_db = {
 	"                       6: there are findings, 7: the database can not be opened\n"
 	"  dump [MIGID]         every entry as JSON, one in a line\n"
 	"  export MIGID DIR     saves the state in a new directory: a copy that dmmfs can go on with, the dump, the settings\n\n"
-	"  rebuild MIGID        compares source and target, for a new state when the old one is lost or can not be believed. "
+	"  rebuild MIGID        compares source and target, for a new state if the old one is lost or can not be believed. "
         "Shows "
 	"what\n"
 	"                       is to be decided (exit status 6) and changes nothing; with -f it makes the state so\n\n"

@@ -8,7 +8,7 @@
 #include "migrate/make.h"
 
 struct coming {
-	struct dmm_entry entry; /* name and handle point into `bytes` */
+	struct dmm_entry entry; /* what it points to is in `bytes` */
 	char *bytes;
 	size_t bytes_size;
 	struct verdict verdict;

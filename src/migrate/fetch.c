@@ -46,7 +46,7 @@ int error_told(int error)
 	}
 }
 
-static const char *explain(int error)
+static const char *explain(const struct migrate *migrate, int error)
 {
 	switch (error) {
 	case -ENODATA:
@@ -60,7 +60,7 @@ static const char *explain(int error)
 		       "not come "
 		       "over, over what was written there; to keep that, halt and see 'dmmfs-admin db rebuild'";
 	default:
-		return NULL;
+		return source_advice(migrate->source, error);
 	}
 }
 
@@ -74,7 +74,7 @@ void fetch_failed(struct object *object, int error, bool told)
 	                                                                 : error == -BESIDE_ERROR ? "beside"
 	                                                                                          : "read",
 	                                                         .final = error == -EREMCHG || error == -BESIDE_ERROR,
-	                                                         .detail = explain(error),
+	                                                         .detail = explain(object->migrate, error),
 	                                                         .error = error == -BESIDE_ERROR ? error : error_told(error),
 	                                                         .bytes = object->file.source_size,
 	                                                         .told = told,

@@ -266,6 +266,11 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 	return making->comings ? comings_add(making, entry) : populate_take(making, entry);
 }
 
+int populate_take_entry(struct making *making, const struct dmm_entry *entry)
+{
+	return take_entry(making, entry);
+}
+
 static int make_all(struct making *making)
 {
 	struct object *dir = making->dir;
@@ -505,6 +510,8 @@ static int make_directory_entries(struct making *making)
 		result = settle_collisions(making, present);
 	if (result >= 0)
 		result = make_all(making);
+	if (result >= 0)
+		result = relist(making);
 	if (result >= 0 && !name_set_empty(present) && migrate->options.collision == COLLISION_ERROR)
 		result = remove_leftovers(making, present);
 	if (result >= 0 && making->judging)
@@ -556,7 +563,7 @@ void dir_drop(struct object *dir)
 	object_submit(dir, batch, SUBMIT_BARRIER, NULL, NULL);
 }
 
-static const char *explain(int error)
+static const char *explain(const struct migrate *migrate, int error)
 {
 	switch (error) {
 	case -ENOENT:
@@ -566,7 +573,7 @@ static const char *explain(int error)
 	case -EOVERFLOW:
 		return "the source lists more entries than maxentries permits";
 	default:
-		return NULL;
+		return source_advice(migrate->source, error);
 	}
 }
 
@@ -586,7 +593,7 @@ static void record_failure(struct object *dir, int error)
 	                                                 .handle = &dir->handle,
 	                                                 .is_dir = true,
 	                                                 .what = "list",
-	                                                 .detail = explain(error),
+	                                                 .detail = explain(migrate, error),
 	                                                 .final = error == -ELOOP || error == -EOVERFLOW,
 	                                                 .error = error_told(error),
 	                                                 .told = told,

@@ -180,6 +180,24 @@ const char *source_plugin_name(const struct source *source)
 	return source->module.plugin.name;
 }
 
+const char *source_advice(const struct source *source, int error)
+{
+	static const struct {
+		const char *plugin, *sentence;
+	} refusals[] = {
+		{"nfs", "the server does not let root read it: export the source to this machine without squashing root "
+	                "(no_root_squash), then retry"},
+		{"cifs",
+	         "the server does not let the user of credentials= read it: take one with the rights of a backup operator, then "
+	         "retry"},
+	};
+
+	for (size_t i = 0; (error == -EACCES || error == -EPERM) && i < sizeof(refusals) / sizeof(*refusals); i++)
+		if (strcmp(source_plugin_name(source), refusals[i].plugin) == 0)
+			return refusals[i].sentence;
+	return NULL;
+}
+
 uint64_t source_capabilities(const struct source *source)
 {
 	return source->capabilities;

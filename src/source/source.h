@@ -44,6 +44,9 @@ int source_option_known(const char *plugin_dir, const char *protocol, const char
 int source_open(const struct source_options *options, struct source **source, char *error, size_t error_size);
 void source_close(struct source *source);
 
+/* What the administrator can do where the source refuses something of an object with this (negative) error: a sentence, or NULL. */
+const char *source_advice(const struct source *source, int error);
+
 const char *source_plugin_name(const struct source *source);
 uint64_t source_capabilities(const struct source *source); /* DMM_CAP_* */
 

@@ -90,6 +90,11 @@ static int give(unsigned id, const char *name, source_entry_fn entry, void *cont
 	return entry(context, &one);
 }
 
+const char *source_advice(const struct source *source, int error)
+{
+	return NULL;
+}
+
 uint64_t source_capabilities(const struct source *source)
 {
 	for (unsigned id = 0; id < FAKE_OBJECTS; id++)
@@ -151,6 +156,13 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 		}
 	}
 	dir->listed = true;
+	if (fake_objects[dir->id].late) {
+		unsigned late = fake_objects[dir->id].late;
+		fake_objects[dir->id].late = 0;
+		fake_objects[dir->id].mtime = 3000000;
+		fake_file(late, dir->id, "late", 100);
+		fake_objects[late + 1].n_names = 0;
+	}
 	return count;
 }
 

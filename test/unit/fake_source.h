@@ -30,6 +30,7 @@ struct fake_object {
 	int64_t mtime;    /* seconds; 0: one of its own */
 	unsigned turned;  /* its bytes are those of another: fake_byte(id + turned, off) */
 	uint32_t uid;
+	unsigned late;             /* this object comes into this directory once that was listed, and the next of it goes */
 	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */

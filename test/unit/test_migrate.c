@@ -1214,6 +1214,53 @@ START_TEST(a_restless_file_comes_to_an_end)
 }
 END_TEST
 
+static int take_drift(void *context, const struct error_record *record)
+{
+	if (record->kind == ERROR_DRIFT)
+		snprintf(context, 256, "%s", record->detail);
+	return 0;
+}
+
+/* A name that comes while the directory is listed is not missed. */
+START_TEST(a_directory_that_changes_is_listed_again)
+{
+	char detail[256] = "";
+
+	fake_dir(1, 0, "dir");
+	fake_dir(4, 0, "quiet");
+	fake_file(6, 4, "still", 10);
+	fake_file(3, 1, "gone", 0);
+	fake_objects[1].late = 2;
+	complete();
+	ck_assert_int_eq(size_of("dir/late"), 100);
+	expect("dir/late", 2, 0, 100, false);
+	ck_assert_int_eq(size_of("dir/gone"), 0);
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(store_errors_walk(store, take_drift, detail), 0);
+	ck_assert_msg(strstr(detail, "1 names came and are here, 1 went"), "%s", detail);
+	ck_assert_uint_eq(drift_found(), 1);
+	ck_assert_uint_eq(fake_objects[4].opens, 1);
+	world_close();
+}
+END_TEST
+
+START_TEST(a_restless_directory_comes_to_an_end)
+{
+	char detail[256] = "";
+
+	fake_dir(1, 0, "dir");
+	fake_file(2, 1, "file", 10);
+	fake_objects[1].restless = 1000;
+	complete();
+	expect("dir/file", 2, 0, 10, false);
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(store_errors_walk(store, take_drift, detail), 0);
+	ck_assert_msg(strstr(detail, "goes on changing"), "%s", detail);
+	ck_assert_uint_gt(fake_objects[1].restless, 900);
+	world_close();
+}
+END_TEST
+
 static void add_drift(TCase *tcase)
 {
 	int sizes = sizeof(sizes_after) / sizeof(*sizes_after), faults = sizeof(renew_faults) / sizeof(*renew_faults);
@@ -1224,6 +1271,8 @@ static void add_drift(TCase *tcase)
 	tcase_add_test(tcase, attributes_that_were_set_stay);
 	tcase_add_test(tcase, attributes_that_cannot_be_had_again_stay);
 	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
+	tcase_add_test(tcase, a_directory_that_changes_is_listed_again);
+	tcase_add_test(tcase, a_restless_directory_comes_to_an_end);
 }
 
 /* More entries than are asked for ahead at a time, of all kinds, one of which cannot be read at first. */
