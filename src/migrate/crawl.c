@@ -56,12 +56,18 @@ struct crawl {
 	bool completed, told; /* everything is here; who wanted to know it knows */
 };
 
-struct file_job {
-	struct lane_job job;
+/* A file that is brought, by one worker or by several. */
+struct file_work {
+	struct fetch_team team;
 	struct object *file;
 	enum lane_class lane_class;
 	enum order_class class;
 	struct bring *bring;
+};
+
+struct file_job {
+	struct lane_job job;
+	struct file_work *work;
 };
 
 /* --- news from the workers --- */
@@ -316,27 +322,72 @@ static bool supply_names(struct crawl *crawl)
 
 /* --- data --- */
 
-static void run_file(struct lane_job *job)
+/* The last of its workers has left. */
+static void end_file(struct file_work *work)
 {
-	struct file_job *file_job = (struct file_job *)((char *)job - offsetof(struct file_job, job));
-	struct object *file = file_job->file;
+	struct object *file = work->file;
 	struct migrate *migrate = file->migrate;
 
-	bool stopping = atomic_load(&migrate->stopping);
-	bool governed = file_job->lane_class == LANE_BACKGROUND;
-	if (!stopping && !target_is_full(migrate) && !fetch_all(file, governed) &&
-	    (governed ? background_wanted(migrate) : may_go_on(migrate)) &&
-	    lane_put_back(migrate->data, job, file_job->lane_class)) /* demand first, or not now; then on with it */
-		return;
 	pthread_mutex_lock(&file->lock);
 	file->crawled = false;
 	bool here = file->absent == 0;
 	uint64_t bytes = file->file.source_size;
 	pthread_mutex_unlock(&file->lock);
-	order_ended(migrate, file_job->class, file_job->bring, here, 1, bytes);
+	order_ended(migrate, work->class, work->bring, here, 1, bytes);
 	object_put(file);
-	free(file_job);
+	free(work);
 	crawl_poke(migrate);
+}
+
+static void run_file(struct lane_job *job)
+{
+	struct file_job *file_job = (struct file_job *)((char *)job - offsetof(struct file_job, job));
+	struct file_work *work = file_job->work;
+	struct migrate *migrate = work->file->migrate;
+
+	bool stopping = atomic_load(&migrate->stopping);
+	bool governed = work->lane_class == LANE_BACKGROUND;
+	if (!stopping && !target_is_full(migrate) && !fetch_all(work->file, governed, &work->team) &&
+	    (governed ? background_wanted(migrate) : may_go_on(migrate)) &&
+	    lane_put_back(migrate->data, job, work->lane_class)) /* demand first, or not now; then on with it */
+		return;
+	free(file_job);
+	if (atomic_fetch_sub(&work->team.workers, 1) == 1)
+		end_file(work);
+}
+
+/* One more worker. Only those who are at work, or whoever begins it, may call this. */
+static bool add_worker(struct file_work *work)
+{
+	struct file_job *job = must_alloc(sizeof(*job));
+
+	*job = (struct file_job){.job.run = run_file, .work = work};
+	atomic_fetch_add(&work->team.workers, 1);
+	if (lane_submit(work->file->migrate->data, &job->job, work->lane_class))
+		return true;
+	atomic_fetch_sub(&work->team.workers, 1);
+	free(job);
+	return false;
+}
+
+/* Where an answer takes time and workers have nothing else to do, several bring one large file. The first one comes so far alone:
+ * a file that cannot be read at all fails once. */
+#define FILE_WORKERS 8u
+
+static void add_workers(struct fetch_team *team, uint64_t segments)
+{
+	struct file_work *work = (struct file_work *)((char *)team - offsetof(struct file_work, team));
+	struct migrate *migrate = work->file->migrate;
+	struct lane_load load;
+
+	if (!source_takes_many(migrate->source))
+		return;
+	lane_load(migrate->data, &load);
+	size_t busy = load.running[LANE_READAHEAD] + load.running[LANE_BACKGROUND];
+	size_t idle = load.queued[work->lane_class] == 0 && load.most > busy ? load.most - busy : 0;
+	for (size_t n = 1; n < FILE_WORKERS && n <= idle && n < segments; n++)
+		if (!add_worker(work))
+			return;
 }
 
 static bool take_file(struct object *file)
@@ -352,18 +403,20 @@ static bool take_file(struct object *file)
 static bool start_file(struct migrate *migrate, const struct queue_entry *entry, enum lane_class class)
 {
 	struct object *file = entry->object;
-	bool taken = take_file(file);
-	struct file_job *job = taken ? must_alloc(sizeof(*job)) : NULL;
+	struct file_work *work = take_file(file) ? must_alloc(sizeof(*work)) : NULL;
 
-	if (taken) {
-		*job = (struct file_job){
-			.job.run = run_file, .file = file, .lane_class = class, .class = entry->key.class, .bring = entry->bring};
-		if (lane_submit(migrate->data, &job->job, class))
+	if (work) {
+		*work = (struct file_work){.team.more = add_workers,
+		                           .file = file,
+		                           .lane_class = class,
+		                           .class = entry->key.class,
+		                           .bring = entry->bring};
+		if (add_worker(work))
 			return true;
 		pthread_mutex_lock(&file->lock);
 		file->crawled = false;
 		pthread_mutex_unlock(&file->lock);
-		free(job);
+		free(work);
 	}
 	object_put(file);
 	order_ended(migrate, entry->key.class, entry->bring, false, 0, 0);

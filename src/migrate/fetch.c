@@ -532,7 +532,25 @@ static bool ought_to_stop(struct migrate *migrate, bool governed)
 	return !background_wanted(migrate) || demand_presses(migrate) || govern_exceeded(migrate, GOVERNED_DATA);
 }
 
-bool fetch_all(struct object *object, bool governed)
+static uint64_t left_to_fetch(struct object *object)
+{
+	LOCKED(&object->lock);
+	return object->absent;
+}
+
+/* A failure of one worker of several is left to be met again by whoever comes to the segment alone: or one trouble of the source would
+ * count as often as there are workers. Not when somebody waits: then it is told at once. */
+static bool leave_quietly(struct object *object, uint64_t segment, struct fetch_team *team)
+{
+	LOCKED(&object->lock);
+	if (object->waiters || atomic_load(&team->workers) < 2)
+		return false;
+	if (segment < object->n_segments)
+		segment_set(object->claimed, segment, false);
+	return true;
+}
+
+bool fetch_all(struct object *object, bool governed, struct fetch_team *team)
 {
 	struct migrate *migrate = object->migrate;
 	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
@@ -543,6 +561,8 @@ bool fetch_all(struct object *object, bool governed)
 	while ((turn = take_turn(object, &fetch.segment, governed)) == TURN_GO) {
 		uint64_t began_ns = clock_monotonic_ns(), generation = fetch.generation;
 		int result = fetch_segment(&fetch, buf, false);
+		if (result < 0 && result != -ENOSPC && result != -EDQUOT && leave_quietly(object, fetch.segment, team))
+			return true;
 		unclaim(object, fetch.segment);
 		settle(object, fetch.segment, result);
 		if (governed)
@@ -551,6 +571,8 @@ bool fetch_all(struct object *object, bool governed)
 			return true;
 		if (ought_to_stop(migrate, governed))
 			return false;
+		if (!atomic_exchange(&team->grown, true))
+			team->more(team, left_to_fetch(object));
 		fetch.segment = segment_after(&fetch, generation);
 	}
 	return turn == TURN_NOTHING_LEFT;

@@ -160,9 +160,15 @@ void fetch_request_one(struct object *file, uint64_t segment);
 void fetch_read_through(struct object *file, struct waiter *waiter);
 /* Bytes of a file could not be had of the source: the ledger, and a pause before the next who asks. */
 void fetch_failed(struct object *file, int error, bool told);
+/* Those who bring one file. */
+struct fetch_team {
+	atomic_uint workers;
+	atomic_bool grown;
+	void (*more)(struct fetch_team *team, uint64_t segments); /* called once, after the first segment: so many are left */
+};
 /* All of a file, in the calling data worker; false when it stopped early for demand's sake,
  * or, `governed`, because the background may not take more now. */
-bool fetch_all(struct object *file, bool governed);
+bool fetch_all(struct object *file, bool governed, struct fetch_team *team);
 /* What applications are told of a failure: not that a name is missing which they see. */
 int error_told(int error);
 

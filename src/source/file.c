@@ -287,6 +287,13 @@ int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_l
 	return (int)run(file, &call);
 }
 
+bool source_takes_many(const struct source *source)
+{
+	if (source->join)
+		return source_takes_many(source->join->first);
+	return source->module.plugin.threads == DMM_THREADS_ASYNC;
+}
+
 int source_file_fd(struct source_file *file)
 {
 	const struct dmm_plugin *plugin = &file->source->module.plugin;

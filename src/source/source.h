@@ -76,6 +76,8 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context);
 /* May be called for one file from several threads at once. Bytes read; less than len only at the end of the file. */
 int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len);
 int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context);
+/* Whether several reads of one file at once come sooner than one after the other. */
+bool source_takes_many(const struct source *source);
 /* A descriptor for copy_file_range(2), or -EOPNOTSUPP. Stays the plugin's, valid until source_file_close(). */
 int source_file_fd(struct source_file *file);
 

@@ -258,9 +258,14 @@ void source_reach(const struct source *source, struct source_reach *reach)
 	*reach = fake_reach;
 }
 
-/* --- asking ahead: some answers are known, others are to be asked for again --- */
-
 bool fake_ahead;
+
+bool source_takes_many(const struct source *source)
+{
+	return fake_ahead;
+}
+
+/* --- asking ahead: some answers are known, others are to be asked for again --- */
 
 struct source_ahead {
 	struct source_wish wishes[SOURCE_AHEAD_MOST];
