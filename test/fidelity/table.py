@@ -48,7 +48,7 @@ class Told:
         """What was told of it, or of what it lies in."""
         found = []
         while path:
-            found += [f"{entry['what']}: {entry['detail'] or entry['error']}" for entry in self.paths.get(path, [])]
+            found += [f"{entry['what']}: {entry['error']}" for entry in self.paths.get(path, [])]
             path = path.rpartition('/')[0]
         return found
 
