@@ -62,6 +62,10 @@ const char *make_loss_detail(const struct dmm_attr *attr, const char *what, int 
 
 	if (error == -EKEYREJECTED)
 		return "setid=drop: a file does not keep the rights of its owner or group for whoever runs it";
+	if (error == -ENOTRECOVERABLE)
+		return "the file system of the target has no NFSv4 ACLs: the mode alone is enforced; the ACL is kept as it came "
+		       "in the "
+		       "attribute " TARGET_NFS4_ACL;
 	if (error != -ENODATA || name.len == 0)
 		return NULL;
 	show_name(name, shown);

@@ -22,6 +22,7 @@
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 #define CAPABILITY "security.capability"
+#define NFS4_ACL "system.nfs4_acl"
 
 static int make_file(int dirfd, const char *name, mode_t mode)
 {
@@ -118,7 +119,10 @@ static int apply_xattrs(int fd, const char *path, const struct apply *apply)
 			capability_len = len;
 			continue;
 		}
-		int result = note(apply, name, xattr_error(fd, set_xattr(fd, path, name, value, len)));
+		int result = xattr_error(fd, set_xattr(fd, path, name, value, len));
+		if (result == -EOPNOTSUPP && strcmp(name, NFS4_ACL) == 0 && set_xattr(fd, path, TARGET_NFS4_ACL, value, len) == 0)
+			result = -ENOTRECOVERABLE;
+		result = note(apply, name, result);
 		if (result < 0)
 			return result;
 	}

@@ -28,6 +28,10 @@ const void *xattr_set_find(const struct xattr_set *set, const char *name, size_t
 void xattr_set_clear(struct xattr_set *set); /* keeps the memory */
 void xattr_set_free(struct xattr_set *set);
 
+/* An ACL of NFSv4 that the file system knows nothing of is kept here as it came: root alone reads it, and nothing enforces it. The loss
+ * is then -ENOTRECOVERABLE. */
+#define TARGET_NFS4_ACL "trusted.nfs4_acl"
+
 /* `what`: "owner", "group", "mode", "set-id", "times", or the name of an extended attribute. `error`: negative errno. */
 typedef void (*loss_fn)(void *context, const char *what, int error);
 

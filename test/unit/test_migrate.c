@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "target/make.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -1221,6 +1222,30 @@ static int take_drift(void *context, const struct error_record *record)
 	return 0;
 }
 
+static int take_acl_loss(void *context, const struct error_record *record)
+{
+	*(unsigned *)context += strcmp(record->what, "system.nfs4_acl") == 0 && strstr(record->detail, TARGET_NFS4_ACL) != NULL;
+	return 0;
+}
+
+/* What nothing here enforces is not thrown away. */
+START_TEST(an_nfs4_acl_is_kept)
+{
+	unsigned losses = 0;
+	char value[64];
+
+	fake_file(1, 0, "file", 10);
+	fake_objects[1].xattr = "system.nfs4_acl";
+	fake_objects[1].xattr_bytes = 40;
+	complete();
+	ck_assert_int_eq(getxattr(in_top("target/file"), TARGET_NFS4_ACL, value, sizeof(value)), 40);
+	ck_assert_int_eq(store_flush(store), 0);
+	ck_assert_int_eq(store_errors_walk(store, take_acl_loss, &losses), 0);
+	ck_assert_uint_eq(losses, 1);
+	world_close();
+}
+END_TEST
+
 /* A name that comes while the directory is listed is not missed. */
 START_TEST(a_directory_that_changes_is_listed_again)
 {
@@ -1273,6 +1298,7 @@ static void add_drift(TCase *tcase)
 	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
 	tcase_add_test(tcase, a_directory_that_changes_is_listed_again);
 	tcase_add_test(tcase, a_restless_directory_comes_to_an_end);
+	tcase_add_test(tcase, an_nfs4_acl_is_kept);
 }
 
 /* More entries than are asked for ahead at a time, of all kinds, one of which cannot be read at first. */
