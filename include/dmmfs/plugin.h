@@ -17,7 +17,7 @@
  * The host owns retry, back-off, rate limits, counters and tracing. A plugin does one attempt and reports the errno.
  *
  * Errors: every function returns 0 or more for success and a negative errno for failure. EINTR, EAGAIN, ETIMEDOUT, ECONNREFUSED,
- *   EHOSTUNREACH, ENETUNREACH, EREMOTEIO and, once, ESTALE are tried again. ECONNRESET, ECONNABORTED, EPIPE, ENOTCONN and
+ *   EHOSTUNREACH, ENETUNREACH, EREMOTEIO and, once, ESTALE are tried again. ECONNRESET, ECONNABORTED, ENETRESET, EPIPE, ENOTCONN and
  *   ESHUTDOWN as well, and say that the connection is of no more use: the host opens another one and its files on it anew.
  * Ownership: what a request points to belongs to the host and stays valid until complete() is called. What a plugin hands to a
  *   sink (entry, xattr, extent) belongs to the plugin and is valid during that call alone.

@@ -24,7 +24,7 @@
 
 #define NS_PER_MS 1000000ull
 /* For the first answer of a server: names are looked up, a session is made. */
-#define CONNECT_MS 30000
+#define CONNECT_MS 15000
 
 static uint64_t now_ns(void)
 {

@@ -50,22 +50,36 @@ __attribute__((format(printf, 2, 3))) static void add(struct settings *settings,
 		settings->len += (size_t)len + 1;
 }
 
+/* A password that was changed at the server, and then in the file, is taken from there; a file that cannot be read just now does not
+ * matter. */
+static void read_credentials(struct dmm_instance *instance, struct credentials *credentials)
+{
+	char error[512];
+
+	if (*instance->address.credentials &&
+	    credentials_load(instance->address.credentials, credentials, error, sizeof(error)) == 0)
+		return;
+	memcpy(credentials, &instance->credentials, sizeof(*credentials));
+}
+
 static int set_up(struct dmm_conn *conn)
 {
 	const struct address *address = &conn->instance->address;
-	const struct credentials *credentials = &conn->instance->credentials;
 	struct settings settings = {.len = 0};
+	struct credentials credentials;
 	struct reply reply;
 
+	read_credentials(conn->instance, &credentials);
 	add(&settings, "host=%s", address->host);
 	add(&settings, "share=%s", address->share);
 	add(&settings, "port=%u", address->port);
 	add(&settings, "lowest=%s", address->vers);
 	add(&settings, "seal=%d", address->seal);
 	add(&settings, "kerberos=%d", address->kerberos);
-	add(&settings, "username=%s", credentials->username);
-	add(&settings, "password=%s", credentials->password);
-	add(&settings, "domain=%s", credentials->domain);
+	add(&settings, "username=%s", credentials.username);
+	add(&settings, "password=%s", credentials.password);
+	add(&settings, "domain=%s", credentials.domain);
+	credentials_forget(&credentials);
 	struct ask ask = {.kind = ASK_CONNECT, .len_path = (uint32_t)settings.len};
 	int ret = (int)helper_ask(conn, NULL, &ask, settings.text, &reply, NULL);
 	conn->can = ret < 0 ? 0 : reply.file;

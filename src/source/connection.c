@@ -133,6 +133,16 @@ int connection_take(struct source *source, struct connection **connection)
 	return ret;
 }
 
+int connection_take_again(struct source *source, struct connection **connection)
+{
+	int ret = connection_take(source, connection);
+
+	if (ret >= 0 || ret == -ECANCELED || ret == -ENOMEM || ret == -EINTR)
+		return ret;
+	atomic_store(&source->refusal, -ret);
+	return source_is_outage(ret) ? ret : -EHOSTDOWN;
+}
+
 int connection_take_this(struct source *source, struct connection *connection, bool closing)
 {
 	struct connection_pool *pool = &source->pool;

@@ -42,7 +42,7 @@ static int64_t open_once(struct source *source, struct dmm_bytes handle, struct 
 	if (!opening)
 		return -ENOMEM;
 	call.request.handle = handle;
-	ret = connection_take(source, &connection);
+	ret = connection_take_again(source, &connection);
 	if (ret >= 0) {
 		ret = call_once(&call, connection);
 		connection_give(source, connection, ret, ret >= 0 ? 1 : 0);

@@ -54,6 +54,9 @@ void pool_destroy(struct source *source);
 
 /* A connection for one request: any, for NULL, made when there is none. -ECANCELED at the end of the daemon. */
 int connection_take(struct source *source, struct connection **connection);
+/* The same for a source that was open once: whatever keeps us from a new session (credentials that were revoked, an export that is
+ * gone) says nothing of the object that it is wanted for, and is an outage: -EHOSTDOWN, the reason in source->refusal. */
+int connection_take_again(struct source *source, struct connection **connection);
 /* This one, on which a file is open. With `closing` even when broken, and even at the end. -ENOTCONN when it is broken. */
 int connection_take_this(struct source *source, struct connection *connection, bool closing);
 /* Gives it back; `result` may tell that its session is gone; `files` were opened (1) or closed (-1) by the request. */
@@ -130,6 +133,7 @@ struct retry {
 	struct source *source;
 	unsigned failed;  /* attempts so far */
 	unsigned beside;  /* of these, while others were answered */
+	unsigned lost;    /* connections that turned out to be of no use */
 	uint64_t answers; /* of the source, at the beginning or at the last failure */
 	bool stale;       /* ESTALE was seen once */
 };
@@ -225,6 +229,7 @@ struct source {
 	atomic_bool down;       /* the source cannot be reached; changed under sleep_lock */
 	uint64_t down_since_ns; /* sleep_lock: wall clock */
 	int down_error;         /* sleep_lock: positive */
+	atomic_int refusal;     /* why there was no session when one was last wanted; positive */
 	uint64_t recoveries;    /* sleep_lock */
 	atomic_bool cancelled;
 	struct lane *helpers; /* sleep_lock until made: threads that ask ahead (ahead.c), or NULL */

@@ -39,6 +39,7 @@ bool source_is_outage(int error)
 	case -EHOSTDOWN:
 	case -EHOSTUNREACH:
 	case -ENETDOWN:
+	case -ENETRESET:
 	case -ENETUNREACH:
 		return true;
 	default:
@@ -56,6 +57,7 @@ bool error_ends_connection(int64_t result)
 	switch (result) {
 	case -ECONNRESET:
 	case -ECONNABORTED:
+	case -ENETRESET:
 	case -EPIPE:
 	case -ENOTCONN:
 	case -ESHUTDOWN:
@@ -70,6 +72,8 @@ bool error_ends_connection(int64_t result)
 static void go_down(struct source *source, int error)
 {
 	LOCKED(&source->sleep_lock);
+	if (error == -EHOSTDOWN && atomic_load(&source->refusal))
+		error = -atomic_load(&source->refusal);
 	source->down_error = -error;
 	if (atomic_load(&source->down))
 		return;
@@ -177,6 +181,15 @@ struct retry retry_begin(struct source *source)
 	return (struct retry){.source = source, .answers = atomic_load_explicit(&source->answers, memory_order_relaxed)};
 }
 
+/* When a server ends its sessions every connection that we have finds that out by itself. That is no attempt of the request's, as
+ * long as there may be another one of these. */
+static bool one_of_many(struct retry *retry, int64_t result)
+{
+	struct connection_pool *pool = &retry->source->pool;
+
+	return error_ends_connection(result) && pool->exclusive && retry->lost++ < pool->wanted;
+}
+
 /* One more failure that passes: is that enough? */
 static bool used_up(struct retry *retry, int64_t result)
 {
@@ -201,10 +214,13 @@ bool retry_again(struct retry *retry, int64_t result, bool delivered)
 
 	if (result != -EINTR && result != -ECANCELED && !source_is_outage((int)result))
 		reach_answered(retry->source);
-	if (delivered || !(stale || error_passes(result)) || used_up(retry, result))
+	if (delivered || !(stale || error_passes(result)))
+		return false;
+	bool free_of_charge = one_of_many(retry, result);
+	if (!free_of_charge && used_up(retry, result))
 		return false;
 	retry->stale = retry->stale || stale;
-	if (result != -EINTR && !stale)
+	if (result != -EINTR && !stale && !free_of_charge)
 		pause_for(retry->source, pause_ns(retry->failed));
 	if (atomic_load(&retry->source->cancelled))
 		return false;

@@ -102,8 +102,8 @@ static void be_patient(struct source *source, bool hard)
 
 START_TEST(test_classes)
 {
-	static const int outages[] = {EAGAIN,   ETIMEDOUT, ECONNRESET, ECONNABORTED, ECONNREFUSED, EPIPE,
-	                              ENOTCONN, ESHUTDOWN, EHOSTDOWN,  EHOSTUNREACH, ENETDOWN,     ENETUNREACH};
+	static const int outages[] = {EAGAIN,    ETIMEDOUT, ECONNRESET,   ECONNABORTED, ECONNREFUSED, EPIPE,    ENOTCONN,
+	                              ESHUTDOWN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN,     ENETUNREACH,  ENETRESET};
 	static const int objects[] = {0, EIO, EACCES, ENOENT, ESTALE, EPERM, EINTR, EREMOTEIO, ECANCELED, EBADMSG};
 	for (size_t i = 0; i < sizeof(outages) / sizeof(*outages); i++)
 		ck_assert_msg(source_is_outage(-outages[i]), "%s", strerrorname_np(outages[i]));
@@ -436,6 +436,51 @@ START_TEST(test_server_starts_late)
 END_TEST
 
 /* --- thread models ------------------------------------------------------------------------------------------------------------------- */
+
+/* Sessions that a server ends, and then grants no others: nothing that an object could be blamed for. */
+static atomic_bool revoked;
+
+static int connect_when_granted(struct dmm_instance *instance, struct dmm_conn **conn)
+{
+	return revoked ? -EACCES : sim_connect(instance, conn);
+}
+
+static int64_t answer_when_granted(struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind != DMM_REQ_READLINK)
+		return sim_answer(conn, request);
+	if (revoked)
+		return -ECONNABORTED;
+	memcpy(request->buf, "hello", 5);
+	return 5;
+}
+
+START_TEST(test_revoked)
+{
+	char buf[16];
+	sim.answer = answer_when_granted;
+	sim.plugin->connect = connect_when_granted;
+	struct source *source = sim_open();
+	struct reader reader = {.source = source};
+	be_patient(source, true);
+	revoked = true;
+	pthread_create(&reader.thread, NULL, read_link, &reader);
+	await_down(source);
+	for (int i = 0; i < 500 && reach_of(source).error != EACCES; i++)
+		usleep(10000);
+	ck_assert_int_eq(reach_of(source).error, EACCES);
+	revoked = false;
+	pthread_join(reader.thread, NULL);
+	ck_assert_int_eq(reader.result, 5);
+	ck_assert(!reach_of(source).down);
+
+	be_patient(source, false);
+	revoked = true;
+	ck_assert_int_eq(source_readlink(source, sim_handle(), buf, sizeof(buf)), -EHOSTDOWN);
+	revoked = false;
+	source_close(source);
+}
+END_TEST
 
 static atomic_int in_flight, most_in_flight, on_connection[100];
 static bool one_on_each;
@@ -776,6 +821,7 @@ int main(void)
 	tcase_add_loop_test(tcase, test_connection_lost, 0, 5);
 	tcase_add_test(tcase, test_listing_lost);
 	tcase_add_test(tcase, test_server_starts_late);
+	tcase_add_test(tcase, test_revoked);
 	tcase_add_test(tcase, test_serial);
 	tcase_add_test(tcase, test_parallel);
 	tcase_add_test(tcase, test_one_on_each_connection);

@@ -33,6 +33,8 @@ struct session {
 int session_connect(struct session *session, const char *settings, size_t len);
 /* The value of a setting, "" without. */
 const char *setting(const char *settings, size_t len, const char *name);
+/* Whether the share can still be looked at. */
+bool session_lives(struct session *session);
 /* The URL of a path below the share; newly allocated. */
 char *session_url(const struct session *session, const char *path, size_t len);
 

@@ -120,6 +120,17 @@ static int64_t answer_ask(struct session *session, const struct ask *ask, const 
 	}
 }
 
+/* The library makes a lost session anew by itself, and when that fails says so of the object, by any error. Whether it is that is shown
+ * by the top of the share, which could be looked at once. */
+static int64_t of_session(struct session *session, const struct ask *ask, int64_t result)
+{
+	bool suspect = result < 0 && result != -ENODATA && result != -EOPNOTSUPP && result != -ENOMEM;
+
+	if (!suspect || ask->kind == ASK_CONNECT || session_lives(session))
+		return result;
+	return -ENOTCONN;
+}
+
 static bool turn(struct session *session, struct answer *answer)
 {
 	struct ask ask;
@@ -134,7 +145,7 @@ static bool turn(struct session *session, struct answer *answer)
 	}
 	path[ask.len_path] = '\0';
 	answer->reply = (struct reply){0};
-	answer->reply.result = answer_ask(session, &ask, path, answer);
+	answer->reply.result = of_session(session, &ask, answer_ask(session, &ask, path, answer));
 	if (answer->reply.result < 0)
 		answer->reply.len_more = 0;
 	explicit_bzero(path, ask.len_path); /* it may have been the password */

@@ -90,6 +90,13 @@ int session_connect(struct session *session, const char *settings, size_t len)
 	return smbc_getFunctionStat(session->context)(session->context, session->base, &st) < 0 ? -errno : 0;
 }
 
+bool session_lives(struct session *session)
+{
+	struct stat st;
+
+	return smbc_getFunctionStat(session->context)(session->context, session->base, &st) == 0;
+}
+
 /* All but letters, digits and a few more as %HH. */
 char *session_url(const struct session *session, const char *path, size_t len)
 {
