@@ -201,8 +201,9 @@ bool make_taken(const struct making *making, int dirfd, const char *name)
 }
 
 /* What has the name already is ours, from an attempt that a crash cut off (no application has seen this directory), or with
- * collision=overwrite the administrator's wish; or somebody made it past us while no daemon ran: that moves aside. A directory stays and gets its entries when its own turn comes; when it is a file's
- * name and not empty it moves aside, since nobody wished for the end of all that is in it. */
+ * collision=overwrite the administrator's wish; what somebody made past us while no daemon ran moves aside. A directory stays and gets
+ * its entries when its own turn comes; when it is a file's name and not empty it moves aside, since nobody wished for the end of all that
+ * is in it. */
 static int make_way(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry)
 {
 	struct stat st;
