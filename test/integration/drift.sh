@@ -50,10 +50,10 @@ no_trace target
 
 say '--- a small file that changes while it is read'
 mkdir other
-slow 'read delay 700 small'
+slow 'read delay 60000 small' # or until it is told otherwise
+rm requests
 start_slow two "$work/source" "$work/other"
 wait_for 10 sh -c 'grep -q "^read .*small" requests'
-sleep 0.2
 change small
 slow
 await_complete "$work/other"
