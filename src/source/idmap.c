@@ -385,35 +385,6 @@ uint32_t idmap_gid(const struct idmap *map, uint32_t gid)
 	return look_up(&map->groups, gid);
 }
 
-bool idmap_has_sids(const struct idmap *map)
-{
-	return map->sids.count || map->sids.has_rest;
-}
-
-/* What Samba makes of an id that has no SID (authority 22: Unix). */
-static bool is_unix_id(const struct sid *sid, uint32_t kind)
-{
-	return sid->authority == 22 && sid->count == 2 && sid->parts[0] == kind && sid->parts[1] <= ID_MOST;
-}
-
-bool idmap_sid_user(const struct idmap *map, const struct sid *sid, uint32_t *uid)
-{
-	if (is_unix_id(sid, 1)) {
-		*uid = idmap_uid(map, sid->parts[1]);
-		return true;
-	}
-	return !is_unix_id(sid, 2) && sid_lines_find(&map->sids, sid, uid);
-}
-
-bool idmap_sid_group(const struct idmap *map, const struct sid *sid, uint32_t *gid)
-{
-	if (is_unix_id(sid, 2)) {
-		*gid = idmap_gid(map, sid->parts[1]);
-		return true;
-	}
-	return !is_unix_id(sid, 1) && sid_lines_find(&map->sids, sid, gid);
-}
-
 static bool find_name(const struct names *names, const char *name, uint32_t *id)
 {
 	struct named *found = names->count ? bsearch(&(struct named){.name = (char *)name}, names->all, names->count,
@@ -423,6 +394,55 @@ static bool find_name(const struct names *names, const char *name, uint32_t *id)
 	if (found)
 		*id = found->to;
 	return found;
+}
+
+/* Lines "user SID ID" and "group SID ID" are for one kind alone. */
+static bool names_sids(const struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strncmp(names->all[i].name, "S-1-", 4) == 0)
+			return true;
+	return false;
+}
+
+bool idmap_has_sids(const struct idmap *map)
+{
+	return map->sids.count || map->sids.has_rest || names_sids(&map->user_names) || names_sids(&map->group_names);
+}
+
+/* What Samba makes of an id that has no SID (authority 22: Unix). */
+static bool is_unix_id(const struct sid *sid, uint32_t kind)
+{
+	return sid->authority == 22 && sid->count == 2 && sid->parts[0] == kind && sid->parts[1] <= ID_MOST;
+}
+
+/* A line for this kind goes first; one for the other alone says that it is none of this. */
+static bool find_sid(const struct idmap *map, const struct sid *sid, const struct names *kind, const struct names *other,
+                     uint32_t *id)
+{
+	char text[SID_TEXT];
+	uint32_t unwanted;
+
+	sid_text(sid, text);
+	return find_name(kind, text, id) || (!find_name(other, text, &unwanted) && sid_lines_find(&map->sids, sid, id));
+}
+
+bool idmap_sid_user(const struct idmap *map, const struct sid *sid, uint32_t *uid)
+{
+	if (is_unix_id(sid, 1)) {
+		*uid = idmap_uid(map, sid->parts[1]);
+		return true;
+	}
+	return !is_unix_id(sid, 2) && find_sid(map, sid, &map->user_names, &map->group_names, uid);
+}
+
+bool idmap_sid_group(const struct idmap *map, const struct sid *sid, uint32_t *gid)
+{
+	if (is_unix_id(sid, 2)) {
+		*gid = idmap_gid(map, sid->parts[1]);
+		return true;
+	}
+	return !is_unix_id(sid, 1) && find_sid(map, sid, &map->group_names, &map->user_names, gid);
 }
 
 bool idmap_user(const struct idmap *map, const char *name, uint32_t *uid)

@@ -76,6 +76,17 @@ START_TEST(sids_have_ids)
 	ck_assert_int_eq(user(map, "S-1-22-1-4294967295"), -1);
 	idmap_free(map);
 
+	map = map_of("user S-1-5-21-1-2-3-500 0\ngroup S-1-5-21-1-2-3-513 100\nsid S-1-5-21-1-2-3-* 100000");
+	ck_assert(idmap_has_sids(map));
+	ck_assert_int_eq(user(map, "S-1-5-21-1-2-3-500"), 0);
+	ck_assert_int_eq(group(map, "S-1-5-21-1-2-3-500"), -1);
+	ck_assert_int_eq(group(map, "S-1-5-21-1-2-3-513"), 100);
+	ck_assert_int_eq(user(map, "S-1-5-21-1-2-3-513"), -1);
+	ck_assert_int_eq(user(map, "S-1-5-21-1-2-3-1001"), 101001);
+	idmap_free(map);
+	map = map_of("user S-1-5-18 0");
+	ck_assert(idmap_has_sids(map));
+	idmap_free(map);
 	map = map_of("sid * 65534\nsid S-1-5-18 0");
 	ck_assert_int_eq(user(map, "S-1-5-99"), 65534);
 	ck_assert_int_eq(user(map, "S-1-5-18"), 0);
