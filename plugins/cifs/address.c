@@ -188,5 +188,8 @@ int address_parse(const struct dmm_config *config, struct address *address)
 		ret = refuse(config, "%s: a share has no '/' in its name.", source);
 	for (size_t i = 0; ret >= 0 && i < config->n_settings; i++)
 		ret = take_setting(config, &config->settings[i], address);
+	/* Version 2.1 has no encryption, and the library would go on without. */
+	if (ret >= 0 && address->seal && strcmp(address->vers, "SMB2_10") == 0)
+		address->vers = "SMB3_00";
 	return ret;
 }

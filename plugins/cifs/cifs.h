@@ -54,6 +54,7 @@ struct dmm_instance {
 	struct credentials credentials;
 	log_fn *log;
 	atomic_bool told_no_security;
+	atomic_bool connected; /* once: what fails from now on may pass */
 };
 
 struct dmm_conn {
@@ -108,6 +109,9 @@ void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *
 
 /* raw.c: descriptor and streams as the server has them, to the sinks; only with CONNECTED_RAW */
 int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);
+
+/* listed.c: the server knows nothing by this path, which it has listed: -ENOENT, it is gone; -EILSEQ: it lists it still. */
+int64_t not_there(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);
 
 /* streams.c: the list of streams of a file ([MS-FSCC] 2.4.44), from bytes of a server */
 #define STREAM_NAME_MOST 766 /* bytes of UTF-8, with the NUL */

@@ -83,6 +83,12 @@ static int set_up(struct dmm_conn *conn)
 	struct ask ask = {.kind = ASK_CONNECT, .len_path = (uint32_t)settings.len};
 	int ret = (int)helper_ask(conn, NULL, &ask, settings.text, &reply, NULL);
 	conn->can = ret < 0 ? 0 : reply.file;
+	if (ret >= 0)
+		atomic_store(&conn->instance->connected, true);
+	if (ret == -EPROTONOSUPPORT) {
+		conn->instance->log(DMM_LOG_ERROR, "the server opens no encrypted session (AES-128-CCM), which seal demands");
+		ret = atomic_load(&conn->instance->connected) ? -ECONNREFUSED : ret;
+	}
 	explicit_bzero(&settings, sizeof(settings));
 	return ret;
 }

@@ -246,7 +246,25 @@ static int64_t stat_handle(struct dmm_conn *conn, struct dmm_request *request)
 	return ret < 0 ? ret : stat_path(conn, request, handle.path, handle.len_path);
 }
 
-int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request)
+/* The path of what a request is about, as far as it was listed before. */
+static bool listed_path(const struct dmm_request *request, const char **path, size_t *len)
+{
+	struct handle handle;
+
+	if (request->kind == DMM_REQ_XATTRS && request->file) {
+		*path = request->file->path;
+		*len = request->file->len_path;
+		return true;
+	}
+	bool by_handle = request->kind == DMM_REQ_XATTRS || request->kind == DMM_REQ_ATTR || request->kind == DMM_REQ_OPEN;
+	if (!by_handle || handle_parse(request->handle, &handle) < 0)
+		return false;
+	*path = handle.path;
+	*len = handle.len_path;
+	return true;
+}
+
+static int64_t answer(struct dmm_conn *conn, struct dmm_request *request)
 {
 	const struct address *address = &conn->instance->address;
 
@@ -268,4 +286,13 @@ int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request)
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request)
+{
+	int64_t ret = answer(conn, request);
+	const char *path;
+	size_t len;
+
+	return ret == -ENOENT && listed_path(request, &path, &len) ? not_there(conn, request, path, len) : ret;
 }

@@ -206,8 +206,8 @@ static bool ends_all(int error)
 
 static bool may_pass(struct making *making, int error)
 {
-	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY, EISDIR,
-	                            ENOTDIR, EMLINK,       EFBIG,  EPERM,  ENOENT,     ELOOP,  E2BIG,     EREMOTE};
+	static const int final[] = {EBADMSG, ENAMETOOLONG, EINVAL, EPROTO, EOPNOTSUPP, EEXIST, ENOTEMPTY, EISDIR, ENOTDIR,
+	                            EMLINK,  EFBIG,        EPERM,  ENOENT, ELOOP,      E2BIG,  EREMOTE,   EILSEQ};
 
 	for (size_t i = 0; i < sizeof(final) / sizeof(*final); i++)
 		if (error == -final[i])

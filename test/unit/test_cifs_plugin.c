@@ -71,6 +71,8 @@ START_TEST(test_options)
 {
 	ck_assert_int_eq(parse("//nas/x", "vers", "3.0"), 0);
 	ck_assert_str_eq(address.vers, "SMB3_00");
+	ck_assert_int_eq(parse("//nas/x", "seal", ""), 0);
+	ck_assert_str_eq(address.vers, "SMB3_00"); /* 2.1 has no encryption */
 	ck_assert_int_eq(parse("//nas/x", "vers", "1"), -EINVAL);
 	ck_assert_int_eq(parse("//nas/x", "sec", "krb5"), 0);
 	ck_assert(address.kerberos);

@@ -46,8 +46,9 @@ int64_t answer_list(struct session *session, uint64_t number, struct answer *ans
 int64_t answer_read(struct session *session, const struct ask *ask);
 int64_t answer_security(struct session *session, const char *url, struct answer *answer);
 
-/* raw.c, or noraw.c. CONNECTED_*; 0 when there is no such session. Once the other one is there. */
-uint64_t raw_connect(struct session *session, const char *settings, size_t len);
+/* raw.c, or noraw.c. CONNECTED_*; 0 when there is no such session; -EPROTONOSUPPORT: it was to be encrypted, and the server refuses.
+ * Once the other one is there. */
+int64_t raw_connect(struct session *session, const char *settings, size_t len);
 void raw_disconnect(struct session *session);
 int64_t answer_raw(struct session *session, const char *path, size_t len, struct answer *answer);
 

@@ -94,10 +94,12 @@ static int64_t answer_path(struct session *session, const struct ask *ask, const
 static int64_t answer_connect(struct session *session, const char *settings, size_t len, struct answer *answer)
 {
 	int result = session_connect(session, settings, len);
+	int64_t can = result < 0 ? result : raw_connect(session, settings, len);
 
-	if (result >= 0)
-		answer->reply.file = raw_connect(session, settings, len);
-	return result;
+	if (can < 0)
+		return can;
+	answer->reply.file = (uint64_t)can;
+	return 0;
 }
 
 static int64_t answer_ask(struct session *session, const struct ask *ask, const char *path, struct answer *answer)

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-uint64_t raw_connect(struct session *session, const char *settings, size_t len)
+int64_t raw_connect(struct session *session, const char *settings, size_t len)
 {
 	(void)session;
 	(void)settings;

@@ -192,7 +192,7 @@ static struct smb2_context *open_session(const char *settings, size_t len)
 	return smb2;
 }
 
-uint64_t raw_connect(struct session *session, const char *settings, size_t len)
+int64_t raw_connect(struct session *session, const char *settings, size_t len)
 {
 	struct asking asking;
 
@@ -204,12 +204,13 @@ uint64_t raw_connect(struct session *session, const char *settings, size_t len)
 	if (!session->raw ||
 	    (strcmp(setting(settings, len, "lowest"), "SMB2_10") == 0 && smb2_get_dialect(session->raw) < 0x210)) {
 		raw_disconnect(session);
-		return 0;
+		/* The other library goes on without encryption where the server has none, also when it is told to require it. */
+		return *setting(settings, len, "seal") == '1' ? -EPROTONOSUPPORT : 0;
 	}
 	session->audit = ask(session, "", true, &asking) == 0 && asking.error[STEP_SECURITY] == 0;
 	if (session->raw && session->audit)
 		forget(&asking);
-	return session->raw ? CONNECTED_RAW | (session->audit ? CONNECTED_AUDIT : 0) : 0;
+	return session->raw ? (int64_t)(CONNECTED_RAW | (session->audit ? CONNECTED_AUDIT : 0)) : 0;
 }
 
 static void put(struct answer *answer, const void *bytes, size_t len)
