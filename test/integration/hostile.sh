@@ -44,7 +44,7 @@ for link in long-link nul-link no-link-text; do ln -s somewhere "source/$link"; 
 touch -d '2001-02-03 04:05:06' source/*/* source/* source
 
 start_hostile on
-wait_for 40 settled
+wait_for 120 settled
 python3 - >found <<'END'
 import json
 for e in json.load(open("errors.out")):
@@ -106,7 +106,7 @@ check 'all is tried again' "$admin" retry "$m"
 # Three were made as what they are not, and are left as that.
 left() { "$admin" errors --json "$m" | python3 -c 'import json,sys; print(*sorted(e["path"] for e in json.load(sys.stdin) if e["kind"] in ("file", "directory", "name")))'; }
 left_is() { [ "$(left)" = "$1" ]; }
-wait_for 40 left_is 'larger not-a-dir not-a-file'
+wait_for 120 left_is 'larger not-a-dir not-a-file'
 check 'waived' "$admin" waive --all "$m"
 finish one "$m"
 rm -r source/larger source/not-a-dir source/not-a-file source/ours
