@@ -257,6 +257,11 @@ static int plant(void *context, const struct dmm_entry *entry)
 
 int migrate_plant_root(struct store *store, const struct target *target, struct source *source)
 {
+	struct totals totals;
+
+	store_totals(store, &totals);
+	if (totals.dirs_found > 0)
+		return 0; /* before a crash, and it is counted */
 	struct planting planting = {.store = store, .target = target, .source = source, .batch = batch_new()};
 	int result = source_root(source, plant, &planting);
 
