@@ -9,8 +9,8 @@ no scenario hits is a failure. Then come the trials: a scenario, with one fault 
 there, or the call gets EIO, ENOSPC, EDQUOT or ENOMEM. Whoever was cut off begins again; in the end everything is compared with
 what must be there, the counters add up, and an error was told to somebody.
 
-By default: hits 1, 2, 5, 20, 80 of each point, in the first scenario that has so many, and errors at the first and the seventh.
---quick: fewer. --long: in each scenario, every hit up to --most.
+By default: kills at the first hit of each point in every scenario, and at hits 2 to 5, 20, 80 in the first scenario that has so many;
+errors at the first and the seventh, likewise. --quick: fewer. --long: in each scenario, every hit up to --most.
 """
 import argparse
 import concurrent.futures
@@ -28,7 +28,7 @@ import scenarios
 from place import Failure
 
 ERRORS = ["EIO", "ENOSPC", "EDQUOT", "ENOMEM"]
-KILLS = [1, 2, 5, 20, 80]
+KILLS = [2, 3, 4, 5, 20, 80]
 FAILURES = [(1, ERRORS), (7, ["EIO", "ENOSPC"])]
 QUICK_KILLS, QUICK_FAILURES = [1, 5], [(1, ["EIO", "ENOSPC"])]
 BY_NAME = {scenario.__name__: scenario for scenario in scenarios.ALL}
@@ -93,6 +93,7 @@ def plan(counts, arguments):
         elif arguments.quick:
             yield from short_form(counts, point, can_fail, QUICK_KILLS, QUICK_FAILURES)
         else:
+            yield from ((scenario, f"{point}:1") for scenario in BY_NAME if counts[scenario][point])
             yield from short_form(counts, point, can_fail, KILLS, FAILURES)
 
 
