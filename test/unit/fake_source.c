@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -141,29 +142,51 @@ void source_file_close(struct source_file *file)
 	free(file);
 }
 
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER; /* what is in which directory, while a migration runs */
+
+struct listed {
+	unsigned id;
+	const char *name;
+};
+
+static unsigned collect(const struct source_file *dir, struct listed *all)
+{
+	unsigned count = 0;
+	LOCKED(&names_lock);
+
+	for (unsigned id = 1; !dir->listed && id < FAKE_OBJECTS; id++)
+		for (unsigned n = 0; n < fake_objects[id].n_names; n++)
+			if (fake_objects[id].names[n].dir == dir->id)
+				all[count++] = (struct listed){id, fake_objects[id].names[n].name};
+	return count;
+}
+
+static void change_after_listing(unsigned id)
+{
+	LOCKED(&names_lock);
+	unsigned late = fake_objects[id].late;
+
+	if (!late)
+		return;
+	fake_objects[id].late = 0;
+	fake_objects[id].mtime = 3000000;
+	fake_file(late, id, "late", 100);
+	fake_objects[late + 1].n_names = 0;
+}
+
 int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 {
-	int count = 0;
+	struct listed all[FAKE_OBJECTS * FAKE_NAMES];
+	unsigned count = collect(dir, all);
 
-	for (unsigned id = 1; !dir->listed && id < FAKE_OBJECTS; id++) {
-		for (unsigned n = 0; n < fake_objects[id].n_names; n++) {
-			if (fake_objects[id].names[n].dir != dir->id)
-				continue;
-			int result = give(id, fake_objects[id].names[n].name, entry, context);
-			if (result < 0)
-				return result;
-			count++;
-		}
+	for (unsigned i = 0; i < count; i++) {
+		int result = give(all[i].id, all[i].name, entry, context);
+		if (result < 0)
+			return result;
 	}
 	dir->listed = true;
-	if (fake_objects[dir->id].late) {
-		unsigned late = fake_objects[dir->id].late;
-		fake_objects[dir->id].late = 0;
-		fake_objects[dir->id].mtime = 3000000;
-		fake_file(late, dir->id, "late", 100);
-		fake_objects[late + 1].n_names = 0;
-	}
-	return count;
+	change_after_listing(dir->id);
+	return (int)count;
 }
 
 int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len)

@@ -13,8 +13,8 @@
 #define FAKE_NAMES 8
 
 struct fake_object {
-	uint32_t mode; /* 0: there is no such object */
-	uint64_t size;
+	_Atomic uint32_t mode; /* 0: there is no such object */
+	_Atomic uint64_t size;
 	uint32_t nlink;
 	bool no_owner; /* its owner cannot be told */
 	struct {
@@ -25,11 +25,11 @@ struct fake_object {
 
 	const char *xattr; /* name of the one extended attribute it has, or NULL; sources have them when an object has */
 	size_t xattr_bytes;
-	int second_error; /* positive errno: of two sources the second does not give its attributes */
-	const char *loss; /* what it has and the source cannot bring, a kind of loss, or NULL */
-	int64_t mtime;    /* seconds; 0: one of its own */
-	unsigned turned;  /* its bytes are those of another: fake_byte(id + turned, off) */
-	uint32_t uid;
+	int second_error;        /* positive errno: of two sources the second does not give its attributes */
+	const char *loss;        /* what it has and the source cannot bring, a kind of loss, or NULL */
+	_Atomic int64_t mtime;   /* seconds; 0: one of its own */
+	_Atomic unsigned turned; /* its bytes are those of another: fake_byte(id + turned, off) */
+	_Atomic uint32_t uid;
 	unsigned late;             /* this object comes into this directory once that was listed, and the next of it goes */
 	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
