@@ -185,15 +185,18 @@ static int keep_first(void *context, const struct dmm_extent *extent)
 /* How many whole segments from this one on are a hole at the source. */
 static uint64_t hole_segments(struct object *object, struct source_file *file, uint64_t segment)
 {
-	uint64_t start = segment * object->file.segsize, data = object->file.limit;
+	uint64_t start = segment * object->file.segsize;
 
-	if (!(source_capabilities(object->migrate->source) & DMM_CAP_EXTENTS) ||
-	    object->file.source_used >= object->file.source_size)
+	pthread_mutex_lock(&object->lock); /* all this changes when the file is brought anew */
+	uint64_t limit = object->file.limit, n_segments = object->n_segments, data = limit;
+	bool sparse = object->file.source_used < object->file.source_size;
+	pthread_mutex_unlock(&object->lock);
+	if (!(source_capabilities(object->migrate->source) & DMM_CAP_EXTENTS) || !sparse || start >= limit)
 		return 0;
-	int result = source_extents(file, start, object->file.limit - start, keep_first, &data);
+	int result = source_extents(file, start, limit - start, keep_first, &data);
 	if (result < 0 && result != -ERANGE)
 		return 0;
-	return data >= object->file.limit ? object->n_segments - segment : data / object->file.segsize - segment;
+	return data >= limit ? n_segments - segment : data / object->file.segsize - segment;
 }
 
 /* Under rights. An absent segment of the target is a hole already. */
