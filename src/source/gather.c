@@ -77,8 +77,10 @@ int gather_deliver(const struct gather *gather, source_entry_fn entry, void *con
 		if (kept->entry.handle.len)
 			kept->entry.handle.data = behind;
 		kept->entry.name = behind + kept->entry.handle.len;
-		kept->entry.attr.owner_name.data = kept->entry.name + kept->entry.name_len + 1;
-		kept->entry.attr.group_name.data = kept->entry.name + kept->entry.name_len + 1 + kept->entry.attr.owner_name.len;
+		struct dmm_bytes *owner = &kept->entry.attr.owner_name, *group = &kept->entry.attr.group_name;
+		behind = kept->entry.name + kept->entry.name_len + 1;
+		owner->data = owner->len ? behind : NULL; /* attributes that are the same compare so */
+		group->data = group->len ? behind + owner->len : NULL;
 		ret = entry(context, &kept->entry);
 		at += kept->size;
 	}
