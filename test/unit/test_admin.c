@@ -431,16 +431,19 @@ static void *stop_admin(void *context)
 /* At a stop: requests that are served are finished, those that wait are refused, silent clients are hung up on. */
 START_TEST(test_stop)
 {
-	pthread_t threads[4], stopper;
-	void *reply;
-	int silent[3], refused = 0;
+	pthread_t stopper;
+	json_t *request = json_pack("{s:s}", "op", "finish");
+	int asking[4], silent[3], refused = 0;
 	simulated.finish_waits = true;
-	for (int i = 0; i < 4; i++)
-		pthread_create(&threads[i], NULL, ask_finish, NULL);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_eq(socket_connect(path, later(), &asking[i]), 0);
+		ck_assert_int_eq(frame_send(asking[i], request, FRAME_REQUEST_MAX, later()), 0);
+	}
+	json_decref(request);
 	simulated_await_finishes(&simulated, 2);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(socket_connect(path, later(), &silent[i]), 0);
-	/* All four have sent their request, so the silent ones are the last to be accepted. */
+	/* Answered after what was asked before it was read. */
 	json_decref(ask(json_pack("{s:s}", "op", "stat")));
 	uint64_t start_ns = clock_monotonic_ns();
 	pthread_create(&stopper, NULL, stop_admin, NULL);
@@ -450,11 +453,13 @@ START_TEST(test_stop)
 	pthread_join(stopper, NULL);
 	ck_assert_uint_lt(clock_monotonic_ns() - start_ns, 5 * NS_PER_S);
 	for (int i = 0; i < 4; i++) {
-		pthread_join(threads[i], &reply);
+		json_t *reply;
+		ck_assert_int_eq(frame_receive(asking[i], FRAME_REPLY_MAX, later(), &reply), 0);
 		const char *error = json_string_value(json_object_get(reply, "error"));
 		ck_assert(error == NULL || strcmp(error, "ESHUTDOWN") == 0);
 		refused += error != NULL;
 		json_decref(reply);
+		close(asking[i]);
 	}
 	ck_assert_int_eq(refused, 2);
 	ck_assert_uint_eq(simulated.finishes, 2);
