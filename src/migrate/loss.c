@@ -27,8 +27,7 @@ static const struct {
 	[LOSS_HOLES] = {"holes", "Holes may have become zeros that take space."},
 	[LOSS_HARD_LINK] = {"hard-link", "Names of one file became files of their own."},
 	[LOSS_REPARSE_POINT] = {"reparse-point",
-                                "A reparse point (junction, link, stub) means something at its server alone: it did "
-                                "not come over."},
+                                "A reparse point (junction, link) means something at its server alone: it did not come over."},
 	[LOSS_NAME] = {"name", "The name can not be had on the target or of the source: the object did not come over."},
 	[LOSS_CASE] = {"case", "Another name of the directory is the same on the target, which ignores case: the object did not "
                                "come over."},
