@@ -22,8 +22,9 @@
  * Ownership: what a request points to belongs to the host and stays valid until complete() is called. What a plugin hands to a
  *   sink (entry, xattr, extent) belongs to the plugin and is valid during that call alone.
  * Trust: the host checks all that a plugin reports (names, sizes, lengths), since a plugin repeats what a server said.
- * Stability: members are only ever added at the end of a struct; `abi` and `struct_size` tell both sides what the other knows.
- *   NULL for a function means "not supported"; the host then does without it or emulates it.
+ * Stability: `abi` and `struct_size` tell both sides what the other knows. Members are only ever added at the end of a struct that
+ *   has a struct_size; those without (dmm_entry, dmm_attr, dmm_extent, ...) change with `abi` alone, and the host takes no plugin of
+ *   another one. NULL for a function means "not supported"; the host then does without it or emulates it.
  */
 #ifndef DMMFS_PLUGIN_H
 #define DMMFS_PLUGIN_H
@@ -37,7 +38,7 @@
 extern "C" {
 #endif
 
-#define DMM_PLUGIN_ABI 1
+#define DMM_PLUGIN_ABI 2
 
 /* The longest object handle a plugin may use, in bytes. NFSv3 has 64 (RFC 1813 2.6), NFSv4 128 (RFC 7530 2.2.5); a plugin
  * whose protocol knows only paths uses the path as the handle. */
@@ -98,7 +99,7 @@ struct dmm_entry {
 	size_t name_len;     /* bytes, 1..DMM_NAME_MAX */
 	struct dmm_bytes handle;
 	int error;           /* 0, or the positive errno with which the entry could not be examined; name is then still valid */
-	struct dmm_attr attr; /* last, so that it may grow */
+	struct dmm_attr attr;
 };
 
 struct dmm_extent {

@@ -92,7 +92,7 @@ START_TEST(test_interface)
 	switch (_i) {
 	case 0:
 		sim.plugin->abi = DMM_PLUGIN_ABI + 1;
-		expect_refusal(&options, -ENOEXEC, "version 2 of the plugin interface");
+		expect_refusal(&options, -ENOEXEC, "version 3 of the plugin interface");
 		break;
 	case 1:
 		sim.plugin->struct_size = 16;
@@ -109,6 +109,10 @@ START_TEST(test_interface)
 	case 4:
 		sim.plugin->threads = (enum dmm_thread_model)17;
 		expect_refusal(&options, -ENOEXEC, "thread model 17");
+		break;
+	case 5: /* its entries are shorter than those that the host reads */
+		sim.plugin->abi = 1;
+		expect_refusal(&options, -ENOEXEC, "version 1 of the plugin interface and this dmmfs speaks 2");
 		break;
 	default:
 		ck_abort();
@@ -413,7 +417,7 @@ int main(void)
 	tcase_add_test(tcase, test_by_protocol);
 	tcase_add_test(tcase, test_by_scheme);
 	tcase_add_test(tcase, test_by_path);
-	tcase_add_loop_test(tcase, test_interface, 0, 5);
+	tcase_add_loop_test(tcase, test_interface, 0, 6);
 	tcase_add_test(tcase, test_older_and_newer);
 	tcase_add_test(tcase, test_options);
 	tcase_add_test(tcase, test_open_fails);
