@@ -31,10 +31,12 @@ struct todo {
 
 struct both {
 	struct verify *verify;
-	struct todo *todo; /* the last found comes first, so that few wait */
+	struct todo *todo;       /* the last found comes first, so that few wait */
+	struct name_set *waived; /* names that could not be made and that nobody waits for: "INO/NAME", the directory's number */
 	/* The directory that is looked at. */
 	const char *path;
 	int dirfd;
+	uint64_t ino;
 	struct name_set *names;
 };
 
@@ -206,17 +208,57 @@ static int look_at_file(struct both *both, const struct dmm_entry *entry, const 
 	return without_digest(both, entry, st, path);
 }
 
+/* --- what was left out with the administrator's knowledge --- */
+
+static char *waived_key(uint64_t ino, const char *name)
+{
+	char *key;
+
+	if (asprintf(&key, "%llu/%s", (unsigned long long)ino, name) < 0)
+		abort(); /* as must_alloc() does */
+	return key;
+}
+
+static int take_waived(void *context, const struct error_record *record)
+{
+	const struct both *both = context;
+
+	if (record->kind != ERROR_OF_NAME || record->state != ERROR_WAIVED)
+		return 0;
+	CLEAN_FREE char *key = waived_key(record->ino, record->name);
+	name_set_add(both->waived, key);
+	return 0;
+}
+
+static bool is_waived(const struct both *both, const struct dmm_entry *entry)
+{
+	CLEAN_FREE char *key = waived_key(both->ino, entry->name);
+
+	return name_set_has(both->waived, key);
+}
+
+static bool is_dropped(const struct both *both, const struct dmm_entry *entry)
+{
+	return both->verify->migrate->options.drop_devices && (S_ISBLK(entry->attr.mode) || S_ISCHR(entry->attr.mode));
+}
+
+/* --- one name --- */
+
 static int look_at_entry(struct both *both, const struct dmm_entry *entry, char *path)
 {
 	struct verify *verify = both->verify;
 	struct stat st;
 
+	if (entry->error && is_waived(both, entry))
+		return 0;
 	if (entry->error) {
 		VERIFY_COUNT(verify, unreadable, 1);
 		verify_add_finding(verify, VERIFY_UNREADABLE, entry->error, path);
 		return 0;
 	}
 	if (fstatat(both->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (is_dropped(both, entry) || is_waived(both, entry))
+			return 0;
 		VERIFY_COUNT(verify, missing, 1);
 		verify_add_finding(verify, VERIFY_MISSING, 0, path);
 		return 0;
@@ -290,8 +332,10 @@ static int look_at_dir(struct both *both, const struct todo *todo)
 		verify_add_finding(verify, VERIFY_MISSING, errno, todo->path);
 		return 0;
 	}
+	struct stat st;
 	both->path = todo->path;
 	both->dirfd = dirfd;
+	both->ino = fstat(dirfd, &st) < 0 ? 0 : st.st_ino;
 	both->names = name_set_new();
 	int result = list_source(both, todo);
 	if (result >= 0)
@@ -312,9 +356,12 @@ static int begin_at_root(void *context, const struct dmm_entry *entry)
 
 int verify_both_sides(struct verify *verify)
 {
-	struct both both = {.verify = verify};
+	struct both both = {.verify = verify, .waived = name_set_new()};
 	struct totals totals;
 
+	store_flush(verify->migrate->store);
+	if (store_errors_walk(verify->migrate->store, take_waived, &both) < 0)
+		log_warning("verify: the ledger cannot be read, and waived names count as missing");
 	store_totals(verify->migrate->store, &totals);
 	pthread_mutex_lock(&verify->lock); /* of a sample about so much */
 	double share = (double)verify->status.request.ppm / VERIFY_ALL_PPM;
@@ -337,5 +384,6 @@ int verify_both_sides(struct verify *verify)
 			result = look_at_dir(&both, todo);
 		free_todo(todo);
 	}
+	name_set_free(both.waived);
 	return result < 0 && !verify_goes_on(verify) ? -ECANCELED : source_result(result);
 }

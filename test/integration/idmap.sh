@@ -56,5 +56,8 @@ print(*sorted("%s %d" % (k["kind"], k["objects"]) for k in json.load(open("losse
 check 'the losses are as the schema says' "$DMMFS_SOURCEDIR/test/tools/schema.py" losses losses.json
 stop plain "$work/plain"
 start plain "$work/tools" "$work/plain" -o background=on
+await_complete "$work/plain"
+"$admin" verify --full --json "$work/plain" >verify.json || fail 'verify finds something'
+equal 'nor misses what was left out' 0 "$(python3 -c 'import json; print(json.load(open("verify.json"))["missing"])')"
 finish plain "$work/plain"
 equal 'it is remembered' '755' "$(stat -c %a plain/set-id)"
