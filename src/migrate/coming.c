@@ -218,7 +218,7 @@ int coming_link(const struct coming *coming, char *link_text)
 int coming_attributes(struct coming *coming, struct xattr_set *xattrs, source_loss_fn loss, void *context)
 {
 	struct xattr_set empty = *xattrs;
-	int result = coming->found.xattrs;
+	int found = coming->found.xattrs, result = found;
 
 	*xattrs = coming->xattrs;
 	coming->xattrs = empty;
@@ -227,5 +227,5 @@ int coming_attributes(struct coming *coming, struct xattr_set *xattrs, source_lo
 		result = loss(context, kind, detail);
 		at += (size_t)(detail - kind) + strlen(detail) + 1;
 	}
-	return result;
+	return result < 0 ? result : found;
 }

@@ -2,6 +2,7 @@
  *
  * The kinds of the loss report: which entry of the ledger is of which, and that each has its word and its sentence.
  */
+#include "migrate/coming.h"
 #include "migrate/loss.h"
 
 #include <check.h>
@@ -78,6 +79,27 @@ START_TEST(each_has_a_word_and_a_sentence)
 }
 END_TEST
 
+static int count_loss(void *context, const char *kind, const char *detail)
+{
+	ck_assert_str_eq(kind, "acl");
+	ck_assert_str_eq(detail, "a sentence");
+	++*(int *)context;
+	return 0;
+}
+
+/* Of two sources the one may tell of a loss and the other not answer: neither hides the other. */
+START_TEST(a_loss_hides_no_disagreement)
+{
+	char told[] = "acl\0a sentence\0acl\0a sentence";
+	struct coming coming = {.losses = told, .losses_len = sizeof(told), .found = {.xattrs_known = true, .xattrs = EACCES}};
+	struct xattr_set xattrs = {0};
+	int count = 0;
+
+	ck_assert_int_eq(coming_attributes(&coming, &xattrs, count_loss, &count), EACCES);
+	ck_assert_int_eq(count, 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("loss");
@@ -85,6 +107,7 @@ int main(void)
 	tcase_add_test(tcase, attributes_have_their_kinds);
 	tcase_add_test(tcase, what_may_still_come_is_no_loss);
 	tcase_add_test(tcase, each_has_a_word_and_a_sentence);
+	tcase_add_test(tcase, a_loss_hides_no_disagreement);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
