@@ -156,6 +156,10 @@ static int take_host(const struct dmm_config *config, const char *host, size_t l
 	const char *colon = *host == '[' ? NULL : memchr(host, ':', len);
 	char port[8];
 
+	if (memchr(host, '@', len)) /* what stands there is not repeated: it may be a password */
+		return refuse(config,
+		              "the address of a share names no user and no password; write smb://server/share, and put both "
+		              "into a file for credentials=.");
 	if (!colon)
 		return take_part(config, host, len, address->host, sizeof(address->host), "name of the server");
 	snprintf(port, sizeof(port), "%.*s", (int)(host + len - colon - 1 < 7 ? host + len - colon - 1 : 7), colon + 1);

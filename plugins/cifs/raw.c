@@ -143,7 +143,8 @@ int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *pat
 
 	if (ret >= 0 && more && reply.len_more >= sizeof(raw))
 		memcpy(&raw, more, sizeof(raw));
-	if (ret >= 0 && (!more || (uint64_t)raw.len_descriptor + raw.len_streams + sizeof(raw) != reply.len_more))
+	if (ret >= 0 && (!more || (uint64_t)raw.len_descriptor + raw.len_streams + sizeof(raw) != reply.len_more ||
+	                 raw.descriptor_error > 0 || raw.streams_error > 0))
 		ret = -EBADMSG;
 	if (ret >= 0)
 		ret = give_descriptor(request, more + sizeof(raw), &raw);

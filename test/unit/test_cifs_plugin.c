@@ -67,6 +67,22 @@ START_TEST(test_addresses_refused)
 }
 END_TEST
 
+/* Credentials have a file of their own; one that is written into the address is not shown to everybody who reads the log. */
+START_TEST(test_address_with_password)
+{
+	static const char *const wrong[] = {"smb://alice:secret@nas/home", "//alice:secret@nas",
+	                                    "smb://alice%40corp:secret@nas/x"};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		ck_assert_msg(parse(wrong[i], NULL, NULL) == -EINVAL, "%s is accepted", wrong[i]);
+		ck_assert_ptr_nonnull(strstr(error, "credentials="));
+		ck_assert_ptr_null(strstr(error, "secret"));
+	}
+	ck_assert_int_eq(parse("smb://alice@nas/home", NULL, NULL), -EINVAL);
+	ck_assert_int_eq(parse("smb://nas/home/a@b", NULL, NULL), 0);
+}
+END_TEST
+
 START_TEST(test_options)
 {
 	ck_assert_int_eq(parse("//nas/x", "vers", "3.0"), 0);
@@ -311,6 +327,7 @@ int main(void)
 
 	tcase_add_test(tcase, test_addresses);
 	tcase_add_test(tcase, test_addresses_refused);
+	tcase_add_test(tcase, test_address_with_password);
 	tcase_add_test(tcase, test_options);
 	tcase_add_test(tcase, test_credentials);
 	tcase_add_test(tcase, test_credentials_refused);

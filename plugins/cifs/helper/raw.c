@@ -207,8 +207,9 @@ int64_t raw_connect(struct session *session, const char *settings, size_t len)
 		/* The other library goes on without encryption where the server has none, also when it is told to require it. */
 		return *setting(settings, len, "seal") == '1' ? -EPROTONOSUPPORT : 0;
 	}
-	session->audit = ask(session, "", true, &asking) == 0 && asking.error[STEP_SECURITY] == 0;
-	if (session->raw && session->audit)
+	bool answered = ask(session, "", true, &asking) == 0;
+	session->audit = answered && asking.error[STEP_SECURITY] == 0;
+	if (answered)
 		forget(&asking);
 	return session->raw ? (int64_t)(CONNECTED_RAW | (session->audit ? CONNECTED_AUDIT : 0)) : 0;
 }
