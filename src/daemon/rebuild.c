@@ -203,6 +203,8 @@ static int open_new(struct rebuilder *rebuilder)
 		result = store_meta_put(daemon->store, "uuid", daemon->uuid);
 	if (result >= 0)
 		result = store_meta_put(daemon->store, "source", rebuilder->options.source);
+	if (result >= 0 && rebuilder->options.cifs) /* the handles are those of two sources */
+		result = store_meta_put(daemon->store, "cifs", rebuilder->options.cifs);
 	return result < 0 ? refuse(rebuilder, result, "the new state cannot be written") : 0;
 }
 

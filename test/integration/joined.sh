@@ -89,6 +89,10 @@ equal 'of the top' of-the-top "$(value user.DOSATTRIB .)"
 equal 'none but those of NT' '' "$(value user.other dir/one)$(value trusted.mine f1)"
 check 'all else is of the first side' same -a first target
 
+refused 'verify reads both, and finds what nobody has decided on' 6 'Unreadable +1 ' "$admin" verify --full "$work/target"
+"$admin" waive alone "$work/target" >waive.out
+check 'and not what is waived' "$admin" verify --full "$work/target"
+
 check 'it is tried again' "$admin" retry alone "$work/target"
 wait_for 20 sh -c "'$admin' errors --state waiting '$work/target' | grep -q alone"
 cp -a second/alone first/alone
@@ -100,3 +104,17 @@ finish one "$work/target"
 touch -r first target # it got a name later
 check 'what remains is the first side' same -a first target
 no_trace target
+
+say '--- a state that is lost'
+rm second/alone
+mkdir again
+start two "$work/first" "$work/again" -o "$nt,background=off"
+ls again/dir >/dev/null
+stop two "$work/again"
+rm -r again/.dmmfs/state
+check 'a new one is made from both' "$admin" db rebuild -f 2
+start two "$work/first" "$work/again" -o background=on
+await_complete "$work/again"
+equal 'what came after it has its attributes' stream "$(getfattr --only-values -n 'user.DosStream.name:$DATA' again/Ordner/four)"
+finish two "$work/again"
+check 'it is the first side' same -a first again
