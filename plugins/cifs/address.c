@@ -30,8 +30,9 @@ static int number(const struct dmm_config *config, const struct dmm_setting *set
 	unsigned long parsed = strtoul(setting->value, &end, base);
 
 	if (!isdigit((unsigned char)*setting->value) || *end || parsed > max)
-		return refuse(config, "%s=%s: must be a number%s, at most %lu.", setting->name, setting->value,
-		              base == 8 ? " of octal digits" : "", max);
+		return refuse(config,
+		              base == 8 ? "%s=%s: must be octal digits, at most %04lo." : "%s=%s: must be a number, at most %lu.",
+		              setting->name, setting->value, max);
 	*value = (uint32_t)parsed;
 	return 0;
 }

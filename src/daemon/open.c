@@ -193,7 +193,11 @@ static int plant(struct daemon *daemon, char *error, size_t error_size)
 	if (result >= 0)
 		result = store_meta_put(daemon->store, "planted", "1");
 	if (result < 0)
-		snprintf(error, error_size, "cannot begin the migration of %s: %s", daemon->options->source, strerror(-result));
+		snprintf(error, error_size, "cannot begin the migration of %s: %s%s", daemon->options->source, strerror(-result),
+		         result == -ENOENT    ? "; the source has no directory of that path: check it"
+		         : result == -EACCES  ? "; the source does not let the top of the tree be read: check its permissions"
+		         : result == -ENOTDIR ? "; only a directory can be a source"
+		                              : "");
 	return result;
 }
 

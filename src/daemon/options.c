@@ -135,6 +135,8 @@ static int keep_for_plugin(struct parse *parse, const char *name, const char *va
 	struct settings *values = &parse->options->values;
 	size_t i = 0;
 
+	if (strncmp(name, SETTINGS_PLUGIN, sizeof(SETTINGS_PLUGIN) - 1) == 0) /* as the commands of dmmfs-admin have it */
+		name += sizeof(SETTINGS_PLUGIN) - 1;
 	while (i < values->n_plugin && strcmp(values->plugin[i].name, name))
 		i++;
 	if (i == SETTINGS_PLUGIN_MAX)
@@ -252,7 +254,7 @@ static void print_help(void)
 	       "\n"
 	       "Mounts MOUNTPOINT and moves the tree at SOURCE there while it is in use.\n"
 	       "\n"
-	       "    SOURCE             a directory, or an URL that a source plugin knows (file:///path)\n"
+	       "    SOURCE             a directory, or an URL: file:///path, nfs://server/path, smb://server/share\n"
 	       "    -o target=DIR      where the tree is to be; default: MOUNTPOINT itself\n"
 	       "    -o statedir=DIR    where the state of the migration is kept; default: .dmmfs in the target\n"
 	       "    -o segsize=SIZE    how much of a file is fetched at a time; default: 1M\n"

@@ -60,7 +60,7 @@ static int resolve_dir(char **path, const char *what, char *error, size_t error_
 	free(*path);
 	*path = resolved;
 	if (stat(resolved, &st) == 0 && !S_ISDIR(st.st_mode)) { /* a dead mount cannot tell; it is dealt with later */
-		snprintf(error, error_size, "%s %s: Not a directory", what, resolved);
+		snprintf(error, error_size, "%s %s: Not a directory; name one", what, resolved);
 		return -ENOTDIR;
 	}
 	return 0;
@@ -96,6 +96,26 @@ static bool is_path(const struct options *options, const char *source)
 	return !strstr(source, "://") && (!protocol || strcmp(protocol, "posix") == 0);
 }
 
+/* What is no directory here, and looks like the address of a server. */
+static const char *meant(const char *source)
+{
+	if (strncmp(source, "//", 2) == 0)
+		return "; a share of an SMB server is named with protocol=cifs beside it, or as smb://server/share";
+	if (*source != '/' && strstr(source, ":/"))
+		return "; an export of an NFS server is named with protocol=nfs beside it, or as nfs://server/path";
+	return NULL;
+}
+
+static int resolve_source(char **source, char *error, size_t error_size)
+{
+	const char *hint = meant(*source);
+	int result = resolve_dir(source, "source", error, error_size);
+
+	if (result == -ENOENT && hint)
+		snprintf(error, error_size, "source %s: %s%s", *source, strerror(ENOENT), hint);
+	return result;
+}
+
 int options_resolve(struct options *options, char *error, size_t error_size)
 {
 	char **source = text_at(options, "source"), **target = text_at(options, "target"),
@@ -104,7 +124,7 @@ int options_resolve(struct options *options, char *error, size_t error_size)
 
 	strip_url(*source);
 	if (is_path(options, *source))
-		result = resolve_dir(source, "source", error, error_size);
+		result = resolve_source(source, error, error_size);
 	if (result >= 0 && *mountpoint)
 		result = resolve_dir(mountpoint, "mount point", error, error_size);
 	if (result >= 0 && *target)
@@ -405,8 +425,15 @@ static int check_plugin_options(struct options *options, char *error, size_t err
 	for (size_t i = 0; i < options->values.n_plugin; i++) {
 		if (place_plugin_option(options, &options->values.plugin[i]))
 			continue;
-		snprintf(error, error_size, "unknown option %s; see dmmfs(8) for those there are",
-		         options->values.plugin[i].name);
+		const char *name = options->values.plugin[i].name;
+		int len = snprintf(
+			error, error_size,
+			"unknown option %s; see dmmfs(8) for those there are, and the manual page of the source's plugin, "
+			"dmmfs-plugin-nfs(7) for example",
+			name);
+		if (!options->plugin_given[i] && len > 0 && (size_t)len < error_size)
+			snprintf(error + len, error_size - (size_t)len,
+			         "; it is on record, and 'dmmfs-admin set -p " SETTINGS_PLUGIN "%s= MIGID' takes it away", name);
 		return -EINVAL;
 	}
 	return 0;

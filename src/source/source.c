@@ -62,6 +62,23 @@ static int open_instance(struct source *source, const struct source_options *opt
 	return ret < 0 ? ret : 0;
 }
 
+/* One that answers and refuses is not out of reach: there is something else to be put right. */
+static const char *remedy(int failure)
+{
+	switch (failure) {
+	case -EACCES:
+	case -EPERM:
+		return "the server answers and refuses: check its permissions for this machine, the path, and the credentials, "
+		       "where the source needs some";
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ENODEV:
+		return "the server answers and shows nothing of that name: check the path, and what it exports or shares";
+	default:
+		return "check the address and whether the server answers";
+	}
+}
+
 /* The first connection tells whether the source can be reached, and what it can do. */
 static int connect_first(struct source *source, const struct source_options *options, char *error, size_t error_size)
 {
@@ -74,9 +91,8 @@ static int connect_first(struct source *source, const struct source_options *opt
 		ret = connection_take(source, &connection);
 	while (retry_again(&retry, ret, false));
 	if (ret < 0) {
-		snprintf(error, error_size,
-		         "The source %s cannot be reached: %s; check the address and whether the server answers.",
-		         options->source, strerror(-ret));
+		snprintf(error, error_size, "The source %s cannot be reached: %s; %s.", options->source, strerror(-ret),
+		         remedy(ret));
 		return ret;
 	}
 	source->capabilities = plugin->capabilities ? plugin->capabilities(connection->conn) : 0;

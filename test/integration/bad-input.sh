@@ -25,6 +25,8 @@ wrong 'no mount point' 1 'usage: dmmfs SOURCE MOUNTPOINT' "$dmmfs" "$s"
 wrong 'a third word' 1 'what is "more"' "$dmmfs" "$s" "$t" more
 wrong 'an unknown option' 1 'unknown option nonsense' "$dmmfs" "$s" "$t" -o nonsense
 wrong 'an unknown option with a value' 1 'unknown option nonsense' "$dmmfs" "$s" "$t" -o nonsense=1
+wrong 'an unknown option as dmmfs-admin writes those of plugins' 1 'unknown option nonsense; .*dmmfs-plugin' \
+	"$dmmfs" "$s" "$t" -o plugin.nonsense=1
 wrong 'an unknown letter' 1 '-Q' "$dmmfs" -Q "$s" "$t"
 wrong 'a misspelt option' 1 'unknown option segsizes' "$dmmfs" "$s" "$t" -o segsizes=1M
 wrong 'an option without its value' 1 'target' "$dmmfs" "$s" "$t" -o target=
@@ -42,6 +44,8 @@ fi
 
 say '--- places'
 wrong 'no such source' 1 'nowhere: No such file' "$dmmfs" "$work/nowhere" "$t"
+wrong 'an export without its protocol' 1 'protocol=nfs' "$dmmfs" oldnas:/export "$t"
+wrong 'a share without its protocol' 1 'protocol=cifs' "$dmmfs" //oldnas/share "$t"
 wrong 'no such mount point' 1 'nowhere: No such file' "$dmmfs" "$s" "$work/nowhere"
 wrong 'no such target' 1 'nowhere: No such file' "$dmmfs" "$s" "$t" -o "target=$work/nowhere"
 wrong 'a source that is a file' 1 'file: Not a directory' "$dmmfs" "$s/file" "$t"

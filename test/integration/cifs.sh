@@ -29,7 +29,13 @@ refused 'credentials that others may read' 32 'may be read by others: .*chmod 60
 	"$dmmfs" smb://127.0.0.1/share "$(mkdir t && echo "$work/t")" -o credentials="$work/open"
 sed 's/secret word/wrong/' credentials >wrong
 chmod 600 wrong
-refused 'a wrong password' 32 'Permission denied' "$dmmfs" smb://127.0.0.1/share "$work/t" -o credentials="$work/wrong"
+refused 'a wrong password' 32 'Permission denied; the server answers and refuses: .*credentials' "$dmmfs" smb://127.0.0.1/share "$work/t" -o credentials="$work/wrong"
+refused 'a share that is not there' 32 'the server answers and shows nothing of that name: check the path' \
+	"$dmmfs" smb://127.0.0.1/elsewhere "$work/t" -o credentials="$work/credentials"
+refused 'a path in it that is not there' 32 'no directory of that path: check it' \
+	"$dmmfs" smb://127.0.0.1/share/elsewhere "$work/t" -o credentials="$work/credentials"
+refused 'permissions that are none' 32 'octal digits, at most 0777' \
+	"$dmmfs" smb://127.0.0.1/share "$work/t" -o plugin.credentials="$work/credentials",file_mode=888
 refused 'no share' 32 'write smb://server/share' "$dmmfs" smb://127.0.0.1 "$work/t"
 refused 'a version that is none' 32 'the lowest version' "$dmmfs" //127.0.0.1/share "$work/t" -o protocol=cifs,vers=1
 

@@ -11,7 +11,7 @@ echo small >served/source/dir/file
 head -c 40M /dev/urandom >served/source/big
 nfs_serve "$work/served/source"
 
-refused 'an export that is not there' 32 'No such file|not found|denied|cannot be' \
+refused 'an export that is not there' 32 'the server answers and (refuses|shows nothing)' \
 	"$dmmfs" nfs://127.0.0.1/nowhere "$work" -o target="$(mkdir -p t && echo "$work/t")",nfsvers=3
 refused 'an address without a path' 32 'write nfs://server/path' "$dmmfs" oldnas: "$work/t" -o protocol=nfs
 refused 'a version that is none' 32 'must be 3, 4' "$dmmfs" "$(nfs_source 3)" "$work/t" -o nfsvers=2
