@@ -184,7 +184,10 @@ static char *below_top(struct cli *cli, const struct migrations *migrations, con
 			const char *below = path + strlen(tops[i]);
 			return memory_must(strdup(below + strspn(below, "/")));
 		}
-	cli_fail(cli, CLI_USAGE, EXDEV, "%s lies neither below %s nor below %s", typed, migration->mountpoint, migration->target);
+	cli->status = cli_fail(cli, CLI_USAGE, EXDEV,
+	                       "%s lies neither below the mount point %s nor below the target %s: name a path that does, or one "
+	                       "below the top, without a slash before it",
+	                       typed, migration->mountpoint, migration->target);
 	return NULL;
 }
 

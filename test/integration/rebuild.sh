@@ -65,7 +65,8 @@ for kind, paths in wanted.items():
     assert found.get(kind, set()) == paths, (kind, found.get(kind))
 assert not report['applied'] and report['directories_absent'] >= 2 and report['files_absent'] >= 3, report
 END
-refused 'no such path' 1 'below' "$admin" db rebuild --take /etc 1
+refused 'no such path' 2 '/etc lies neither below' "$admin" db rebuild -f --take /etc 1
+equal 'and nothing is begun for it' 1 "$(wc -l <refused.out)"
 
 say '--- killed between its steps'
 for point in rebuild-walked rebuild-made rebuild-aside rebuild-swapped; do
