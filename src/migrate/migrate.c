@@ -427,9 +427,19 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 	int64_t dirs = totals.dirs_found - totals.dirs_migrated - totals.dirs_waived;
 	int64_t files = totals.files_pending - totals.files_waived;
 	if (!crawl_saw_everything(migrate) || dirs > 0 || files > 0) {
-		snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet%s", (long long)dirs,
-		         (long long)files, (long long)totals.bytes_pending,
-		         atomic_load(&migrate->paused) ? ", and the migration is paused" : "");
+		unsigned migid = migrate->options.migid;
+		int len = snprintf(message, size, "%lld directories and %lld files (%lld bytes) have not come over yet",
+		                   (long long)dirs, (long long)files, (long long)totals.bytes_pending);
+		if (len < 0 || (size_t)len >= size)
+			return -EINPROGRESS;
+		if (atomic_load(&migrate->paused))
+			snprintf(message + len, size - (size_t)len,
+			         ", and the migration is paused: 'dmmfs-admin resume %u' lets it go on", migid);
+		else if (!atomic_load(&migrate->tuned.background))
+			snprintf(message + len, size - (size_t)len,
+			         ", and nothing comes by itself: 'dmmfs-admin set -p background=on %u' lets it", migid);
+		else
+			snprintf(message + len, size - (size_t)len, ": 'dmmfs-admin stat -w 10 %u' ends when they have", migid);
 		return -EINPROGRESS;
 	}
 	/* The counters do not say which file a waiver is of, the records do. */

@@ -86,7 +86,7 @@ static int tell_file(struct store *store, const struct target *target, uint64_t 
 	if (found == 0 || !is_alive(target, &file->handle)) {
 		snprintf(text, size, "no application wants it any more");
 	} else if (!file->changed) {
-		snprintf(text, size, "removed from the target; the source has it");
+		snprintf(text, size, "removed from the target, where it was not whole");
 	} else {
 		int len =
 			snprintf(text, size, "kept, since an application changed it; never fetched, these bytes read as zeros: ");

@@ -54,7 +54,11 @@ static int open_dir(struct inspection *inspection, char *error, size_t error_siz
 	if (code == 0)
 		code = -ENOENT;
 	if (code == -ENOENT)
-		snprintf(error, error_size, "there is no state in %s", inspection->dir);
+		snprintf(error, error_size,
+		         "there is no state in %s: the migration has not begun ('dmmfs-admin start' begins it), or its state "
+		         "lies elsewhere "
+		         "(statedir=), or is lost ('dmmfs-admin db rebuild' makes a new one)",
+		         inspection->dir);
 	else if (code == -EBADMSG)
 		engine_explain(MDB_INVALID, inspection->dir, "a state database", error, error_size);
 	else if (code < 0)

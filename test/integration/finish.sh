@@ -11,7 +11,10 @@ mkdir target
 
 start one "$work/source" "$m" -o background=off
 ls target >/dev/null
-refused 'with something pending' 4 'have not come over' "$admin" finish "$m"
+refused 'with something pending' 4 'have not come over yet, and .* background=on 1' "$admin" finish "$m"
+"$admin" pause "$m" >pause.out
+refused 'paused' 4 'is paused: .*resume 1' "$admin" finish "$m"
+"$admin" resume "$m" >pause.out
 "$admin" finish --json "$m" >finish.out 2>&1 || :
 check 'the same as JSON' grep -q '"EINPROGRESS"' finish.out
 check 'the migration goes on' cmp source/data target/data
