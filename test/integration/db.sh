@@ -79,7 +79,7 @@ END
 damaged 'data[:8192] = bytes(8192)' 7
 damaged 'del data[100:]' 7
 damaged 'data[8192:] = b"\xa5" * (len(data) - 8192)' 6
-damaged 'i = data.index(b"planted"); data[i:i+7] = b"blanted"' 6
+damaged 'data = data.replace(b"planted", b"blanted")' 6 # also in pages that are free, which may come first
 grep -q 'identity planted' damaged.out || fail 'the missing entry is not named'
 grep -q 'do:' damaged.out || fail 'no remedy is named'
 damaged 'for i in [i for i in range(len(data) - 8) if data[i:i+7] == b"totals\x61"]: data[i+7] ^= 1' 6
