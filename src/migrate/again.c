@@ -191,6 +191,8 @@ static int try_name(struct round *round, const struct dmm_entry *entry, uint64_t
 		return 0; /* an application made one, or we did before a crash */
 	snprintf(staged, sizeof(staged), "again-%llu", (unsigned long long)id);
 	int result = stage(round, entry, staged);
+	if (result >= 0 && populate_drops(round->migrate, &entry->attr))
+		return 0; /* there is nothing to place: it is a loss now */
 	return result < 0 ? result : place(round, staged, entry->name);
 }
 

@@ -76,6 +76,8 @@ bool fill_try(struct making *making, int fd, const struct dmm_entry *entry, stru
 int populate_take(struct making *making, const struct dmm_entry *entry);
 /* populate.c: makes one entry in making->dirfd; one of a file with several names is only noted in making->births. */
 int populate_entry(struct making *making, const struct dmm_entry *entry);
+/* It is a device, and devices=drop: populate_entry() makes nothing of it but a loss. */
+bool populate_drops(const struct migrate *migrate, const struct dmm_attr *attr);
 /* The same with all that is due to an entry of a listing: skipped, or a failure recorded. */
 int populate_take_entry(struct making *making, const struct dmm_entry *entry);
 /* relist.c: after the listing. Makes what it has missed because the source changed meanwhile. */

@@ -170,11 +170,16 @@ static int make_other(struct making *making, const struct dmm_entry *entry)
 	return result;
 }
 
+bool populate_drops(const struct migrate *migrate, const struct dmm_attr *attr)
+{
+	return migrate->options.drop_devices && (S_ISBLK(attr->mode) || S_ISCHR(attr->mode));
+}
+
 int populate_entry(struct making *making, const struct dmm_entry *entry)
 {
 	const struct dmm_attr *attr = &entry->attr;
 
-	if (making->migrate->options.drop_devices && (S_ISBLK(attr->mode) || S_ISCHR(attr->mode))) {
+	if (populate_drops(making->migrate, attr)) {
 		making_lost(making, entry->name, "device", -EKEYREJECTED, false);
 		return 0;
 	}

@@ -5,6 +5,7 @@
  * What the source gives now is compared with the digest of what it gave, so that a source that drifted is told apart from a target
  * that was damaged. A file without a digest (verify=off, or changed by an application) is compared with the source itself.
  */
+#include "migrate/make.h"
 #include "migrate/names.h"
 #include "migrate/verify.h"
 
@@ -237,11 +238,6 @@ static bool is_waived(const struct both *both, const struct dmm_entry *entry)
 	return name_set_has(both->waived, key);
 }
 
-static bool is_dropped(const struct both *both, const struct dmm_entry *entry)
-{
-	return both->verify->migrate->options.drop_devices && (S_ISBLK(entry->attr.mode) || S_ISCHR(entry->attr.mode));
-}
-
 /* --- one name --- */
 
 static int look_at_entry(struct both *both, const struct dmm_entry *entry, char *path)
@@ -257,7 +253,7 @@ static int look_at_entry(struct both *both, const struct dmm_entry *entry, char 
 		return 0;
 	}
 	if (fstatat(both->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (is_dropped(both, entry) || is_waived(both, entry))
+		if (populate_drops(verify->migrate, &entry->attr) || is_waived(both, entry))
 			return 0;
 		VERIFY_COUNT(verify, missing, 1);
 		verify_add_finding(verify, VERIFY_MISSING, 0, path);

@@ -55,8 +55,11 @@ equal 'each is a loss' 'capability 1, device 1, set-id 1' "$(python3 -c 'import 
 print(*sorted("%s %d" % (k["kind"], k["objects"]) for k in json.load(open("losses.json"))["kinds"]), sep=", ")')"
 check 'the losses are as the schema says' "$DMMFS_SOURCEDIR/test/tools/schema.py" losses losses.json
 stop plain "$work/plain"
+rm -r plain/.dmmfs/state
+DMMFS_DAEMON=$dmmfs "$admin" db rebuild -f 2 >rebuild.out 2>&1 || fail "$(cat rebuild.out)"
 start plain "$work/tools" "$work/plain" -o background=on
 await_complete "$work/plain"
+check 'nor by a state that is made anew' grep -q '"what": "device"' <("$admin" errors --json "$work/plain")
 "$admin" verify --full --json "$work/plain" >verify.json || fail 'verify finds something'
 equal 'nor misses what was left out' 0 "$(python3 -c 'import json; print(json.load(open("verify.json"))["missing"])')"
 finish plain "$work/plain"
