@@ -1094,9 +1094,8 @@ static void steps_fault(void)
 	ck_assert_int_eq(app_read("file", 0), fake_byte(1, 0));
 	ck_assert_int_eq(app_read("file", 3 * SEGSIZE), fake_byte(1, 3 * SEGSIZE));
 	ck_assert_int_eq(store_flush(store), 0);
+	migrate_stop(migrate); /* with what it reads ahead: that would find the change before the fault is armed */
 	turn(sizes_after[fake_objects[9].size]);
-	fake_objects[1].mtime = 2000000;
-	migrate_stop(migrate); /* it is compared with its listing when it is loaded */
 	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
 	monitor = (struct monitor){0};
 	monitor_register(&monitor, &migrate_monitor, migrate);
