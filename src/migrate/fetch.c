@@ -132,14 +132,16 @@ static void serve_without_storing(struct object *object)
 
 /* --- a demand fetch --- */
 
-/* Answers readers whose bytes all lie in what has been read, without waiting for the target. */
-static void serve_early(struct object *object, const char *buf, uint64_t off, uint64_t len)
+/* Answers readers whose bytes all lie in what has been read, without waiting for the target. Not with the bytes of a state before the
+ * one that the file is of now: who waits since then would have the kernel keep them. */
+static void serve_early(const struct fetch *fetch, const char *buf, uint64_t off, uint64_t len)
 {
+	struct object *object = fetch->object;
 	struct waiter *served = NULL, *next;
 
 	pthread_mutex_lock(&object->lock);
-	bool in_limit = off + len <= object->file.limit;
-	for (struct waiter *waiter = object->waiters; in_limit && waiter; waiter = next) {
+	bool serves = object->generation == fetch->generation && off + len <= object->file.limit;
+	for (struct waiter *waiter = object->waiters; serves && waiter; waiter = next) {
 		next = waiter->next;
 		const struct event *event = &waiter->event;
 		if (waiter->need || event->kind != EVENT_READ || event->off < off || event->off + event->len > off + len)
@@ -169,7 +171,7 @@ static int read_segment(struct fetch *fetch, struct source_file *file, char *buf
 	int result = origin_read(file, buf + from, start + from, to - from);
 	if (result < 0)
 		return result;
-	serve_early(object, buf + from, start + from, to - from);
+	serve_early(fetch, buf + from, start + from, to - from);
 	result = origin_read(file, buf, start, from);
 	return result < 0 ? result : origin_read(file, buf + to, start + to, len - to);
 }

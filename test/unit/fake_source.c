@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct fake_object fake_objects[FAKE_OBJECTS];
 
@@ -205,6 +206,10 @@ int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t 
 		len = object->size - off;
 	for (uint64_t i = 0; i < len; i++)
 		to[i] = fake_byte(file->id + object->turned, off + i);
+	if (object->hold_from && off >= object->hold_from)
+		object->held++;
+	while (object->hold_from && off >= object->hold_from)
+		usleep(1000);
 	return (int64_t)len;
 }
 

@@ -35,8 +35,10 @@ struct fake_object {
 
 	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
 	_Atomic unsigned failures, opens, reads;
-	_Atomic unsigned turn; /* its first open was the so manieth of all objects', from 1 */
-	uint64_t fail_from;    /* reads of bytes below succeed */
+	_Atomic unsigned turn;      /* its first open was the so manieth of all objects', from 1 */
+	uint64_t fail_from;         /* reads of bytes below succeed */
+	_Atomic uint64_t hold_from; /* what was read from here on is held back as long as this is not 0 */
+	_Atomic unsigned held;
 };
 
 /* Object 0 is the root. */

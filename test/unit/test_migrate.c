@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1123,6 +1124,57 @@ START_TEST(what_comes_anew_survives_a_kill)
 }
 END_TEST
 
+static atomic_uint renewals;
+
+static void note_renewal(void *context, const struct handle *file)
+{
+	renewals++;
+}
+
+static void *read_last_segment(void *context)
+{
+	*(int *)context = app_read("file", SEGSIZE);
+	return NULL;
+}
+
+static void await_parked(unsigned requests)
+{
+	struct migration_stat stat = {0};
+
+	while (stat.demand_waiting != requests) {
+		usleep(1000);
+		migrate_stat(migrate, &stat);
+	}
+}
+
+/* What the kernel has of a file is forgotten when it comes anew: who reads afterwards must not get, and cache, what a slow fetch had
+ * read before. */
+START_TEST(what_was_read_before_it_came_anew_is_told_to_nobody)
+{
+	pthread_t reader;
+	int byte = -1;
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", 2 * SEGSIZE);
+	world_open();
+	migrate_on_renew(migrate, note_renewal, NULL);
+	ck_assert_int_eq(names(""), 0);
+	fake_objects[1].hold_from = SEGSIZE;
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_last_segment, &byte), 0);
+	while (!fake_objects[1].held)
+		usleep(1000);
+	turn(2 * SEGSIZE);
+	ck_assert_int_eq(app_read("file", 0), fake_byte(21, 0));
+	while (!renewals)
+		usleep(1000);
+	await_parked(1);
+	fake_objects[1].hold_from = 0;
+	pthread_join(reader, NULL);
+	ck_assert_int_eq(byte, fake_byte(21, SEGSIZE));
+	world_close();
+}
+END_TEST
+
 static void steps_own(void)
 {
 	steps_old_state();
@@ -1291,6 +1343,7 @@ static void add_drift(TCase *tcase)
 
 	tcase_add_loop_test(tcase, what_changed_comes_anew, 0, sizes);
 	tcase_add_loop_test(tcase, what_comes_anew_survives_a_kill, 0, sizes * faults);
+	tcase_add_test(tcase, what_was_read_before_it_came_anew_is_told_to_nobody);
 	tcase_add_test(tcase, what_an_application_changed_does_not_come_anew);
 	tcase_add_test(tcase, attributes_that_were_set_stay);
 	tcase_add_test(tcase, attributes_that_cannot_be_had_again_stay);
