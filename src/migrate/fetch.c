@@ -64,6 +64,13 @@ static const char *explain(const struct migrate *migrate, int error)
 	}
 }
 
+/* It changes when the source does. */
+static uint64_t size_at_source(struct object *object)
+{
+	LOCKED(&object->lock);
+	return object->file.source_size;
+}
+
 void fetch_failed(struct object *object, int error, bool told)
 {
 	if (error == -ECANCELED || error == -ESTALE)
@@ -76,7 +83,7 @@ void fetch_failed(struct object *object, int error, bool told)
 	                                                         .final = error == -EREMCHG || error == -BESIDE_ERROR,
 	                                                         .detail = explain(object->migrate, error),
 	                                                         .error = error == -BESIDE_ERROR ? error : error_told(error),
-	                                                         .bytes = object->file.source_size,
+	                                                         .bytes = size_at_source(object),
 	                                                         .told = told,
 	                                                         .outage = outage_explains(object->migrate, error)});
 	origin_forget(object);
@@ -234,11 +241,11 @@ static int copy_segment(struct fetch *fetch, struct source_file *file)
 	struct bytes_from from = {.fd = source_file_fd(file), .generation = fetch->generation};
 
 	if (fetch->demand || from.fd < 0 || object->migrate->options.digests ||
-	    atomic_load(&object->migrate->tuned.drift) != DRIFT_REPORT || object->file.source_used < object->file.source_size ||
+	    atomic_load(&object->migrate->tuned.drift) != DRIFT_REPORT ||
 	    atomic_load_explicit(&object->migrate->no_kernel_copy, memory_order_relaxed))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&object->lock);
-	bool alone = object->opens == 0 && object->waiters == NULL;
+	bool alone = object->opens == 0 && object->waiters == NULL && object->file.source_used >= object->file.source_size;
 	pthread_mutex_unlock(&object->lock);
 	if (!alone)
 		return -EOPNOTSUPP;
