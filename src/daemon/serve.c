@@ -126,6 +126,16 @@ static int check_all_here(struct daemon *daemon)
 	return result > 0 ? -EINPROGRESS : result;
 }
 
+/* After the last thing that is done to the target, and before the configuration says that it was the last. */
+static void note_left(struct daemon *daemon)
+{
+	int result = target_witness_touch(&daemon->target);
+
+	if (result < 0)
+		log_warning("the witness cannot be touched: what was made last may be taken for somebody else's: error=%s",
+		            errno_name(result));
+}
+
 static int end(struct daemon *daemon, bool served)
 {
 	int result = 0;
@@ -138,6 +148,8 @@ static int end(struct daemon *daemon, bool served)
 	pthread_mutex_unlock(&daemon->lock);
 	if (served && ending == ENDING_FINISH)
 		result = check_all_here(daemon);
+	if (served)
+		note_left(daemon);
 	if (served)
 		keep_result(daemon, result < 0 ? ENDING_HALT : ending);
 	else

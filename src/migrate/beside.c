@@ -3,7 +3,8 @@
  * What somebody does to the target past us, while no daemon runs, must not be made worse.
  *
  * What we do ourselves has a change time before the last daemon left or after this one started; so what has one between was changed by
- * others. Of a file that has not come over this tells in doubt only: a set time, another name. It counts as written when its modification
+ * others. When it left is the time of the witness, which is touched at the end, and before while a directory is populated that takes
+ * long: of its entries no commit tells until all are made. Of a file that has not come over this tells in doubt only: a set time, another name. It counts as written when its modification
  * time is not the one that we left it with either. Where its data has not come over nobody can tell its bytes from holes then: nothing
  * is fetched over it until the administrator has looked. That it is so is kept in the error ledger, by an errno that nothing else has.
  */
@@ -11,6 +12,22 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "target/witness.h"
+
+/* Far below what daemon/witness.c allows for after the last note of a daemon that was killed. */
+#define TOUCH_NS (10 * NS_PER_S)
+
+void beside_at_work(struct migrate *migrate)
+{
+	uint64_t now = clock_monotonic_ns();
+	unsigned long long last = atomic_load_explicit(&migrate->touched_ns, memory_order_relaxed);
+
+	if (now - last < TOUCH_NS || !atomic_compare_exchange_strong(&migrate->touched_ns, &last, now))
+		return;
+	int result = target_witness_touch(migrate->target);
+	if (result < 0 && result != -ENOENT) /* where there is none nobody asks it */
+		log_warning("the witness cannot be touched: error=%s", errno_name(result));
+}
 
 bool beside_changed(const struct migrate *migrate, const struct stat *st)
 {

@@ -57,6 +57,7 @@ struct migrate {
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
 	uint64_t started_ns; /* constant: wall clock, before anything was done to the target */
+	atomic_ullong touched_ns; /* beside.c */
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
 	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */
@@ -84,7 +85,9 @@ static inline bool background_wanted(struct migrate *migrate)
 /* tune.c */
 void tuned_set(struct migrate *migrate, const struct migrate_options *options);
 
-/* beside.c: was this object changed past us, while no daemon ran? `st`: as it is on the target. */
+/* beside.c: something is done to the target of which no commit tells yet. */
+void beside_at_work(struct migrate *migrate);
+/* Was this object changed past us, while no daemon ran? `st`: as it is on the target. */
 bool beside_changed(const struct migrate *migrate, const struct stat *st);
 /* A file that was just loaded: its data may be somebody's who wrote it past us. Under the table's lock. */
 #define BESIDE_ERROR ETXTBSY /* of its entry in the ledger */

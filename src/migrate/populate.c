@@ -244,6 +244,7 @@ static void tell_repeated(struct making *making)
 
 int populate_take(struct making *making, const struct dmm_entry *entry)
 {
+	beside_at_work(making->migrate);
 	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
 	if (result < 0 && (ends_all(result) || may_pass(making, result)))

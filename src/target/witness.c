@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TARGET_WITNESS_NEW "witness.new"
@@ -174,6 +175,11 @@ int target_witness_begun(const struct target *target, uint64_t commit)
 int target_witness_sync(const struct target *target)
 {
 	return target->witness_fd < 0 ? -ENOENT : fdatasync(target->witness_fd) < 0 ? -errno : 0;
+}
+
+int target_witness_touch(const struct target *target)
+{
+	return target->witness_fd < 0 ? -ENOENT : futimens(target->witness_fd, NULL) < 0 ? -errno : 0;
 }
 
 int target_witness_look(const struct target *target, char name[WITNESS_NAME_SIZE], struct witness_numbers *numbers)

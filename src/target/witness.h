@@ -42,6 +42,8 @@ int target_witness_read(const struct target *target, struct witness_numbers *num
 int target_witness_committed(const struct target *target, uint64_t commit);
 int target_witness_begun(const struct target *target, uint64_t commit);
 int target_witness_sync(const struct target *target);
+/* What was done to the target until now was done by who holds it, whether or not a commit told of it. */
+int target_witness_touch(const struct target *target);
 
 /* Without taking it: its name and numbers, for who only looks. */
 int target_witness_look(const struct target *target, char name[WITNESS_NAME_SIZE], struct witness_numbers *numbers);

@@ -47,3 +47,15 @@ check 'it is there' cmp source/large "$t/large"
 finish one "$t"
 umount raw
 no_trace target
+
+say '--- halted while a directory is populated'
+mkdir -p many/dir half raw
+(cd many/dir && seq 10000 | xargs touch)
+mount --bind half raw
+start two "$work/many" "$work/half" -o background=on
+wait_for 30 sh -c '[ "$(ls raw/dir | wc -l)" -gt 500 ]'
+stop two "$work/half"
+start two "$work/many" "$work/half" -o background=on
+finish two "$work/half"
+umount raw
+check 'what was made then is not taken for somebody else'"'"'s' same many half
