@@ -242,6 +242,9 @@ static void run_all(struct source_ahead *ahead, void (*check)(unsigned object, c
 	struct source_found found;
 	unsigned added = 0;
 
+	for (set_mute(ANSWER_NONE); added < SOURCE_AHEAD_MOST; added++)
+		add(ahead, added);
+	set_mute(ANSWER_ALL);
 	for (unsigned taken = 0; taken < OBJECTS; taken++) {
 		while (added < OBJECTS && added - taken < SOURCE_AHEAD_MOST)
 			add(ahead, added++);

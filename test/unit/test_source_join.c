@@ -230,7 +230,8 @@ static int keep(void *context, const struct dmm_entry *entry)
 	got->all[i].error = entry->error;
 	got->all[i].told = source_disagreement(got->source, entry, got->all[i].sentence, sizeof(got->all[i].sentence));
 	got->all[i].len = entry->handle.len;
-	memcpy(got->all[i].handle, entry->handle.data, entry->handle.len < 300 ? entry->handle.len : 300);
+	if (entry->handle.len)
+		memcpy(got->all[i].handle, entry->handle.data, entry->handle.len < 300 ? entry->handle.len : 300);
 	return 0;
 }
 
