@@ -85,7 +85,8 @@ wait_for 10 test ! -e run/2.sock
 say '--- a daemon that died'
 "$admin" start 2 >out
 kill_daemon
-wait_for 10 test "$(daemons)" = 0
+no_daemon() { [ "$(daemons)" = 0 ]; }
+wait_for 10 no_daemon
 refused 'is told from one that was halted' 5 'has died and left its socket' "$admin" where "$m/plain"
 check 'list' grep -q halted <("$admin" list)
 check 'halt takes the dead mount away' "$admin" halt 2
