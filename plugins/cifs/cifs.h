@@ -109,6 +109,8 @@ void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *
 
 /* raw.c: descriptor and streams as the server has them, to the sinks; only with CONNECTED_RAW */
 int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);
+/* To the host, if it wants to know. */
+int tell_loss(struct dmm_request *request, const char *kind, const char *detail);
 
 /* listed.c: the server knows nothing by this path, which it has listed: -ENOENT, it is gone; -EILSEQ: it lists it still. */
 int64_t not_there(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);

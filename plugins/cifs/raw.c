@@ -14,7 +14,7 @@
 #define XATTR_NAME_MOST 255
 #define XATTR_VALUE_MOST 65536
 
-static int tell_loss(struct dmm_request *request, const char *kind, const char *detail)
+int tell_loss(struct dmm_request *request, const char *kind, const char *detail)
 {
 	bool knows = request->struct_size >= offsetof(struct dmm_request, loss) + sizeof(request->loss);
 
@@ -25,6 +25,8 @@ static int tell_loss(struct dmm_request *request, const char *kind, const char *
 
 static int give_descriptor(struct dmm_request *request, const char *bytes, const struct wire_raw *raw)
 {
+	if (raw->len_descriptor > XATTR_VALUE_MOST - NTACL_HEAD)
+		return tell_loss(request, "acl", "its security descriptor does not fit into an extended attribute");
 	unsigned char *value = malloc(raw->len_descriptor + NTACL_HEAD);
 
 	if (!value)

@@ -208,6 +208,9 @@ static int give_security(struct dmm_conn *conn, struct dmm_request *request, con
 	int len = value ? ntacl_make(text, value, NTACL_MOST) : -ENOMEM;
 	if (len > 0)
 		len = request->xattr(request, "security.NTACL", value, (size_t)len);
+	else if (len == -EBADMSG || len == -EMSGSIZE)
+		len = tell_loss(request, "acl",
+		                "its security descriptor is too long, or has entries that libsmbclient has no words for");
 	free(value);
 	free(text);
 	return len < 0 ? len : 0;
