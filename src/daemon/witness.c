@@ -8,11 +8,13 @@
 #include "daemon/witness.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "target/witness.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAY_OUT \
@@ -114,14 +116,80 @@ int daemon_witness_note(void *context, enum store_note what, uint64_t commit)
 /* The witness was written last of all; by a daemon that was killed perhaps not any more, for as long as a slow disk takes. */
 #define AFTER_NOTE_NS (60 * NS_PER_S)
 
+/* The times between daemons, in the identity of the state: "LEFT-BACK " each, in nanoseconds since the epoch. A file that was written into
+ * then is found out when it is looked at, and a daemon that leaves soon may not have come to it. */
+#define IDENTITY_GAPS "gaps"
+#define GAP_TEXT 42
+/* The clock of the file system goes in steps: what this daemon does first must not be in it. */
+#define BACK_SLACK_NS (20 * NS_PER_MS)
+
+static void read_gaps(struct daemon *daemon, struct migrate_options *options)
+{
+	char text[BESIDE_GAPS * GAP_TEXT + 1] = "", *end = text;
+
+	options->n_gaps = 0;
+	if (store_meta_get(daemon->store, IDENTITY_GAPS, text, sizeof(text)) < 0)
+		return;
+	while (*end && options->n_gaps < BESIDE_GAPS) {
+		struct beside_gap *gap = &options->gaps[options->n_gaps++];
+		gap->left_ns = strtoull(end, &end, 10);
+		end += *end == '-';
+		gap->back_ns = strtoull(end, &end, 10);
+		if (*end != ' ')
+			return;
+		end++;
+	}
+}
+
+static void write_gaps(struct daemon *daemon, const struct migrate_options *options)
+{
+	char text[BESIDE_GAPS * GAP_TEXT + 1];
+	size_t at = 0;
+
+	for (unsigned i = 0; i < options->n_gaps; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%" PRIu64 "-%" PRIu64 " ", options->gaps[i].left_ns,
+		                       options->gaps[i].back_ns);
+	int result = store_meta_put(daemon->store, IDENTITY_GAPS, text);
+	if (result < 0)
+		log_warning("when no daemon ran cannot be kept: error=%s", errno_name(result));
+}
+
+static uint64_t length_of(const struct beside_gap *gap)
+{
+	return gap->back_ns - gap->left_ns;
+}
+
+/* Where there is no room the shortest one goes. */
+static void add_gap(struct migrate_options *options, const struct beside_gap *gap)
+{
+	unsigned shortest = 0;
+
+	if (options->n_gaps < BESIDE_GAPS) {
+		options->gaps[options->n_gaps++] = *gap;
+		return;
+	}
+	for (unsigned i = 1; i < BESIDE_GAPS; i++)
+		if (length_of(&options->gaps[i]) < length_of(&options->gaps[shortest]))
+			shortest = i;
+	if (length_of(gap) > length_of(&options->gaps[shortest]))
+		options->gaps[shortest] = *gap;
+}
+
 static void learn_left(struct daemon *daemon)
 {
+	struct migrate_options *options = &daemon->options->migrate;
 	struct stat st;
 
 	if (fstat(daemon->target.witness_fd, &st) < 0 || st.st_mtim.tv_sec < 0)
 		return;
-	daemon->options->migrate.left_ns =
+	options->left_ns =
 		(uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec + (daemon->halted ? 0 : AFTER_NOTE_NS);
+	read_gaps(daemon, options);
+	struct beside_gap gap = {options->left_ns, clock_wall_ns() - BACK_SLACK_NS};
+	if (gap.back_ns <= gap.left_ns)
+		return;
+	add_gap(options, &gap);
+	write_gaps(daemon, options);
 }
 
 int daemon_witness(struct daemon *daemon, char *error, size_t error_size)

@@ -31,10 +31,15 @@ void beside_at_work(struct migrate *migrate)
 
 bool beside_changed(const struct migrate *migrate, const struct stat *st)
 {
-	if (!migrate->options.left_ns || st->st_ctim.tv_sec < 0)
+	const struct migrate_options *options = &migrate->options;
+
+	if (!options->left_ns || st->st_ctim.tv_sec < 0)
 		return false;
 	uint64_t changed_ns = (uint64_t)st->st_ctim.tv_sec * NS_PER_S + (uint64_t)st->st_ctim.tv_nsec;
-	return changed_ns > migrate->options.left_ns && changed_ns < migrate->started_ns;
+	for (unsigned i = 0; i < options->n_gaps; i++)
+		if (changed_ns > options->gaps[i].left_ns && changed_ns < options->gaps[i].back_ns)
+			return true;
+	return changed_ns > options->left_ns && changed_ns < migrate->started_ns;
 }
 
 static bool time_moved(const struct object *object, const struct stat *st)

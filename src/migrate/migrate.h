@@ -42,6 +42,8 @@ struct govern_settings {
 	uint64_t latency_us; /* what applications may wait before the background yields; LATENCY_OFF: it does not */
 };
 
+#define BESIDE_GAPS 32
+
 struct migrate_options {
 	uint32_t migid;
 	uint64_t segsize;       /* bytes; a multiple of 4096 */
@@ -60,6 +62,11 @@ struct migrate_options {
 	/* When the last daemon had done its last to the target, by the target's clock (nanoseconds since the epoch); what changed
 	 * between then and this start was changed past us. 0: not known, nothing was. */
 	uint64_t left_ns;
+	/* The same of earlier starts: what was changed then may not have been looked at yet. */
+	struct beside_gap {
+		uint64_t left_ns, back_ns;
+	} gaps[BESIDE_GAPS];
+	unsigned n_gaps;
 	bool paused;       /* as after migrate_pause(), from the beginning */
 	const char *order; /* property/rules.h; NULL: as found */
 	bool learn;        /* what lies beside what users touch comes sooner */

@@ -15,6 +15,10 @@ stop one "$t"
 
 sleep 0.1 # the clock of the file system goes in steps
 dd if=/dev/zero of=target/large bs=64K seek=10 count=1 conv=notrunc status=none
+sleep 0.1
+start one "$s" "$t" -o background=off # which looks at nothing
+stop one "$t"
+sleep 0.1
 echo mine >target/deep/two
 echo other >target/deep/mine
 rm target/full/two
