@@ -129,6 +129,7 @@ void migrate_free(struct migrate *migrate)
 	govern_free(migrate);
 	again_free(migrate);
 	order_free(migrate);
+	table_close(&migrate->table);
 	free(migrate->crawl);
 	free(migrate);
 }

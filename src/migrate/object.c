@@ -196,6 +196,22 @@ static void destroy(struct object *object)
 	free(object);
 }
 
+void table_close(struct table *table)
+{
+	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
+		for (unsigned b = 0; b < SHARD_BUCKETS; b++) {
+			for (struct object **at = &table->shards[i].buckets[b], *object; (object = *at);) {
+				if (object->opens == 0 || object->refs != object->opens) {
+					at = &object->hash_next;
+					continue;
+				}
+				*at = object->hash_next;
+				destroy(object);
+			}
+		}
+	}
+}
+
 static void unlink_from(struct table_shard *shard, struct object *object)
 {
 	struct object **at = bucket_of(shard, object->ino);

@@ -94,6 +94,8 @@ struct table {
 };
 
 void table_init(struct table *table);
+/* At the end: files that were open when the mount went have a reference that the kernel does not always give back. */
+void table_close(struct table *table);
 
 /* The object of this identity, loaded from the store if need be, with a reference. 1: found; 0: it has no record, so it is
  * finished or an application's; negative errno: nobody can tell at present. A record whose object is gone, or is another one by

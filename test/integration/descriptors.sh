@@ -20,3 +20,10 @@ rmdir target/* 2>/dev/null || :
 say "ok: $(open_now) descriptors"
 check 'all goes on' sh -c 'mkdir target/new && rmdir target/new && cat target/1499/file'
 stop one target
+
+say '--- a file that is open when the mount goes is given back by the daemon itself'
+start one "$work/source" "$work/target" -o background=off,whole=0
+exec 3<"$(find target -name file | head -n 1)"
+umount -l target
+exec 3<&-
+reap one
