@@ -3,13 +3,14 @@
 # The demo comes out right without a terminal, and leaves nothing behind, also when it is interrupted; with a tree on a server, too.
 . "$(dirname "$0")/lib.sh"
 
+none() { ! pgrep "$@"; } # what was killed a moment ago may be seen for another one
+
 clean()
 {
 	[ -z "$(ls -A demo)" ] || fail "left behind: $(ls -A demo)"
 	if findmnt -rn -t fuse.dmmfs >/dev/null; then fail 'a mount is left'; fi
-	for one in dmmfs dmmfs-smb ganesha.nfsd smbd rpcbind; do
-		if pgrep -x "$one" >/dev/null; then fail "$one is left"; fi
-	done
+	for one in dmmfs dmmfs-smb ganesha.nfsd smbd samba-dcerpcd rpcbind; do wait_for 10 none -x "$one"; done
+	wait_for 10 none -f "$work/demo/"
 	if losetup -l | grep -F "$work/demo/"; then fail 'a loop device is left'; fi
 }
 mkdir demo

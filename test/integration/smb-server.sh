@@ -61,11 +61,14 @@ smb_serve_again()
 
 smb_answers() { (exec 3<>/dev/tcp/127.0.0.1/445) && [ -S "$work/smb/ncalrpc/np/lsarpc" ] || (exec 3<>/dev/tcp/127.0.0.1/445); }
 
-# With the processes of its sessions.
+# With the processes of its sessions, and its helpers, which outlive it.
 smb_kill()
 {
 	pkill -9 -P "${pid[smbd]}" || :
 	kill -9 "${pid[smbd]}"
+	smb_kill_helpers
 	wait "${pid[smbd]}" 2>/dev/null || :
 	unset "pid[smbd]"
 }
+
+smb_kill_helpers() { pkill -9 -f -- "--configfile=$work/smb.conf" || :; }
