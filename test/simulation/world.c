@@ -329,6 +329,7 @@ static void take_step(struct world *world, const struct step *step)
 		check_bytes(world, file, step->off, step->off + step->len > file->size ? file->size - step->off : step->len);
 		return;
 	}
+	model->names += step->kind == STEP_RENAME; /* before: a name is used up also when a crash cuts the rename off */
 	model->after = after;
 	model->under_way = (int)(step->file % FILES);
 	if (step->kind == STEP_RENAME || step->kind == STEP_UNLINK)
@@ -336,7 +337,6 @@ static void take_step(struct world *world, const struct step *step)
 	else
 		change(world, file->path, step);
 	*file = after;
-	model->names += step->kind == STEP_RENAME;
 	model->under_way = -1;
 }
 
