@@ -109,6 +109,7 @@ static void forge(const char *database, const void *key_bytes, size_t key_len, c
 	MDB_val key = {key_len, (void *)(uintptr_t)key_bytes}, value = {len, (void *)(uintptr_t)bytes};
 	ck_assert_int_eq(mdb_env_create(&env), 0);
 	mdb_env_set_maxdbs(env, 16);
+	mdb_env_set_mapsize(env, (size_t)64 << 20); /* that of the store is more than a sanitizer may leave room for */
 	ck_assert_int_eq(mdb_env_open(env, state_dir, 0, 0600), 0);
 	ck_assert_int_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	ck_assert_int_eq(mdb_dbi_open(txn, database, MDB_CREATE, &dbi), 0);
