@@ -61,14 +61,6 @@ make_sources()
 	find "$base/export" -type f -print0 | xargs -0 cat >/dev/null
 }
 
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f ratio", (b + 0 ? a / b : 0) }'; }
-
-# value_of NAME: of the last line that was said with this name.
-value_of() { awk -v name="$1" '$1 == name { value = $2 } END { print value }' "$results"; }
-
-# said PREFIX: lines of a program, with a prefix, to the results.
-said() { while read -r name value unit; do say "$1-$name $value $unit"; done; }
-
 # The addresses of one part of the export, for us and for the raw library.
 net_source()
 {
@@ -118,23 +110,23 @@ net_large()
 {
 	local name=net-$1-large bytes
 	bytes=$(stat -c %s "$base/export/large/file")
-	raw "$1" large "$(raw_source "$1" large)" "$connections" "$2file" | said "$name-raw"
+	raw "$1" large "$(raw_source "$1" large)" "$connections" "$2file" | with_name "$name-raw"
 	fresh_disk
-	raw "$1" large "$(raw_source "$1" large)" "$connections" "$2file" "$disk/t" | said "$name-raw-written"
+	raw "$1" large "$(raw_source "$1" large)" "$connections" "$2file" "$disk/t" | with_name "$name-raw-written"
 	mounted "$1" large whole=0
 	ls "$disk/t" >/dev/null
 	say "$name-dmmfs-rate $(awk -v b="$bytes" -v s="$(background)" 'BEGIN { printf "%.0f", b / 1048576 / s }') MiB/s"
 	say "$name-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-rate")")"
 	say "$name-written-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-written-rate")")"
 	mounted "$1" large whole=0
-	"$ops" whole "$disk/t/file" | said "$name-mount"
+	"$ops" whole "$disk/t/file" | with_name "$name-mount"
 }
 
 net_tree()
 {
 	local name=net-$1-tree
 	fresh_disk
-	raw "$1" tree "$(raw_source "$1" tree)" "$connections" "$disk/t" | said "$name-raw"
+	raw "$1" tree "$(raw_source "$1" tree)" "$connections" "$disk/t" | with_name "$name-raw"
 	mounted "$1" tree
 	say "$name-dmmfs-seconds $(background) s"
 	say "$name-ratio $(ratio "$(value_of "$name-raw-seconds")" "$(value_of "$name-dmmfs-seconds")")"
@@ -143,10 +135,10 @@ net_tree()
 net_first()
 {
 	local name=net-$1-first
-	raw "$1" first "$(raw_source "$1" large)" "$2file" 50 | said "$name-raw"
+	raw "$1" first "$(raw_source "$1" large)" "$2file" 50 | with_name "$name-raw"
 	mounted "$1" large
 	ls "$disk/t" >/dev/null
-	"$ops" first "$disk/t/file" 50 20 | said "$name-dmmfs"
+	"$ops" first "$disk/t/file" 50 20 | with_name "$name-dmmfs"
 	say "$name-ratio $(ratio "$(value_of "$name-dmmfs-first-byte-p50")" "$(value_of "$name-raw-open-and-first-read-p50")")"
 	say "$name-read-ratio $(ratio "$(value_of "$name-dmmfs-first-read-p50")" "$(value_of "$name-raw-first-read-p50")")"
 }
