@@ -18,6 +18,7 @@
 
 #define STAT_TIMEOUT_S 5
 #define BUSY_US 100000
+#define DYING_NS (NS_PER_S / 2)
 
 /* --- asking --------------------------------------------------------------------------------------------------------------- */
 
@@ -39,12 +40,30 @@ static void name_uuid(const struct cli *cli, uint32_t migid, json_t *request)
 		json_object_set(request, "uuid", uuid);
 }
 
+/* The conversation broke off. A daemon that died in it is told from one that ended it: the socket that it left refuses. A process
+ * is not dead at once, so it gets a moment. */
+static int why_it_broke(const char *path, int error)
+{
+	uint64_t end_ns = clock_monotonic_ns() + DYING_NS;
+
+	do {
+		int fd = -1, result = socket_connect(path, end_ns, &fd);
+		if (result < 0)
+			return daemon_is_absent(result) ? result : error;
+		close(fd);
+		usleep(BUSY_US / 10);
+	} while (clock_monotonic_ns() < end_ns);
+	return error;
+}
+
 /* A daemon that has too many requests says so: it is asked again as long as there is time. */
 static int ask_patiently(const char *path, const json_t *request, uint64_t deadline_ns, json_t **reply)
 {
 	for (;;) {
 		int error = socket_ask(path, request, deadline_ns, reply);
 		bool busy = error == 0 && strcmp(member_text(*reply, "error"), "EAGAIN") == 0;
+		if (error == -ENODATA || error == -ECONNRESET || error == -EPIPE)
+			return why_it_broke(path, error);
 		if (!busy || clock_monotonic_ns() + BUSY_US * NS_PER_US >= deadline_ns)
 			return error;
 		json_decref(*reply);

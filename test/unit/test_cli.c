@@ -8,14 +8,19 @@
 #include "cli/format.h"
 #include "cli/path.h"
 #include "cli/summary.h"
+#include "wire/socket.h"
 
 #include <check.h>
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -407,6 +412,52 @@ START_TEST(test_kept_figures)
 }
 END_TEST
 
+/* A daemon of migration 7 that breaks off every conversation; told to die in one, its socket stays a moment longer than that. */
+static void play_daemon(int fd, bool dies)
+{
+	do {
+		int one = accept(fd, NULL, NULL);
+		struct pollfd pending = {.fd = fd, .events = POLLIN};
+		if (one < 0 && poll(&pending, 1, -1) < 0)
+			_exit(1);
+		if (one < 0)
+			continue;
+		close(one);
+		if (dies) {
+			usleep(100000);
+			_exit(0);
+		}
+	} while (true);
+}
+
+static int ask_daemon(bool dies)
+{
+	struct cli cli = {.rundir = dir};
+	json_t *reply = NULL;
+	char path[96];
+	int fd = -1;
+	snprintf(path, sizeof(path), "%s/7.sock", dir);
+	ck_assert_int_eq(socket_listen(path, &fd), 0);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0)
+		play_daemon(fd, dies);
+	close(fd);
+	int error = daemon_ask(&cli, 7, json_pack("{ss}", "request", "stat"), 30, &reply);
+	ck_assert_ptr_null(reply);
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	return error;
+}
+
+START_TEST(test_daemon_that_dies)
+{
+	ck_assert_int_eq(ask_daemon(true), -ECONNREFUSED);
+	int error = ask_daemon(false);
+	ck_assert_msg(error == -ENODATA || error == -ECONNRESET || error == -EPIPE, "%d", error);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli");
@@ -424,6 +475,7 @@ int main(void)
 	tcase_add_test(tests, test_bar);
 	tcase_add_test(tests, test_background);
 	tcase_add_test(tests, test_kept_figures);
+	tcase_add_test(tests, test_daemon_that_dies);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
