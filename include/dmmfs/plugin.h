@@ -143,8 +143,8 @@ struct dmm_request {
 	int (*xattr)(struct dmm_request *request, const char *name, const void *value, size_t len);
 	int (*extent)(struct dmm_request *request, const struct dmm_extent *extent);
 
-	/* Called exactly once, from any thread, the plugin's or the submitting one, with no lock of the plugin held. The request
-	 * must not be touched afterwards. */
+	/* Called exactly once, from any thread, the plugin's or the submitting one, with no lock of the plugin held that submit() or
+	 * cancel() would wait for. The request must not be touched afterwards. */
 	void (*complete)(struct dmm_request *request);
 	void *host;          /* the host's own */
 

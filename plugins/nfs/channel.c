@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A channel: one TCP connection to the server, and the thread that alone uses it.
+ * A channel: one TCP connection to the server, and the thread that waits for its answers.
  *
- * Life of an op: made by channel_submit() in the host's thread, queued, and the thread woken. The thread starts it (send_first),
- * answers of the server come as callbacks from rpc_service(), the last of them completes it. A request that the host cancels, or
- * whose deadline passes, is completed at once; its op stays until the server's answers were dropped.
+ * Life of an op: made by channel_submit() in the host's thread, which starts it (send_first) and sends it, too, when nobody uses
+ * the connection at that moment; otherwise it is queued, and the thread woken. Answers of the server come as callbacks from
+ * rpc_service() in the thread, the last of them completes it. A request that the host cancels, or whose deadline passes, is
+ * completed at once; its op stays until the server's answers were dropped.
  *
  * libnfs must not connect again by itself (it would send requests again without a pause, and into the wrong descriptor): when the
  * connection ends everything on its way is completed with ECONNRESET, and so is what comes later.
  *
- * Lock: one, around the queue; a leaf. Callbacks of the host are called without it.
+ * Locks: `use` for the connection and all ops that were started; the host's callbacks run under it, and may submit, since who
+ * submits only tries to take it. `lock` around the queue; a leaf.
  */
 #include "nfs.h"
 
@@ -42,10 +44,12 @@ struct channel {
 	struct op *queue, **queue_end;
 	bool broken; /* nothing is taken any more */
 
-	/* The thread's own. */
-	struct op *ops; /* started, not yet freed */
+	pthread_mutex_t use; /* guards what follows, and rpc once the thread is started */
+	struct op *ops;      /* started, not yet freed */
 	unsigned with_deadline;
 	uint64_t looked_ns;
+	bool failed;  /* the connection, where not the thread found it */
+	bool awaited; /* the thread sleeps until something comes, and looks at no deadline */
 };
 
 static uint64_t now_ns(void)
@@ -187,6 +191,7 @@ int channel_connect(const struct address *address, unsigned port, uint32_t progr
 	channel->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	channel->queue_end = &channel->queue;
 	pthread_mutex_init(&channel->lock, NULL);
+	pthread_mutex_init(&channel->use, NULL);
 	if (!channel->rpc || channel->wake_fd < 0) {
 		channel_close(channel);
 		return -ENOMEM;
@@ -292,26 +297,55 @@ static void look_after(struct channel *channel)
 	}
 }
 
+/* What was started goes out at once, without asking first whether it can. Under use. */
+static bool send_started(struct channel *channel)
+{
+	return !(rpc_which_events(channel->rpc) & POLLOUT) || rpc_service(channel->rpc, POLLOUT) >= 0;
+}
+
+/* What to wait for, and how long. */
+static int prepare_wait(struct channel *channel, struct pollfd *fds)
+{
+	pthread_mutex_lock(&channel->use);
+	fds[0] = (struct pollfd){.fd = rpc_get_fd(channel->rpc), .events = (short)rpc_which_events(channel->rpc)};
+	fds[1] = (struct pollfd){.fd = channel->wake_fd, .events = POLLIN};
+	bool awaited = channel->awaited = channel->with_deadline == 0;
+	pthread_mutex_unlock(&channel->use);
+	return awaited ? -1 : LOOK_MS;
+}
+
+/* Under use. */
+static bool serve(struct channel *channel, int revents)
+{
+	if (channel->failed || (revents && rpc_service(channel->rpc, revents) < 0))
+		return false;
+	start_queued(channel);
+	if (!send_started(channel))
+		return false;
+	look_after(channel);
+	return true;
+}
+
 static bool turn(struct channel *channel)
 {
-	struct pollfd fds[2] = {{.fd = rpc_get_fd(channel->rpc), .events = (short)rpc_which_events(channel->rpc)},
-	                        {.fd = channel->wake_fd, .events = POLLIN}};
+	struct pollfd fds[2];
+	int timeout_ms = prepare_wait(channel, fds);
 	uint64_t count;
 
-	if (poll(fds, 2, channel->with_deadline ? LOOK_MS : -1) < 0 && errno != EINTR)
+	if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
 		return false;
 	if (fds[1].revents && read(channel->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return false;
-	if (fds[0].revents && rpc_service(channel->rpc, fds[0].revents) < 0)
-		return false;
-	start_queued(channel);
-	look_after(channel);
-	return true;
+	pthread_mutex_lock(&channel->use);
+	bool sound = serve(channel, fds[0].revents);
+	pthread_mutex_unlock(&channel->use);
+	return sound;
 }
 
 /* The connection has ended. What is on its way is answered; libnfs calls back for each RPC when the context is destroyed. */
 static void fail_all(struct channel *channel)
 {
+	pthread_mutex_lock(&channel->use);
 	pthread_mutex_lock(&channel->lock);
 	channel->broken = true;
 	pthread_mutex_unlock(&channel->lock);
@@ -324,6 +358,7 @@ static void fail_all(struct channel *channel)
 		request->result = -ECONNRESET;
 		request->complete(request);
 	}
+	pthread_mutex_unlock(&channel->use);
 }
 
 static void *run(void *context)
@@ -345,13 +380,6 @@ int channel_start(struct channel *channel)
 	return -error;
 }
 
-void channel_wake(struct channel *channel)
-{
-	atomic_store(&channel->cancelled, true);
-	if (eventfd_write(channel->wake_fd, 1) < 0 && errno != EAGAIN)
-		abort(); /* an eventfd that is full wakes as well; there is no other failure */
-}
-
 void channel_close(struct channel *channel)
 {
 	if (channel->started) {
@@ -368,10 +396,48 @@ void channel_close(struct channel *channel)
 	if (channel->wake_fd >= 0)
 		close(channel->wake_fd);
 	pthread_mutex_destroy(&channel->lock);
+	pthread_mutex_destroy(&channel->use);
 	free(channel);
 }
 
 /* --- from the host's threads --- */
+
+static void wake(struct channel *channel)
+{
+	if (eventfd_write(channel->wake_fd, 1) < 0 && errno != EAGAIN)
+		abort(); /* an eventfd that is full wakes as well; there is no other failure */
+}
+
+void channel_wake(struct channel *channel)
+{
+	atomic_store(&channel->cancelled, true);
+	wake(channel);
+}
+
+static bool is_broken(struct channel *channel)
+{
+	pthread_mutex_lock(&channel->lock);
+	bool broken = channel->broken;
+	pthread_mutex_unlock(&channel->lock);
+	return broken;
+}
+
+/* When nobody else uses the connection: the thread is not woken for what its caller can send as well. */
+static bool send_here(struct channel *channel, struct op *op)
+{
+	if (pthread_mutex_trylock(&channel->use) != 0)
+		return false;
+	bool sound = !channel->failed && !is_broken(channel);
+	if (sound) {
+		start_op(op);
+		channel->failed = !send_started(channel);
+		bool rest = channel->failed || rpc_which_events(channel->rpc) & POLLOUT;
+		if (rest || (channel->awaited && channel->with_deadline))
+			wake(channel);
+	}
+	pthread_mutex_unlock(&channel->use);
+	return sound;
+}
 
 static bool enqueue(struct channel *channel, struct op *op)
 {
@@ -388,17 +454,16 @@ static bool enqueue(struct channel *channel, struct op *op)
 void channel_submit(struct channel *channel, struct dmm_conn *conn, struct dmm_request *request, const struct fh *fh)
 {
 	struct op *op = calloc(1, sizeof(*op));
-	int ret = -ENOMEM;
 
-	if (op) {
+	if (op)
 		*op = (struct op){.channel = channel, .conn = conn, .request = request, .fh = *fh};
-		ret = enqueue(channel, op) ? 0 : -ENOTCONN;
+	if (op && send_here(channel, op))
+		return;
+	if (op && enqueue(channel, op)) {
+		wake(channel);
+		return;
 	}
-	if (ret < 0) {
-		free(op);
-		request->result = ret;
-		request->complete(request);
-	} else if (eventfd_write(channel->wake_fd, 1) < 0 && errno != EAGAIN) {
-		abort(); /* as above */
-	}
+	request->result = op ? -ENOTCONN : -ENOMEM;
+	free(op);
+	request->complete(request);
 }

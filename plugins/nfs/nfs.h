@@ -14,7 +14,7 @@
  * A session (struct dmm_conn) has several channels, and requests go round them. When one breaks all its requests complete with
  * ECONNRESET, which makes the host open a new session.
  *
- * Threads: DMM_THREADS_ASYNC. Everything of an op belongs to its channel's thread from channel_submit() on.
+ * Threads: DMM_THREADS_ASYNC. Everything of an op belongs to whoever uses its channel (channel.c) from channel_submit() on.
  */
 #ifndef NFS_PLUGIN_H
 #define NFS_PLUGIN_H
@@ -88,7 +88,7 @@ struct part;
 
 struct protocol {
 	unsigned version;
-	/* In the channel's thread: each sends the first RPCs of a request, or completes it. */
+	/* By whoever uses the channel: each sends the first RPCs of a request, or completes it. */
 	void (*getattr)(struct op *op);
 	void (*list)(struct op *op);
 	void (*read)(struct op *op, struct part *part, uint64_t off); /* one part; parts.c */
@@ -151,7 +151,7 @@ void channel_submit(struct channel *channel, struct dmm_conn *conn, struct dmm_r
 void channel_wake(struct channel *channel);
 struct rpc_context *channel_rpc(struct channel *channel);
 
-/* In the channel's thread. */
+/* By whoever uses the channel. */
 void op_complete(struct op *op, int64_t result);
 /* Counts an RPC in; `sent`: what the libnfs function returned. False: the op was completed with an error. */
 bool op_sent(struct op *op, int sent);

@@ -144,18 +144,13 @@ static void report(struct object *object, const struct dmm_attr *attr, bool read
 	object_submit(object, batch, 0, NULL, NULL);
 }
 
-/* `reading`: bytes were read before this look. */
-static int check(struct object *object, bool reading)
+/* `reading`: bytes were read before this look, and kept. 1: it has changed, and that is accepted. */
+static int judge(struct object *object, const struct dmm_attr *attr, bool reading)
 {
-	struct migrate *migrate = object->migrate;
-	struct dmm_bytes handle = {object->source_bytes, object->source_len};
-	struct dmm_attr attr;
+	enum drift policy = atomic_load(&object->migrate->tuned.drift);
 	const char *why = NULL;
 
-	if (source_attr(migrate->source, handle, take_attr, &attr) < 0)
-		return 0; /* what cannot be looked at cannot be read either, and that is told */
-	enum drift policy = atomic_load(&migrate->tuned.drift);
-	if (drift_is_known(object, &attr))
+	if (drift_is_known(object, attr))
 		return 0;
 	pthread_mutex_lock(&object->lock);
 	bool over = object->dropped || object->finishing, accepted = object->drift_accepted;
@@ -163,17 +158,29 @@ static int check(struct object *object, bool reading)
 	if (policy == DRIFT_FAIL && !accepted)
 		return -EREMCHG;
 	if (policy != DRIFT_REPORT && !over) {
-		int result = renew(object, &attr, &why);
+		int result = renew(object, attr, &why);
 		if (result)
 			return result < 0 ? result : -ERESTART;
 	}
-	report(object, &attr, reading, why);
-	return 0;
+	report(object, attr, reading, why);
+	return 1;
+}
+
+static int check(struct object *object, bool reading)
+{
+	struct dmm_bytes handle = {object->source_bytes, object->source_len};
+	struct dmm_attr attr;
+
+	if (source_attr(object->migrate->source, handle, take_attr, &attr) < 0)
+		return 0; /* what cannot be looked at cannot be read either, and that is told */
+	return judge(object, &attr, reading);
 }
 
 int drift_check(struct object *object)
 {
-	return check(object, true);
+	int result = check(object, true);
+
+	return result < 0 ? result : 0;
 }
 
 /* Under lock: is every segment that is absent being fetched already? Then whoever has read one looks. */
@@ -187,25 +194,50 @@ static bool at_the_end(const struct object *object)
 	return true;
 }
 
+bool drift_ends(struct object *object)
+{
+	LOCKED(&object->lock);
+	return at_the_end(object) && !object->dropped;
+}
+
 int drift_check_end(struct object *object)
 {
-	pthread_mutex_lock(&object->lock);
-	bool due = at_the_end(object) && !object->dropped;
-	pthread_mutex_unlock(&object->lock);
-	return due ? drift_check(object) : 0;
+	return drift_ends(object) ? drift_check(object) : 0;
+}
+
+/* Only now: who fetches another segment meanwhile must not serve it before somebody has looked. */
+static int note_looked(struct object *object, int result)
+{
+	LOCKED(&object->lock);
+	object->drift_looked = object->drift_looked || result >= 0;
+	return result;
+}
+
+bool drift_begins(struct object *object)
+{
+	LOCKED(&object->lock);
+	return !object->drift_looked;
+}
+
+/* Of a single segment the look at the end is enough. */
+static bool has_several(struct object *object)
+{
+	LOCKED(&object->lock);
+	return object->n_segments > 1;
 }
 
 int drift_check_begin(struct object *object)
 {
-	pthread_mutex_lock(&object->lock);
-	bool due = !object->drift_looked && object->n_segments > 1;
-	pthread_mutex_unlock(&object->lock);
-	if (!due)
+	if (!drift_begins(object) || !has_several(object))
 		return 0;
-	int result = check(object, false);
-	/* Only now: who fetches another segment meanwhile must not serve it before somebody has looked. */
-	pthread_mutex_lock(&object->lock);
-	object->drift_looked = object->drift_looked || result >= 0;
-	pthread_mutex_unlock(&object->lock);
-	return result;
+	int result = note_looked(object, check(object, false));
+	return result < 0 ? result : 0;
+}
+
+int drift_check_first(struct object *object, const struct dmm_attr *attr)
+{
+	if (!attr && !has_several(object))
+		return 0;
+	int result = note_looked(object, attr ? judge(object, attr, false) : check(object, false));
+	return result > 0 ? -ERESTART : result;
 }

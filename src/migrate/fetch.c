@@ -2,11 +2,10 @@
  *
  * Bringing segments of a file over.
  *
- * A segment is claimed by one fetch at a time; everyone else waits for that one. A demand fetch reads the bytes that are asked
- * for first and answers from its buffer, then the rest of the segment. Readers may have a segment as soon as its bytes are on
- * the target (arrive.c).
+ * A segment is claimed by one fetch at a time; everyone else waits for that one. A demand fetch answers from its buffer (fetch_read.c);
+ * other readers may have a segment as soon as its bytes are on the target (arrive.c).
  */
-#include "migrate/internal.h"
+#include "migrate/fetch.h"
 #include "migrate/renew.h"
 
 #include "base/cleanup.h"
@@ -17,17 +16,6 @@
 #include <stdlib.h>
 
 #define READAHEAD_MAX 16
-
-struct fetch {
-	struct lane_job job;
-	struct fetch *next; /* of object->fetches */
-	struct object *object;
-	uint64_t segment;
-	uint64_t off, len; /* the bytes that are waited for */
-	bool demand;
-	bool background;     /* neither demand nor read-ahead */
-	uint64_t generation; /* of the object when it began to read */
-};
 
 /* --- failures --- */
 
@@ -137,52 +125,6 @@ static void serve_without_storing(struct object *object)
 	wake_all(object->migrate, others, -ENOSPC);
 }
 
-/* --- a demand fetch --- */
-
-/* Answers readers whose bytes all lie in what has been read, without waiting for the target. Not with the bytes of a state before the
- * one that the file is of now: who waits since then would have the kernel keep them. */
-static void serve_early(const struct fetch *fetch, const char *buf, uint64_t off, uint64_t len)
-{
-	struct object *object = fetch->object;
-	struct waiter *served = NULL, *next;
-
-	pthread_mutex_lock(&object->lock);
-	bool serves = object->generation == fetch->generation && off + len <= object->file.limit;
-	for (struct waiter *waiter = object->waiters; serves && waiter; waiter = next) {
-		next = waiter->next;
-		const struct event *event = &waiter->event;
-		if (waiter->need || event->kind != EVENT_READ || event->off < off || event->off + event->len > off + len)
-			continue;
-		object_unpark(object, waiter);
-		waiter->next = served;
-		served = waiter;
-	}
-	pthread_mutex_unlock(&object->lock);
-	for (; served; served = next) {
-		next = served->next;
-		served->next = NULL;
-		progress_woken(object->migrate, served);
-		served->wake(served, 0, buf + (served->event.off - off), served->event.len);
-	}
-}
-
-static int read_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len)
-{
-	struct object *object = fetch->object;
-	uint64_t start = fetch->segment * object->file.segsize;
-	uint64_t from = fetch->off > start ? fetch->off - start : 0;
-	uint64_t to = fetch->off + fetch->len < start + len ? fetch->off + fetch->len - start : len;
-
-	if (!fetch->demand || from >= to)
-		return origin_read(file, buf, start, len);
-	int result = origin_read(file, buf + from, start + from, to - from);
-	if (result < 0)
-		return result;
-	serve_early(fetch, buf + from, start + from, to - from);
-	result = origin_read(file, buf, start, from);
-	return result < 0 ? result : origin_read(file, buf + to, start + to, len - to);
-}
-
 /* --- holes: nothing to read, nothing to write --- */
 
 static int keep_first(void *context, const struct dmm_extent *extent)
@@ -265,10 +207,10 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 		return drift_check_end(object); /* it only reports: see copy_segment() */
 	if (result != -EOPNOTSUPP)
 		return result;
-	result = read_segment(fetch, file, buf, len);
+	result = fetch_read(fetch, file, buf, len);
 	if (result >= 0)
 		result = fault_hit(FAULT_FETCH_READ);
-	if (result >= 0)
+	if (result >= 0 && !fetch->looked)
 		result = drift_check_end(object);
 	if (result < 0)
 		return result;
@@ -316,7 +258,7 @@ static int fetch_once(struct fetch *fetch, char *buf, bool urgent)
 	result = origin_open(object, &file);
 	if (result < 0)
 		return result;
-	result = drift_check_begin(object);
+	result = fetch_looks(fetch, len) ? 0 : drift_check_begin(object);
 	if (result >= 0)
 		result = bring_segment(fetch, file, buf, len, urgent);
 	origin_put(object);

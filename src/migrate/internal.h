@@ -56,7 +56,7 @@ struct migrate {
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
-	uint64_t started_ns; /* constant: wall clock, before anything was done to the target */
+	uint64_t started_ns;      /* constant: wall clock, before anything was done to the target */
 	atomic_ullong touched_ns; /* beside.c */
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
@@ -180,6 +180,11 @@ int error_told(int error);
 int drift_check(struct object *file);
 int drift_check_begin(struct object *file); /* before the first segment of several, once */
 int drift_check_end(struct object *file);   /* after a segment was read, if it is among the last */
+bool drift_ends(struct object *file);       /* it is, as far as can be told now */
+/* Instead of drift_check_begin(), where bytes were read that nobody has seen yet: `attr` came with them, or is NULL. -ERESTART also
+ * when the change is accepted: they may be of both states. */
+bool drift_begins(struct object *file); /* nobody has looked yet */
+int drift_check_first(struct object *file, const struct dmm_attr *attr);
 /* This state of the source is the one that the file is to be of. */
 bool drift_is_known(struct object *file, const struct dmm_attr *attr);
 /* Has it changed? Of a file that has no record yet. */
@@ -194,6 +199,7 @@ void origin_put(struct object *file);
 void origin_forget(struct object *file);
 /* -ENODATA when the source ends before. */
 int origin_read(struct source_file *source, void *buf, uint64_t off, uint64_t len);
+int origin_read_look(struct source_file *source, void *buf, uint64_t off, uint64_t len, struct source_look *look);
 /* An object that is gone from the source is not one that is gone from the target, which is -ESTALE. */
 static inline int source_result(int result)
 {

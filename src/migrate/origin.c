@@ -61,3 +61,12 @@ int origin_read(struct source_file *file, void *buf, uint64_t off, uint64_t len)
 	}
 	return 0;
 }
+
+int origin_read_look(struct source_file *file, void *buf, uint64_t off, uint64_t len, struct source_look *look)
+{
+	int64_t got = source_read_look(file, buf, off, len, look);
+
+	if (got < 0)
+		return source_result((int)got);
+	return (uint64_t)got < len ? -ENODATA : 0;
+}

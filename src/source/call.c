@@ -51,6 +51,21 @@ static int give_mapped_acl(struct call *call, const char *name, const void *valu
 	return ret;
 }
 
+/* They came unasked: of what is not sound nothing is made, since who needs them asks. */
+static int on_read_attr(struct call *call, const struct dmm_entry *entry)
+{
+	struct dmm_entry checked;
+
+	if (check_object(entry, call->handle, &checked) < 0)
+		return 0;
+	if (call->entry)
+		return refuse(call, call->entry(call->context, &checked));
+	call->look->attr = checked.attr;
+	call->look->attr.owner_name = call->look->attr.group_name = (struct dmm_bytes){0}; /* they do not live as long */
+	call->look->attr_known = true;
+	return 0;
+}
+
 static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 {
 	struct call *call = call_of(request);
@@ -59,12 +74,11 @@ static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 
 	if (call->refused)
 		return call->refused;
+	if (request->kind == DMM_REQ_READ && (call->entry || call->look))
+		return on_read_attr(call, entry);
 	if (!call->entry)
 		return refuse(call, -EBADMSG);
-	if (request->kind == DMM_REQ_READ) {
-		if (check_object(entry, call->handle, &checked) < 0)
-			return 0; /* they came unasked: who needs them asks */
-	} else if (request->kind == DMM_REQ_LIST) {
+	if (request->kind == DMM_REQ_LIST) {
 		check_entry(entry, &checked, printable);
 	} else {
 		int ret = call->delivered ? -EBADMSG : check_object(entry, request->handle, &checked);
@@ -128,6 +142,8 @@ static void on_complete(struct dmm_request *request)
 {
 	struct call *call = call_of(request);
 
+	if (call->look && call->look->came && !call->refused && request->result == (int64_t)request->len)
+		call->look->came(call->look);
 	pthread_mutex_lock(&call->lock);
 	call->done = true;
 	pthread_cond_signal(&call->finished);
@@ -226,7 +242,9 @@ static void prepare(struct call *call, struct connection *connection)
 	call->refused = 0;
 	call->extent_end = call->request.off;
 	call->name_bytes = 0;
-	call->request.entry = call->entry || call->request.kind != DMM_REQ_READ ? on_entry : NULL;
+	call->request.entry = call->entry || call->look || call->request.kind != DMM_REQ_READ ? on_entry : NULL;
+	if (call->look)
+		call->look->attr_known = false;
 	call->request.xattr = on_xattr;
 	call->request.extent = on_extent;
 	call->request.loss = on_loss;

@@ -266,6 +266,26 @@ int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t 
 	return (int64_t)done;
 }
 
+/* What is put together of several reads has come only with the last of them, and has no attributes that are of all. */
+int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint64_t len, struct source_look *look)
+{
+	struct call call = CALL(file->source, DMM_REQ_READ);
+
+	call.request.off = off;
+	call.request.len = len;
+	call.request.buf = buf;
+	call.handle = (struct dmm_bytes){file->handle, file->handle_len};
+	call.look = look;
+	int64_t got = run(file, &call);
+	if (got <= 0 || (uint64_t)got == len)
+		return got;
+	look->attr_known = false;
+	int64_t rest = source_read(file, (char *)buf + got, off + (uint64_t)got, len - (uint64_t)got);
+	if (rest >= 0 && look->came && (uint64_t)(got + rest) == len)
+		look->came(look);
+	return rest < 0 ? rest : got + rest;
+}
+
 int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context)
 {
 	struct call call = CALL(file->source, DMM_REQ_EXTENTS);

@@ -75,12 +75,13 @@ struct call {
 	source_extent_fn extent;
 	source_loss_fn loss;
 	void *context;
-	uint64_t delivered;      /* answers given to a sink: from then on the call is not tried again */
-	uint64_t extent_end;     /* no extent may begin before this */
-	size_t name_bytes;       /* of the extended attributes so far */
-	int refused;             /* by a check or a sink: ends the call */
-	bool unwanted;           /* call_forgo() */
-	struct dmm_bytes handle; /* READ with `entry`: of the object whose attributes may come */
+	uint64_t delivered;       /* answers given to a sink: from then on the call is not tried again */
+	uint64_t extent_end;      /* no extent may begin before this */
+	size_t name_bytes;        /* of the extended attributes so far */
+	int refused;              /* by a check or a sink: ends the call */
+	bool unwanted;            /* call_forgo() */
+	struct dmm_bytes handle;  /* READ with `entry` or `look`: of the object whose attributes may come */
+	struct source_look *look; /* READ: as of source_read_look(), of the last attempt. Or NULL */
 
 	/* In flight: in a shard's list. */
 	struct call *next, *prev;

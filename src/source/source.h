@@ -75,6 +75,15 @@ void source_file_close(struct source_file *file);
 int source_list(struct source_file *dir, source_entry_fn entry, void *context);
 /* May be called for one file from several threads at once. Bytes read; less than len only at the end of the file. */
 int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t len);
+/* The same, and more: what the file is like after the reading, where that comes with the data (`attr_known`), without the names of
+ * its owners. `came`, unless NULL: all that was asked for is in `buf`; called once, before the function returns, maybe in a thread of
+ * the plugin, which carries the answers of others as well. */
+struct source_look {
+	bool attr_known;
+	struct dmm_attr attr;
+	void (*came)(struct source_look *look);
+};
+int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint64_t len, struct source_look *look);
 int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context);
 /* Whether several reads of one file at once come sooner than one after the other. */
 bool source_takes_many(const struct source *source);

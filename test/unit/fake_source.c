@@ -114,14 +114,20 @@ int source_root(struct source *source, source_entry_fn entry, void *context)
 	return give(0, "", entry, context);
 }
 
-int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
+static void be_restless(struct fake_object *object)
 {
-	struct fake_object *object = &fake_objects[id_of(handle)];
-
 	if (object->restless) {
 		object->restless--;
 		object->mtime++;
 	}
+}
+
+int source_attr(struct source *source, struct dmm_bytes handle, source_entry_fn entry, void *context)
+{
+	struct fake_object *object = &fake_objects[id_of(handle)];
+
+	object->looks++;
+	be_restless(object);
 	return give(id_of(handle), "", entry, context);
 }
 
@@ -211,6 +217,31 @@ int64_t source_read(struct source_file *file, void *buf, uint64_t off, uint64_t 
 	while (object->hold_from && off >= object->hold_from)
 		usleep(1000);
 	return (int64_t)len;
+}
+
+bool fake_tells;
+
+static int take_look(void *context, const struct dmm_entry *entry)
+{
+	struct source_look *look = context;
+
+	look->attr = entry->attr;
+	look->attr_known = true;
+	return 0;
+}
+
+int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint64_t len, struct source_look *look)
+{
+	int64_t got = source_read(file, buf, off, len);
+
+	look->attr_known = false;
+	if (got >= 0 && fake_tells) {
+		be_restless(&fake_objects[file->id]);
+		give(file->id, "", take_look, look);
+	}
+	if (got == (int64_t)len && look->came)
+		look->came(look);
+	return got;
 }
 
 int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context)

@@ -33,11 +33,11 @@ struct fake_object {
 	unsigned late;             /* this object comes into this directory once that was listed, and the next of it goes */
 	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
-	int open_error, read_error; /* negative errno; read_error for the next `failures` reads */
-	_Atomic unsigned failures, opens, reads;
-	_Atomic unsigned turn;      /* its first open was the so manieth of all objects', from 1 */
-	uint64_t fail_from;         /* reads of bytes below succeed */
-	_Atomic uint64_t hold_from; /* what was read from here on is held back as long as this is not 0 */
+	int open_error, read_error;                     /* negative errno; read_error for the next `failures` reads */
+	_Atomic unsigned failures, opens, reads, looks; /* looks: requests for its attributes alone */
+	_Atomic unsigned turn;                          /* its first open was the so manieth of all objects', from 1 */
+	uint64_t fail_from;                             /* reads of bytes below succeed */
+	_Atomic uint64_t hold_from;                     /* what was read from here on is held back as long as this is not 0 */
 	_Atomic unsigned held;
 };
 
@@ -50,8 +50,8 @@ extern struct source_reach fake_reach;
 /* A kind of loss: what no object brings, or NULL. */
 extern const char *fake_limit;
 
-/* Whether it can be asked ahead. */
-extern bool fake_ahead;
+/* Whether it can be asked ahead, and whether attributes come with data that is read. */
+extern bool fake_ahead, fake_tells;
 
 void fake_reset(void);
 void fake_begin_turns(void); /* also while a migration reads: what is counted from now on is counted from 1 */

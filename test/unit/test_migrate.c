@@ -85,7 +85,7 @@ static void setup(void)
 	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
 	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
 	fake_reset();
-	fake_ahead = ASKED_AHEAD;
+	fake_ahead = fake_tells = ASKED_AHEAD;
 	migrate_default_options(&options);
 	options.segsize = SEGSIZE;
 	options.whole_at_open = 0;
@@ -1175,6 +1175,42 @@ START_TEST(what_was_read_before_it_came_anew_is_told_to_nobody)
 }
 END_TEST
 
+/* One round trip to a source that tells of the file with its data; whoever does not is asked before anybody sees them. */
+START_TEST(the_first_bytes_are_looked_at)
+{
+	fake_tells = _i == 0;
+	fake_file(1, 0, "file", BEFORE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_read("file", 3 * SEGSIZE), fake_byte(1, 3 * SEGSIZE));
+	ck_assert_uint_eq(fake_objects[1].looks, fake_tells ? 0 : 1);
+	world_close();
+}
+END_TEST
+
+static const enum drift drifts[] = {DRIFT_REPORT, DRIFT_REFETCH, DRIFT_FAIL};
+
+/* And when they show that it changed nobody sees them before that is dealt with. */
+START_TEST(first_bytes_of_another_state_are_not_told)
+{
+	options.drift = drifts[(unsigned)_i / 2];
+	fake_tells = _i % 2 == 0;
+	fake_file(1, 0, "file", BEFORE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	turn(BEFORE);
+	int got = app_read("file", 3 * SEGSIZE);
+	if (options.drift == DRIFT_FAIL)
+		ck_assert_int_eq(got, -EIO);
+	else
+		ck_assert_int_eq(got, fake_byte(21, 3 * SEGSIZE));
+	if (options.drift != DRIFT_FAIL)
+		ck_assert_uint_eq(drift_found(), 1);
+	ck_assert_uint_eq(fake_objects[1].reads > 1, options.drift != DRIFT_FAIL); /* once more, now that it is known */
+	world_close();
+}
+END_TEST
+
 static void steps_own(void)
 {
 	steps_old_state();
@@ -1341,6 +1377,8 @@ static void add_drift(TCase *tcase)
 {
 	int sizes = sizeof(sizes_after) / sizeof(*sizes_after), faults = sizeof(renew_faults) / sizeof(*renew_faults);
 
+	tcase_add_loop_test(tcase, the_first_bytes_are_looked_at, 0, 2);
+	tcase_add_loop_test(tcase, first_bytes_of_another_state_are_not_told, 0, 6);
 	tcase_add_loop_test(tcase, what_changed_comes_anew, 0, sizes);
 	tcase_add_loop_test(tcase, what_comes_anew_survives_a_kill, 0, sizes * faults);
 	tcase_add_test(tcase, what_was_read_before_it_came_anew_is_told_to_nobody);
