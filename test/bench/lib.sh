@@ -24,6 +24,7 @@ clean_up()
 {
 	cd /
 	unmount_all
+	umount "$base"/* 2>/dev/null || : # what a bench has mounted of its own
 	stop_servers
 	rm -rf "$base"
 }
@@ -61,7 +62,7 @@ median_of() { awk -v name="$1" '$1 == name { print $2 }' "$results" | sort -n | 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f ratio", (b + 0 ? a / b : 0) }'; }
 
 # goal NUMBER NAME VALUE at-least|at-most WISHED: what the report compares.
-goal() { say "goal-$1-$2 $3 $4-$5"; }
+goal() { say "goal-$1-$2 ${3% ratio} $4-$5"; }
 
 seconds_of()
 {
@@ -72,12 +73,61 @@ seconds_of()
 	awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f", b - a }'
 }
 
-# Until everything is here and on record, which means durable.
+# Seconds of processor time of a process and its children so far.
+processor_of()
+{
+	local one
+	for one in "$1" $(pgrep -P "$1"); do cat "/proc/$one/stat" 2>/dev/null || :; done |
+		awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); sum += $12 + $13 } END { printf "%.2f", sum / hz }'
+}
+
+# measure NAME COMMAND...: NAME seconds, and NAME-cpu seconds of processor time: of the command, or of the daemon that it leaves.
+measure()
+{
+	local name=$1 start end before after
+	shift
+	daemon=
+	before=$(children_processor)
+	start=$(date +%s.%N)
+	"$@" >&2
+	end=$(date +%s.%N)
+	after=$(children_processor)
+	say "$name $(awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f", b - a }') s"
+	if [ -n "$daemon" ]; then
+		say "$name-cpu $(processor_of "$daemon") s"
+	else
+		say "$name-cpu $(awk -v a="$before" -v b="$after" 'BEGIN { printf "%.2f", b - a }') s"
+	fi
+}
+
+# Seconds of processor time of all that this shell has waited for. Of its own children alone, so not in a subshell.
+children_processor()
+{
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f", ($14 + $15) / hz }' "/proc/$$/stat"
+}
+
+# Until everything is here and on record, which means durable. Asks again and again, which costs processor time of its own.
 await_complete()
 {
 	until "$admin" stat --json 1 | grep -q '"state": *"complete"'; do sleep 0.02; done
 }
-copy_dmmfs() { "$dmmfs" "$1" "$disk/t" ${2:+-o "$2"} && await_complete; }
+
+# start_dmmfs SOURCE [OPTIONS]: in the foreground of a job of ours, so that its log is in $base/log and its number in $daemon.
+start_dmmfs()
+{
+	rm -f "$base/log"
+	: >"$base/log"
+	"$dmmfs" -f "$1" "$disk/t" ${2:+-o "$2"} >/dev/null 2>>"$base/log" &
+	daemon=$!
+}
+
+# logged TEXT: waits until the daemon says so, at no cost to it.
+logged()
+{
+	grep -q -m 1 -e "$1" < <(exec tail -n +1 -f --pid="$daemon" "$base/log" 2>/dev/null)
+}
+
+copy_dmmfs() { start_dmmfs "$@" && logged event=complete; }
 copy_cp() { cp -a --sparse=always "$1/." "$disk/t/" && sync -f "$disk"; }
 
 summary()
@@ -88,4 +138,7 @@ summary()
 		$1 != name { out(); n = 0; name = $1; unit = $3 }
 		{ v[++n] = $2 }
 		END { out() }'
+	printf '\n'
+	python3 "$here/report.py" "$results"
+	[ -z "${BENCH_KEEP:-}" ] || cat "$results" >>"$BENCH_KEEP"
 }
