@@ -92,6 +92,7 @@ int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_par
 	struct node *node = node_enter(fs->nodes, &handle, &entry->attr);
 	entry->ino = node->id;
 	entry->attr_timeout = attr_show(fs, node, &entry->attr);
+	node_leave(fs->nodes, node);
 	return 0;
 }
 

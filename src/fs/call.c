@@ -68,11 +68,8 @@ static void take_over(struct call *call)
 	patience_remove(call);
 }
 
-/* In a worker of the lane: the call again, or its answer. */
-static void run_woken(struct lane_job *job)
+static void go_on(struct call *call)
 {
-	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
-
 	take_over(call);
 	atomic_store(&call->parking, RUNNING);
 	if (!call->answer) {
@@ -85,6 +82,16 @@ static void run_woken(struct lane_job *job)
 		call->answer(call);
 	note_served(call);
 	call_free(call);
+}
+
+/* In a worker of the lane: the call again, or its answer. */
+static void run_woken(struct lane_job *job)
+{
+	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
+	struct fs *fs = call->fs;
+
+	go_on(call);
+	nodes_done(fs->nodes);
 }
 
 /* The bytes are valid during this call alone, so the answer goes out from here. */
@@ -156,8 +163,16 @@ static struct call *to_heap(struct call *call)
 	return kept;
 }
 
+/* Its thread goes, and with it the use of the node: what an interrupt needs of the subject is kept here. */
 static void leave_parked(struct call *call, bool interruptible)
 {
+	const struct subject *subject = call->subject;
+
+	if (subject != &call->stranger) {
+		call->stranger = (struct subject){.ino = subject->ino, .is_dir = subject->is_dir, .is_file = subject->is_file};
+		call->stranger.handle = subject->handle;
+		call->subject = &call->stranger;
+	}
 	if (interruptible)
 		fuse_req_interrupt_func(call->req, interrupted, call);
 	atomic_store_explicit(&call->parking, PARKED, memory_order_release);

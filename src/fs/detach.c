@@ -76,9 +76,11 @@ static uint64_t look(struct fs *fs)
 	struct id_list open = {0};
 
 	node_each(fs->nodes, collect_cached, &open);
-	for (size_t i = 0; i < open.count; i++)
+	for (size_t i = 0; i < open.count; i++) {
 		if (has_changed(fs, open.ids[i]))
 			fuse_lowlevel_notify_inval_inode(fs->session, open.ids[i], 0, 0);
+		nodes_done(fs->nodes);
+	}
 	free(open.ids);
 	return clock_monotonic_ns() - start;
 }
@@ -101,6 +103,9 @@ void fs_stop_caching(struct fs *fs)
 
 	if (atomic_exchange(&fs->uncached, true))
 		return;
+	/* Nodes that were given up are not among them: the kernel is to ask for each name again (Linux 6.17; before, it keeps what it
+	 * knows of these for KEEP_LONG). */
+	fuse_lowlevel_notify_increment_epoch(fs->session);
 	node_each(fs->nodes, collect_all, &list);
 	invalidate_all(fs, &list);
 	free(list.ids);

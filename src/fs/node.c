@@ -16,16 +16,34 @@
 #define ROOT_ID 1
 #define FIRST_BUCKETS 4096
 
+/* About 450 bytes each. */
+#define NODES_MAX 32768
+/* Buckets that are looked through for each node that is made, so that nobody waits long. */
+#define LOOKS_MAX 64
+
+/* A rename has six at most: two directories, two objects, and both again when it is run once more. */
+#define HELD_MAX 16
+
 struct node_table {
 	const struct target *target;
 	bool packed; /* ids are handles */
 	pthread_mutex_t lock;
 	struct node **buckets;
 	size_t n_buckets, count; /* n_buckets: a power of two */
+	size_t hand;             /* the bucket whose nodes were considered last */
+	bool gave_up;            /* a node that the kernel may know */
+	struct node *unused;
+	atomic_uint n_unused;
 	pthread_mutex_t cache_lock;
 	struct node *newest, *oldest;
 	unsigned n_cached, max_cached;
 };
+
+/* What the request of this thread uses. */
+static __thread struct {
+	struct node *nodes[HELD_MAX];
+	unsigned count;
+} held;
 
 static void *must_alloc(size_t size)
 {
@@ -96,12 +114,44 @@ static struct node *find(struct node_table *table, uint64_t id)
 	return node;
 }
 
+/* Under the table lock. */
+static bool is_needed(const struct node_table *table, const struct node *node)
+{
+	return node->is_root || node->refs || node->unused || (node->lookups && !table->packed) ||
+	       atomic_load_explicit(&node->users, memory_order_acquire) || node->pinned;
+}
+
+static void destroy(struct node_table *table, struct node *node);
+
+/* Goes round the buckets as the hand of a clock: who was not used since it came by last goes. */
+static void give_up_some(struct node_table *table)
+{
+	for (unsigned looks = 0; table->count > NODES_MAX && looks < LOOKS_MAX; looks++) {
+		struct node **at = &table->buckets[++table->hand & (table->n_buckets - 1)], *node;
+		while ((node = *at)) {
+			if (node->fresh || is_needed(table, node)) {
+				node->fresh = false;
+				at = &node->hash_next;
+				continue;
+			}
+			*at = node->hash_next;
+			table->count--;
+			table->gave_up = true;
+			destroy(table, node);
+		}
+	}
+}
+
+/* The caller uses it. */
 static struct node *insert(struct node_table *table, uint64_t id, const struct handle *handle, const struct stat *st)
 {
 	struct node *node = must_alloc(sizeof(*node));
 
 	node->id = id;
 	node->is_root = id == ROOT_ID;
+	node->fresh = true;
+	atomic_init(&node->users, 1);
+	node->written_past = table->gave_up; /* nobody knows any more whether it was */
 	node->subject.ino = st->st_ino;
 	node->subject.handle = *handle;
 	node->subject.is_dir = S_ISDIR(st->st_mode);
@@ -114,31 +164,75 @@ static struct node *insert(struct node_table *table, uint64_t id, const struct h
 	size_t bucket = bucket_of(table, id);
 	node->hash_next = table->buckets[bucket];
 	table->buckets[bucket] = node;
+	give_up_some(table);
 	return node;
 }
 
-/* A node that the kernel still refers to, made again from its id: after another process took the connection over. */
-static struct node *recall(struct node_table *table, uint64_t id)
+static struct node *use(struct node *node)
 {
-	struct handle handle = table->target->root_handle;
-	struct stat st;
-
-	if (id != ROOT_ID && !table->packed)
-		return NULL;
-	if (id != ROOT_ID)
-		memcpy(handle.bytes, &id, sizeof(id));
-	CLEAN_FD int fd = target_open_handle(table->target, &handle, O_PATH);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return NULL;
-	return insert(table, id, &handle, &st);
+	atomic_fetch_add(&node->users, 1);
+	node->fresh = true;
+	return node;
 }
 
-struct node *node_find(struct node_table *table, uint64_t id)
+static bool is_held(const struct node *node)
+{
+	for (unsigned i = 0; i < held.count; i++)
+		if (held.nodes[i] == node)
+			return true;
+	return false;
+}
+
+/* The node, used by this thread once, until nodes_done(). */
+static struct node *hold(struct node_table *table, struct node *node)
+{
+	if (is_held(node)) {
+		node_leave(table, node);
+		return node;
+	}
+	if (held.count == HELD_MAX)
+		abort();
+	return held.nodes[held.count++] = node;
+}
+
+static struct node *find_used(struct node_table *table, uint64_t id)
 {
 	LOCKED(&table->lock);
 	struct node *node = find(table, id);
 
-	return node ? node : recall(table, id);
+	return node ? use(node) : NULL;
+}
+
+/* A node that the kernel still refers to, made again from its handle: it was given up, or another process had the connection before. */
+static struct node *recall(struct node_table *table, uint64_t id, const struct handle *handle)
+{
+	struct stat st;
+	CLEAN_FD int fd = target_open_handle(table->target, handle, O_PATH);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	LOCKED(&table->lock);
+	struct node *node = find(table, id); /* another thread may have been faster */
+	if (node)
+		return use(node);
+	node = insert(table, id, handle, &st);
+	node->lookups = 1; /* at least */
+	return node;
+}
+
+struct node *node_find(struct node_table *table, uint64_t id)
+{
+	struct node *node = find_used(table, id);
+	struct handle handle = table->target->root_handle;
+
+	if (!node && id != ROOT_ID) {
+		if (!table->packed)
+			return NULL;
+		memcpy(handle.bytes, &id, sizeof(id));
+	}
+	if (!node)
+		node = recall(table, id, &handle);
+	return node ? hold(table, node) : NULL;
 }
 
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st)
@@ -147,24 +241,27 @@ struct node *node_enter(struct node_table *table, const struct handle *handle, c
 	uint64_t id = id_of(table, handle);
 	struct node *node = find(table, id);
 
-	if (!node)
-		node = insert(table, id, handle, st);
+	node = node ? use(node) : insert(table, id, handle, st);
 	node->lookups++;
 	return node;
 }
 
 struct node *node_peek(struct node_table *table, const struct handle *handle)
 {
-	LOCKED(&table->lock);
-	return find(table, id_of(table, handle));
+	uint64_t id = id_of(table, handle);
+	struct node *node = find_used(table, id);
+
+	if (!node && __atomic_load_n(&table->gave_up, __ATOMIC_RELAXED))
+		node = recall(table, id, handle);
+	return node ? hold(table, node) : NULL;
 }
 
 uint64_t node_id(struct node_table *table, const struct handle *handle)
 {
 	LOCKED(&table->lock);
-	const struct node *node = find(table, id_of(table, handle));
+	uint64_t id = id_of(table, handle);
 
-	return node ? node->id : 0;
+	return table->gave_up || find(table, id) ? id : 0;
 }
 
 /* --- descriptors --- */
@@ -350,16 +447,71 @@ static void destroy(struct node_table *table, struct node *node)
 	free(node);
 }
 
-static void remove_if_unused(struct node_table *table, struct node *node)
+static void remove_node(struct node_table *table, struct node *node)
 {
-	if (node->lookups || node->refs || node->is_root)
-		return;
 	struct node **at = &table->buckets[bucket_of(table, node->id)];
+
 	while (*at != node)
 		at = &(*at)->hash_next;
 	*at = node->hash_next;
 	table->count--;
 	destroy(table, node);
+}
+
+/* Removes what nobody needs any more from the list and the table. */
+static void sweep(struct node_table *table)
+{
+	struct node **at = &table->unused, *node;
+
+	while ((node = *at)) {
+		bool wanted = node->lookups || node->refs;
+		if (!wanted && atomic_load(&node->users)) {
+			at = &node->unused_next;
+			continue;
+		}
+		*at = node->unused_next;
+		node->unused = false;
+		atomic_fetch_sub(&table->n_unused, 1);
+		if (!wanted)
+			remove_node(table, node);
+	}
+}
+
+/* A request that still uses it is about to end. It sees n_unused then, or sweep() sees that it has ended. */
+static void remove_if_unused(struct node_table *table, struct node *node)
+{
+	if (node->lookups || node->refs || node->is_root)
+		return;
+	if (!node->unused) {
+		node->unused = true;
+		node->unused_next = table->unused;
+		table->unused = node;
+		atomic_fetch_add(&table->n_unused, 1);
+	}
+	sweep(table);
+}
+
+static void sweep_if_due(struct node_table *table)
+{
+	if (atomic_load(&table->n_unused) == 0)
+		return;
+	LOCKED(&table->lock);
+	sweep(table);
+}
+
+void node_leave(struct node_table *table, struct node *node)
+{
+	atomic_fetch_sub(&node->users, 1);
+	sweep_if_due(table);
+}
+
+void nodes_done(struct node_table *table)
+{
+	if (held.count == 0)
+		return;
+	while (held.count > 0)
+		atomic_fetch_sub(&held.nodes[--held.count]->users, 1);
+	sweep_if_due(table);
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)

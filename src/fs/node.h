@@ -12,6 +12,13 @@
  * Open modes (kernel passthrough hides reads and writes from us, and does not mix with cached access to the same inode): the
  * first open of a node decides, all others follow until the last one is closed. That decision is made in one place, file.c.
  *
+ * Memory: the kernel knows as many objects as it likes, so a node is kept only while a request or an open file needs it, or its
+ * object has no name any more; of others the NODES_MAX that were used last, roughly. What is given up loses the count of the kernel's
+ * lookups and the change time that was shown, and is made again from its id. Where ids are no handles (see above) a node lives as long
+ * as the kernel knows it.
+ *
+ * A request uses the nodes that it found until its thread says nodes_done(): none of them goes before.
+ *
  * Locks: table (hash chains, lookup counts), node->lock (descriptor, latch), cache (the list of cached descriptors): in this
  * order.
  */
@@ -38,7 +45,11 @@ struct node {
 	struct node *hash_next; /* table lock */
 	uint64_t lookups;       /* table lock: what the kernel holds */
 	unsigned refs;          /* table lock: open files */
-	uint64_t id;            /* constant, as the subject's identity is */
+	_Atomic unsigned users; /* requests; becomes more than 0 only under the table lock */
+	bool fresh;             /* table lock: used since it was last considered for giving up */
+	bool unused;            /* table lock: in the list of those that go with their last request */
+	struct node *unused_next;
+	uint64_t id; /* constant, as the subject's identity is */
 	struct subject subject;
 	bool is_root;
 
@@ -69,14 +80,16 @@ struct node_table;
 struct node_table *node_table_new(const struct target *target, unsigned max_fds);
 void node_table_free(struct node_table *table);
 
-/* The node of an id the kernel uses; NULL when there is none (ESTALE). No reference: the kernel holds the node as long as a
- * request on it is not answered. */
+/* The node of an id the kernel uses; NULL when there is none (ESTALE). Valid until this thread's nodes_done(). */
 struct node *node_find(struct node_table *table, uint64_t id);
-/* The node of an object with one more lookup of the kernel's. */
+/* The node of an object with one more lookup of the kernel's. Valid until node_leave(). */
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st);
-/* The node of an object if there is one; for the time of a request that holds the parent. */
+void node_leave(struct node_table *table, struct node *node);
+/* The node of an object that the kernel may know; NULL: it does not. Valid until this thread's nodes_done(). */
 struct node *node_peek(struct node_table *table, const struct handle *handle);
-/* The id of an object that the kernel knows; 0: it does not. */
+/* The end of a request: what this thread found is not used any more. */
+void nodes_done(struct node_table *table);
+/* The id of an object that the kernel may know; 0: it does not. */
 uint64_t node_id(struct node_table *table, const struct handle *handle);
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 void node_ref(struct node_table *table, struct node *node);

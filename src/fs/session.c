@@ -162,6 +162,7 @@ static void *receive(void *context)
 			break;
 		look_ahead(&buf);
 		fuse_session_process_buf(fs->session, &buf);
+		nodes_done(fs->nodes);
 	}
 	free(buf.mem);
 	data_thread_stop(NULL);
