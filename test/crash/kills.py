@@ -19,7 +19,7 @@ import time
 
 import load
 import place
-from place import Failure, Place, check
+from place import PATIENCE_S, Failure, Place, check
 
 PROCESSES = 3
 
@@ -42,7 +42,7 @@ def make_source(top, rng):
 
 
 def await_complete(migration):
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         check(not migration.ended(), "the daemon has ended")
         figures = migration.stat()
@@ -106,7 +106,7 @@ class Round:
         for pipe in self.pipes:
             pipe.send(command)
         for pipe in self.pipes:
-            check(pipe.poll(120), "a load process does not answer")
+            check(pipe.poll(PATIENCE_S), "a load process does not answer")
             answers.append(pipe.recv())
             check(answers[-1][0] == "verified", str(answers[-1]))
         return answers
@@ -115,7 +115,7 @@ class Round:
         self.stop.value = 1
         counts, deaths = {}, 0
         for pipe in self.pipes:
-            check(pipe.poll(60), "a load process does not stop")
+            check(pipe.poll(PATIENCE_S), "a load process does not stop")
             answer = pipe.recv()
             check(answer[0] == "stopped", str(answer))
             deaths += answer[2]
@@ -140,7 +140,7 @@ class Round:
 
         status, said = self.migration.finish()
         check(status == 0, f"finish: {said}")
-        self.migration.daemon.wait(30)
+        self.migration.daemon.wait(PATIENCE_S)
         check(self.migration.daemon.returncode == 0, f"after finish the daemon exits with {self.migration.daemon.returncode}")
         self.migration.check_no_trace()
         self.ask(self.migration.target)

@@ -12,6 +12,7 @@ import random
 import stat
 import time
 
+import place
 from place import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, Failure, check, fallocate, first_difference
 
 DEAD = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV}
@@ -69,7 +70,7 @@ class Load:
 
     def attach(self):
         """Waits for a living mount, and takes its root."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + place.PATIENCE_S
         while True:
             check(time.monotonic() < deadline, "the mount does not come back")
             self.leave()
@@ -89,7 +90,7 @@ class Load:
 
     def alive(self, function):
         """The result of something that only looks, repeated until the daemon lives long enough."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + place.PATIENCE_S
         while True:
             try:
                 return function()

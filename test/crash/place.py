@@ -21,6 +21,7 @@ SOURCEDIR = pathlib.Path(__file__).resolve().parents[2]
 BUILDDIR = pathlib.Path(os.environ.get("DMMFS_BUILDDIR", SOURCEDIR / "build"))
 DMMFS = BUILDDIR / "src/daemon/dmmfs"
 ADMIN = BUILDDIR / "src/cli/dmmfs-admin"
+PATIENCE_S = 240  # a loaded machine is slow; only a failure waits so long
 
 libc = ctypes.CDLL(None, use_errno=True)
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE = 1, 2, 16

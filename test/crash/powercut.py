@@ -426,7 +426,7 @@ class Run:
         disk = subprocess.Popen([BUILDDIR / "test/crash/cut_disk", str(DISK_BYTES), f"{self.top}/log", where])
         migration = Place(self.source, self.options)
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + place.PATIENCE_S
             while not os.path.exists(f"{where}/disk"):
                 check(disk.poll() is None and time.monotonic() < deadline, "the disk does not come up")
                 time.sleep(0.02)
@@ -447,7 +447,7 @@ class Run:
             subprocess.run(["umount", migration.target], stderr=subprocess.DEVNULL)
             migration.remove()
             disk.terminate()
-            disk.wait(30)
+            disk.wait(place.PATIENCE_S)
 
     def try_cut(self, log, durable, cut, keep):
         """One image, and what the daemon makes of it."""
@@ -480,7 +480,7 @@ class Run:
             migration.remove()
 
     def complete(self, migration):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + place.PATIENCE_S
         while True:
             check(not migration.ended(), f"the daemon has ended: {migration.tail()}")
             figures = migration.stat()

@@ -19,11 +19,10 @@ import time
 
 import load
 import place
-from place import ADMIN, BUILDDIR, DMMFS, Failure, Place, check
+from place import ADMIN, BUILDDIR, DMMFS, PATIENCE_S, Failure, Place, check
 
 KILLED = -signal.SIGKILL
 TRIES = 8
-PATIENCE_S = 120  # a loaded machine is slow; only a failure waits so long
 
 
 def point_table():

@@ -50,7 +50,7 @@ check 'the ACLs that were set are there' grep -q 'S-1-5-21-1-2-3-1002' acls
 
 mkdir piped
 check 'whoever mounts and reads what that says is not kept waiting' \
-	timeout 30 sh -c "'$dmmfs' smb://127.0.0.1/share '$work/piped' -o credentials='$work/credentials',background=off 2>&1 | cat"
+	timeout 60 sh -c "'$dmmfs' smb://127.0.0.1/share '$work/piped' -o credentials='$work/credentials',background=off 2>&1 | cat"
 umount piped
 
 mkdir target

@@ -99,7 +99,7 @@ DMMFS_FAULT=remains-removed:1 start_slow one "$work/source" "$m" -o segsize=64K,
 wait "${pid[one]}" || :
 unset 'pid[one]'
 umount -l "$m" 2>/dev/null || :
-refused 'the next start completes it' 0 'complete' timeout 20 "$dmmfs" "slow://$work/source" "$m" -f -o plugindir="$DMMFS_BUILDDIR/test/plugins"
+refused 'the next start completes it' 0 'complete' timeout 60 "$dmmfs" "slow://$work/source" "$m" -f -o plugindir="$DMMFS_BUILDDIR/test/plugins"
 check 'it is gone under its other name' test ! -e target/dir/moved
 check 'what came over is there' same -t . plain/late target/late
 "$admin" finish --json "$m" >out || fail 'finish of what is complete'

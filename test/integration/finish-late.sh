@@ -18,7 +18,8 @@ say '--- a directory that comes while finish waits'
 exec 5<target/here
 "$admin" finish --wait 30 "$m" >out 2>&1 &
 finishing=$!
-sleep 1
+wait_for 20 grep -q 'event=asked to=finish' one.log
+sleep 1 # it has looked whether all is here
 slow 'read delay 60000 file'
 check 'it comes' ls target/late/file
 exec 5<&-

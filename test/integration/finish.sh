@@ -24,19 +24,20 @@ start one "$work/source" "$m" -o background=on
 await_complete "$m"
 sleep 300 <target/plain &
 holder=$!
+wait_for 5 sh -c "readlink /proc/$holder/fd/0 | grep -q target/plain && grep -q sleep /proc/$holder/comm"
 refused 'with a file open' 4 'in use by 1 process' "$admin" finish "$m"
 "$admin" finish "$m" >finish.out 2>&1 || :
 check 'it names the process' grep -qE "$holder.*sleep" finish.out
 check 'and the file' grep -q "$m/plain" finish.out
 (cd target/deep && exec sleep 300) &
 inside=$!
-wait_for 5 sh -c "readlink /proc/$inside/cwd | grep -q target/deep"
+wait_for 5 sh -c "readlink /proc/$inside/cwd | grep -q target/deep && grep -q sleep /proc/$inside/comm"
 refused 'with a process inside' 4 'in use by 2 processes' "$admin" finish "$m"
 check 'the mount still serves' cmp source/data target/data
 (sleep 2; kill $holder $inside) &
 began=$SECONDS
-check '--wait waits for both to end' "$admin" finish --wait 30 "$m"
-[ $((SECONDS - began)) -lt 15 ] || fail 'it waited longer than needed'
+check '--wait waits for both to end' "$admin" finish --wait 100 "$m"
+[ $((SECONDS - began)) -lt 90 ] || fail 'it waited longer than needed'
 reap one
 check 'the tree is the source' same source target
 no_trace target
@@ -48,7 +49,7 @@ start two "$work/source" "$work/other"
 await_complete "$work/other"
 exec 5<>other/plain 6<other/data 7<other/deep/er/est/file
 cat <&7 >/dev/null
-check '--lazy' timeout 20 "$admin" finish --lazy "$work/other"
+check '--lazy' timeout 60 "$admin" finish --lazy "$work/other"
 check 'new opens reach the plain tree' sh -c "! findmnt -rn -M '$work/other'"
 equal 'what was open is read' "$(cksum <source/data)" "$(cksum <&6)"
 echo 'from the plain tree' >other/plain

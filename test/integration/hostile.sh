@@ -9,7 +9,7 @@ start_hostile()
 {
 	local evil=$1
 	DMMFS_PLUGINDIR=$DMMFS_BUILDDIR/test/plugins start one "hostile://$work/source" "$m" \
-		-o "evil=$evil,segsize=64K,errorretries=0,timeo=3,retrans=0,soft,maxentries=5000"
+		-o "evil=$evil,segsize=64K,errorretries=0,timeo=20,retrans=0,soft,maxentries=5000"
 }
 # settled: what is pending is in error, and waits for the administrator.
 settled()

@@ -10,7 +10,7 @@ for k in range(4096): sys.stdout.buffer.write(block(k))' >source/file
 slow 'read delay 3' 'open delay 2' 'list delay 20'
 for options in background=off,segsize=4K,whole=0 background=off,segsize=64K,whole=0,nopassthrough background=on,segsize=64K,whole=64M; do
 	start_slow one "$work/source" "$work/target" -o "$options"
-	check "with $options" timeout 60 "$DMMFS_BUILDDIR/test/integration/interrupts" target/file 5 24
+	check "with $options" timeout 110 "$DMMFS_BUILDDIR/test/integration/interrupts" target/file 5 24
 	tail -n 1 check.out
 	check 'the file is right' cmp source/file target/file
 	stop one target

@@ -18,8 +18,8 @@ interrupted()
 {
 	local what=$1 status=0
 	shift
-	timeout -k 5 -s "${signal:-TERM}" 0.5 "$@" >/dev/null 2>&1 || status=$?
-	[ $status -ne 137 ] || [ "${signal:-TERM}" = KILL ] || fail "$what: not even after 5 s"
+	timeout -k 30 -s "${signal:-TERM}" 0.5 "$@" >/dev/null 2>&1 || status=$?
+	[ $status -ne 137 ] || [ "${signal:-TERM}" = KILL ] || fail "$what: not even after 30 s"
 	[ $status -ne 0 ] || fail "$what: did not wait"
 	say "ok: $what (status $status)"
 }

@@ -18,10 +18,10 @@ valid()
 	fits "$1" "$*"
 }
 
-# valid_lines COMMAND ARGUMENTS...: the same of a command that goes on until it is ended; two seconds, at least one line.
+# valid_lines COMMAND ARGUMENTS...: the same of a command that goes on until it is ended; at least one line.
 valid_lines()
 {
-	timeout 2 "$admin" "$1" --json "${@:2}" >json.out 2>json.err || [ $? -eq 124 ] || fail "$*: $(cat json.err)"
+	lines_of 1 json.out "$admin" "$1" --json "${@:2}"
 	fits "$1" "$*, a line each time"
 }
 

@@ -119,15 +119,30 @@ refused()
 # equal WHAT WANTED FOUND
 equal() { [ "$2" = "$3" ] || fail "$1: '$3', not '$2'"; say "ok: $1"; }
 
-# wait_for SECONDS COMMAND...: until the command succeeds.
+# wait_for SECONDS COMMAND...: until the command succeeds. The seconds are what an idle machine may need at the very most; a busy one
+# has several times as many, since the limit is for what never comes.
 wait_for()
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 4 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -le $end ] || fail "waited in vain for: $*"
 		sleep 0.1
 	done
+}
+
+# lines_of LINES FILE COMMAND...: what a command that goes on until it is ended prints, until there are so many whole lines of it.
+lines_of()
+{
+	local lines=$1 file=$2 running
+	shift 2
+	: >"$file"
+	"$@" >"$file" 2>lines.err &
+	running=$!
+	wait_for 30 sh -c "[ \$(wc -l <'$file') -ge $lines ] || ! kill -0 $running"
+	kill $running 2>/dev/null || :
+	wait $running || [ $? -eq 143 ] || fail "status $? of: $*: $(cat lines.err)"
+	[ -z "$(tail -c 1 "$file")" ] || sed -i '$d' "$file" # the end cut it off
 }
 
 # same [OPTIONS OF treecmp] ONE OTHER

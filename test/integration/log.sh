@@ -5,8 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 m=$work/target log=$work/logs/home
 
-# has FILE REGEX: within two seconds, since a thread of its own writes the log.
-has() { wait_for 2 grep -qE -- "$2" "$1"; say "ok: $1 has $2"; }
+# has FILE REGEX: within moments, since a thread of its own writes the log.
+has() { wait_for 5 grep -qE -- "$2" "$1"; say "ok: $1 has $2"; }
 
 make_tree source
 forged=$'x\nmigid=1 event=finished target=" event=forged \e[31m\xc2\x9b2J'
@@ -37,9 +37,9 @@ assert line["fields"]["error"] == "EIO" and "\nmigid=1 event=finished target=\" 
 refused 'a number of lines that is none' 2 'whole number of lines' "$admin" log -n x 1
 
 say '--- rotation'
-"$admin" log -f -n 0 1 >followed 2>followed.err &
+"$admin" log -f -n 1 1 >followed 2>followed.err &
 pid[follow]=$!
-sleep 0.5
+wait_for 10 test -s followed
 mv "$log" "$log.1"
 slow
 cat target/fails >/dev/null
@@ -70,7 +70,7 @@ mkdir small/logs target2
 start two "$work/source" "$work/target2" -o "background=off,logfile=$work/small/logs/home"
 dd if=/dev/zero of=small/filler bs=4k status=none 2>/dev/null || :
 dd if=/dev/zero of=small/filler2 bs=1k status=none 2>/dev/null || :
-check 'the migration goes on' timeout 10 cat target2/plain
+check 'the migration goes on' timeout 60 cat target2/plain
 stop two "$work/target2"
 check 'a daemon whose log is full comes to an end' true
 

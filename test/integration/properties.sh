@@ -34,9 +34,10 @@ peek two/file 130
 equal 'of files that are found from then on' 131072 "$(pieces "$m/two/file")"
 peek one/file 30
 equal 'the others keep theirs' '65536 65536' "$(pieces "$m/one/file")"
-equal '16 workers' 16 "$(threads data)"
+threads_are() { [ "$(threads data)" = "$1" ]; }
+wait_for 10 threads_are 16
 check 'more of them' "$admin" set -p maxdfproc=24 -p resdfproc=20 "$m"
-equal 'are there' 24 "$(threads data)"
+wait_for 10 threads_are 24
 check 'fewer' "$admin" set -p maxdfproc=3 -p resdfproc=1 1
 equal 'which work' "$(tail -c 10 source/three | md5sum)" "$(tail -c 10 target/three | md5sum)"
 check 'a log' "$admin" set -p logfile=first.log 1

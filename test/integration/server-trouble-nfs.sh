@@ -39,7 +39,7 @@ resident_is_fast()
 {
 	local v
 	for v in 3 4; do
-		check "$1: what is here is read and written" timeout 10 sh -c "cmp here.1 target$v/here/1 && echo more >>target$v/here/2"
+		check "$1: what is here is read and written" timeout 60 sh -c "cmp here.1 target$v/here/1 && echo more >>target$v/here/2"
 	done
 }
 

@@ -47,7 +47,7 @@ reads()
 denied()
 {
 	mkdir -p store/denied
-	refused "$1" 32 'cannot be reached' timeout 30 "$dmmfs" smb://127.0.0.1/share "$work/store/denied" -o "credentials=$work/credentials$2"
+	refused "$1" 32 'cannot be reached' timeout 60 "$dmmfs" smb://127.0.0.1/share "$work/store/denied" -o "credentials=$work/credentials$2"
 }
 
 # Version 2.1, and signed; 3.0, and encrypted; 3.0.2, and NTLMv2 alone.

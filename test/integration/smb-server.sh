@@ -71,4 +71,8 @@ smb_kill()
 	unset "pid[smbd]"
 }
 
-smb_kill_helpers() { pkill -9 -f -- "--configfile=$work/smb.conf" || :; }
+# They are gone when this returns: who still dies keeps locks and sockets.
+smb_kill_helpers()
+{
+	while pkill -9 -f -- "--configfile=$work/smb.conf"; do sleep 0.1; done
+}

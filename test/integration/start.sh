@@ -12,7 +12,7 @@ umount target
 wait_for 10 test ! -e run/1.sock
 
 # A daemon that kept an end of this pipe would keep cat waiting.
-timeout 20 sh -c "'$dmmfs' '$work/source' '$work/target' -o 'logfile=$work/one.log' 2>&1 | cat" || fail 'the daemon keeps the terminal'
+timeout 60 sh -c "'$dmmfs' '$work/source' '$work/target' -o 'logfile=$work/one.log' 2>&1 | cat" || fail 'the daemon keeps the terminal'
 say 'ok: the daemon leaves the terminal'
 umount target
 wait_for 10 test ! -e run/1.sock

@@ -22,7 +22,7 @@ start)
 	[ ! -e "$work/broken" ] || { echo "Job for \$2 failed because the control process exited with error code." >&2; exit 1; }
 	set -- $line
 	"$dmmfs" "\${@//%i/\$unit}" >>"$work/unit.log" 2>&1 &
-	for i in {1..100}; do [ -S "/run/dmmfs/\$unit.sock" ] && exit 0; sleep 0.1; done
+	for i in {1..600}; do [ -S "/run/dmmfs/\$unit.sock" ] && exit 0; sleep 0.1; done
 	exit 1
 	;;
 esac

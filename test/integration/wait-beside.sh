@@ -14,7 +14,7 @@ slow 'read hang -'
 cat target/file >whole.out & reader=$!
 sleep 0.5
 
-at_once() { local what=$1; shift; check "$what" timeout -k 1 5 "$@"; }
+at_once() { local what=$1; shift; check "$what" timeout -k 1 60 "$@"; }
 for round in first second; do
 	at_once "$round: attributes" stat target/file
 	at_once "$round: open, and what is here" dd if=target/file of=here bs=64K count=1 skip=50 status=none

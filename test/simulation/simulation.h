@@ -54,6 +54,7 @@ struct model_file {
 struct model {
 	struct model_file files[FILES], after; /* `after`: the file of the step that is under way, when it is done */
 	int under_way;                         /* that file, or -1 */
+	bool writes;                           /* that step is a write */
 	unsigned done;                         /* steps */
 	unsigned names;                        /* given by renames */
 	bool background;

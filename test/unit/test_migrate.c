@@ -587,7 +587,7 @@ static int take_id(void *context, const struct error_record *record)
 
 static void await_end_of_record(uint64_t ino)
 {
-	uint64_t until_ns = clock_monotonic_ns() + 10 * NS_PER_S;
+	uint64_t until_ns = clock_monotonic_ns() + 50 * NS_PER_S;
 
 	while (file_is_recorded(ino))
 		ck_assert_uint_lt(clock_monotonic_ns(), until_ns);

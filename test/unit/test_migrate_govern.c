@@ -405,19 +405,30 @@ START_TEST(no_workers_stop_the_background_only)
 }
 END_TEST
 
+/* Whether the background comes near its limit, while nothing else has the processors; it never goes beyond it. */
+static bool near_the_limit(double limit)
+{
+	uint64_t begin_ns = clock_monotonic_ns(), before = figures().background_bytes, before_ns = clock_monotonic_ns();
+	usleep(1000000);
+	uint64_t after_ns = clock_monotonic_ns();
+	double bytes = (double)(figures().background_bytes - before), ns_per_s = (double)NS_PER_S;
+	ck_assert_double_lt(bytes / (double)(clock_monotonic_ns() - begin_ns), 1.3 * limit / ns_per_s);
+	return bytes / (double)(after_ns - before_ns) > 0.6 * limit / ns_per_s;
+}
+
 /* 512 segments would take eight seconds; without the limit they come at once. */
 START_TEST(a_limit_holds_and_can_be_changed)
 {
+	bool near = false;
+
 	fake_file(1, 0, "one", 512 * SEGSIZE);
 	options.govern.bandwidth = 64 * SEGSIZE;
 	begin();
 	usleep(300000); /* names, and the first segments */
-	uint64_t before = figures().background_bytes, before_ns = clock_monotonic_ns();
-	usleep(1500000);
-	struct migration_stat stat = figures();
-	double rate = (double)(stat.background_bytes - before) / ((double)(clock_monotonic_ns() - before_ns) / (double)NS_PER_S);
-	ck_assert_msg(rate < 1.3 * 64 * SEGSIZE && rate > 0.6 * 64 * SEGSIZE, "%f segments a second", rate / SEGSIZE);
-	ck_assert_uint_eq(stat.background.limit_bytes_per_s, 64 * SEGSIZE);
+	for (int i = 0; i < 5 && !near; i++)
+		near = near_the_limit(64 * SEGSIZE);
+	ck_assert(near);
+	ck_assert_uint_eq(figures().background.limit_bytes_per_s, 64 * SEGSIZE);
 	options.govern.bandwidth = RATE_NONE;
 	migrate_set_govern(migrate, &options.govern);
 	await_complete();
@@ -454,7 +465,7 @@ START_TEST(a_stop_waits_for_nothing)
 	usleep(300000);
 	uint64_t began_ns = clock_monotonic_ns();
 	end();
-	ck_assert_uint_lt(clock_monotonic_ns() - began_ns, 5 * NS_PER_S);
+	ck_assert_uint_lt(clock_monotonic_ns() - began_ns, 30 * NS_PER_S); /* the debt is one of minutes */
 }
 END_TEST
 

@@ -218,7 +218,7 @@ START_TEST(the_time_is_kept_and_one_worker_suffices)
 	options.walk_ns = 1;
 	uint64_t begin_ns = clock_monotonic_ns();
 	run();
-	ck_assert_uint_lt(clock_monotonic_ns() - begin_ns, 5 * NS_PER_S);
+	ck_assert_uint_lt(clock_monotonic_ns() - begin_ns, 30 * NS_PER_S);
 	survey_free(&survey);
 	options.walk_ns = 0;
 	run();
