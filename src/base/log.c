@@ -39,8 +39,8 @@ static struct {
 	struct kept ring[RING_LINES]; /* the line with this id is at id % RING_LINES */
 	uint64_t oldest, next;        /* ids: of the oldest that is kept, of the next that comes */
 	size_t bytes;
-	uint64_t written; /* id of the newest line that has been handed on */
-	uint64_t lost;    /* lines that were overwritten before that, and not told of yet */
+	uint64_t written;    /* id of the newest line that has been handed on */
+	uint64_t lost;       /* lines that were overwritten before that, and not told of yet */
 	uint64_t started_ns; /* wall clock */
 	bool threaded, stopping;
 	pthread_t thread;
@@ -213,29 +213,19 @@ int log_start(void)
 	return -error;
 }
 
-static struct timespec after_ms(unsigned ms)
-{
-	struct timespec until;
-	clock_gettime(CLOCK_REALTIME, &until);
-	uint64_t ns = (uint64_t)until.tv_nsec + ms * NS_PER_MS;
-	until.tv_sec += (time_t)(ns / NS_PER_S);
-	until.tv_nsec = (long)(ns % NS_PER_S);
-	return until;
-}
-
 void log_flush(unsigned timeout_ms)
 {
-	struct timespec until = after_ms(timeout_ms);
+	struct timespec until = clock_after_ns(timeout_ms * NS_PER_MS);
 	LOCKED(&logger.lock);
 	uint64_t target = logger.next - 1;
 	while (logger.threaded && logger.written < target)
-		if (pthread_cond_timedwait(&logger.drained, &logger.lock, &until) == ETIMEDOUT)
+		if (pthread_cond_clockwait(&logger.drained, &logger.lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT)
 			break;
 }
 
 void log_stop(unsigned timeout_ms)
 {
-	struct timespec until = after_ms(timeout_ms);
+	struct timespec until = clock_after_ns(timeout_ms * NS_PER_MS);
 	{
 		LOCKED(&logger.lock);
 		if (!logger.threaded)

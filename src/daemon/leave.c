@@ -58,14 +58,12 @@ static int unmount(struct daemon *daemon, const struct finish_request *request, 
 /* Until the daemon has closed everything; with --lazy only as long as the last open file does not keep us. */
 static int await_end(struct daemon *daemon, bool lazy)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ns((lazy ? 1 : END_S) * NS_PER_S);
 	int waited = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += lazy ? 1 : END_S;
 	LOCKED(&daemon->lock);
 	while (!daemon->ended && waited == 0)
-		waited = pthread_cond_timedwait(&daemon->changed, &daemon->lock, &until);
+		waited = pthread_cond_clockwait(&daemon->changed, &daemon->lock, CLOCK_MONOTONIC, &until);
 	if (daemon->ended)
 		return daemon->end_result;
 	return lazy ? 0 : -ETIMEDOUT;

@@ -175,6 +175,8 @@ static void add_gap(struct migrate_options *options, const struct beside_gap *ga
 		options->gaps[shortest] = *gap;
 }
 
+/* With a clock that is behind the last daemon's, or was ahead then, anything can have been changed by others. In doubt it was: what
+ * they made is never taken for our leftovers, though a leftover of ours may then be taken for theirs, and stay. */
 static void learn_left(struct daemon *daemon)
 {
 	struct migrate_options *options = &daemon->options->migrate;
@@ -182,10 +184,16 @@ static void learn_left(struct daemon *daemon)
 
 	if (fstat(daemon->target.witness_fd, &st) < 0 || st.st_mtim.tv_sec < 0)
 		return;
-	options->left_ns =
-		(uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec + (daemon->halted ? 0 : AFTER_NOTE_NS);
+	uint64_t noted_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec, now_ns = clock_wall_ns();
+	options->left_ns = noted_ns + (daemon->halted ? 0 : AFTER_NOTE_NS);
 	read_gaps(daemon, options);
-	struct beside_gap gap = {options->left_ns, clock_wall_ns() - BACK_SLACK_NS};
+	struct beside_gap gap = {options->left_ns, now_ns - BACK_SLACK_NS};
+	if (now_ns < noted_ns) {
+		gap.left_ns = 1;
+		log_event(LOG_LEVEL_WARNING, "clock", "set_back_s=%llu what=%s",
+		          (unsigned long long)((noted_ns - now_ns) / NS_PER_S),
+		          "change times do not tell what others did to the target while no daemon ran: in doubt it is theirs");
+	}
 	if (gap.back_ns <= gap.left_ns)
 		return;
 	add_gap(options, &gap);

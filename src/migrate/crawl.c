@@ -685,17 +685,11 @@ static bool work(struct crawl *crawl)
 
 static void rest(struct crawl *crawl, bool busy)
 {
-	struct timespec until;
+	struct timespec until = clock_after_ns((busy ? 20 : 200) * NS_PER_MS);
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += busy ? 20000000 : 200000000;
-	if (until.tv_nsec >= (long)NS_PER_S) {
-		until.tv_nsec -= (long)NS_PER_S;
-		until.tv_sec++;
-	}
 	LOCKED(&crawl->lock);
 	while (!crawl->news && !crawl->stop)
-		if (pthread_cond_timedwait(&crawl->poked, &crawl->lock, &until) == ETIMEDOUT)
+		if (pthread_cond_clockwait(&crawl->poked, &crawl->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT)
 			break;
 	crawl->news = false;
 }

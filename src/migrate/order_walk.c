@@ -379,11 +379,8 @@ static bool wait_for_news(struct order *order)
 			pthread_cond_wait(&order->changed, &order->lock);
 			continue;
 		}
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += (long)LOOK_AFTER_NS;
-		until.tv_sec += until.tv_nsec / (long)NS_PER_S;
-		until.tv_nsec %= (long)NS_PER_S;
-		pthread_cond_timedwait(&order->changed, &order->lock, &until);
+		until = clock_after_ns(LOOK_AFTER_NS);
+		pthread_cond_clockwait(&order->changed, &order->lock, CLOCK_MONOTONIC, &until);
 		break;
 	}
 	return !order->stop;

@@ -229,6 +229,7 @@ struct source {
 	uint64_t wakes;         /* sleep_lock: changes when those who wait are to try at once */
 	atomic_bool down;       /* the source cannot be reached; changed under sleep_lock */
 	uint64_t down_since_ns; /* sleep_lock: wall clock */
+	uint64_t down_from_ns;  /* sleep_lock: the same moment, by the monotonic clock */
 	int down_error;         /* sleep_lock: positive */
 	atomic_int refusal;     /* why there was no session when one was last wanted; positive */
 	uint64_t recoveries;    /* sleep_lock */

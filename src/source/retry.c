@@ -78,6 +78,7 @@ static void go_down(struct source *source, int error)
 	if (atomic_load(&source->down))
 		return;
 	source->down_since_ns = clock_wall_ns();
+	source->down_from_ns = clock_monotonic_ns();
 	atomic_store(&source->down, true);
 	log_event(LOG_LEVEL_WARNING, "unreachable", "error=%s patience=%s plugin=%s", errno_name(error),
 	          atomic_load(&source->hard) ? "hard" : "soft", source->module.plugin.name);
@@ -97,7 +98,7 @@ static void come_back(struct source *source)
 
 	pthread_mutex_lock(&source->sleep_lock);
 	bool was_down = atomic_exchange(&source->down, false);
-	down_ns = clock_wall_ns() - source->down_since_ns;
+	down_ns = clock_monotonic_ns() - source->down_from_ns;
 	if (was_down) {
 		source->wakes++;
 		source->recoveries++;
