@@ -35,17 +35,22 @@ static int run_read(struct call *call)
 	struct node *node = node_of(call->fs, call->ino);
 	struct event event = {.kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
+	uint64_t epoch;
+	ssize_t got;
 
 	if (!node || !read_buffer())
 		return node ? -ENOMEM : -ESTALE;
-	int result = call_event(call, &node->subject, &event, NULL);
-	if (result == CALL_DONE)
-		result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
-	if (result != CALL_DONE)
-		return result;
-	ssize_t got = pread(fd->fd, buffer, call->size < READ_MAX ? call->size : READ_MAX, (off_t)call->off);
-	if (got < 0)
-		return -errno;
+	do { /* again, when the file was emptied below us, to come anew */
+		epoch = monitor_epoch(call->fs->monitor, &node->subject);
+		int result = call_event(call, &node->subject, &event, NULL);
+		if (result == CALL_DONE && !fd)
+			result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+		if (result != CALL_DONE)
+			return result;
+		got = pread(fd->fd, buffer, call->size < READ_MAX ? call->size : READ_MAX, (off_t)call->off);
+		if (got < 0)
+			return -errno;
+	} while (epoch != monitor_epoch(call->fs->monitor, &node->subject));
 	fuse_reply_buf(call->req, buffer, (size_t)got);
 	return CALL_DONE;
 }
@@ -273,6 +278,14 @@ static int64_t copy_held(struct call *call, struct node *to, int from, struct ev
 	return copied;
 }
 
+/* What was read while it went away is none of the file's, and not taken for written: all is done again. */
+static void undo_copy(struct call *call, struct node *to, struct event *write, bool held)
+{
+	write->error = -ECANCELED;
+	if (held)
+		monitor_end(call->fs->monitor, &to->subject, write, NULL);
+}
+
 static int run_copy(struct call *call)
 {
 	struct node *from = node_of(call->fs, call->ino), *to = node_of(call->fs, call->ino2);
@@ -284,6 +297,7 @@ static int run_copy(struct call *call)
 
 	if (!from || !to)
 		return -ESTALE;
+	uint64_t epoch = monitor_epoch(call->fs->monitor, &from->subject);
 	int result = node_fd_get(call->fs->nodes, from, NODE_READ, &from_fd);
 	if (result == CALL_DONE)
 		result = call_event(call, &from->subject, &read, NULL);
@@ -295,6 +309,10 @@ static int run_copy(struct call *call)
 		return result;
 	int64_t copied = copy_held(call, to, from_fd->fd, &write, &fd, held);
 	to->times = TIMES_REAL;
+	if (epoch != monitor_epoch(call->fs->monitor, &from->subject)) {
+		undo_copy(call, to, &write, held);
+		return run_copy(call);
+	}
 	if (held) {
 		int ended = call_end(call, &to->subject, &write, answer_write, (uint64_t)(copied < 0 ? 0 : copied));
 		if (ended != CALL_DONE)

@@ -293,6 +293,13 @@ static bool resident(void *context, struct subject *subject, uint64_t off, uint6
 	return here;
 }
 
+static uint64_t epoch(void *context, const struct subject *subject)
+{
+	struct migrate *migrate = context;
+
+	return atomic_load(&migrate->renewals[subject->ino % RENEWALS_APART]);
+}
+
 static void served(void *context, uint64_t took_ns)
 {
 	struct migrate *migrate = context;
@@ -307,4 +314,5 @@ const struct monitor_ops migrate_monitor = {
 	.attr = attr,
 	.resident = resident,
 	.served = served,
+	.epoch = epoch,
 };

@@ -35,6 +35,8 @@ struct outage {
 	uint64_t probed_ns, recoveries; /* of the crawl's thread */
 };
 
+#define RENEWALS_APART 64u
+
 struct migrate {
 	struct migrate_options options; /* constant: as it was started */
 	struct tuned tuned;
@@ -58,6 +60,7 @@ struct migrate {
 	struct flight *flights[FLIGHT_BUCKETS];
 	uint64_t started_ns;      /* constant: wall clock, before anything was done to the target */
 	atomic_ullong touched_ns; /* beside.c */
+	atomic_ullong renewals[RENEWALS_APART]; /* renew.c: of files whose inode numbers have the same remainder */
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
 	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */

@@ -9,7 +9,8 @@
  *
  * A crash before 1 is on disk leaves the old record, and the next look finds the change again. After it, 2 is done again when the
  * file is loaded, and needs nothing of the source. Between the two nobody stores a segment and no application writes (released() in
- * object.c). What others read of the old state meanwhile finds another generation when it is to be stored, and is read again.
+ * object.c). What others read of the old state meanwhile finds another generation when it is to be stored, and is read again; and who
+ * reads what the target has sees another epoch afterwards (monitor_epoch()), and reads again.
  *
  * Only a file that no application has changed is brought anew (I2): the new state of the source below an application's changes to the
  * old one would be a file that nobody has written. Its owner, mode and attributes stay an application's if one has set any of them, and
@@ -102,6 +103,7 @@ static void renew_record(struct renewal *renewal)
 	take_state(object, &renewal->attr);
 	resize_maps(object);
 	object->generation++;
+	atomic_fetch_add(&object->migrate->renewals[object->ino % RENEWALS_APART], 1); /* before anything is emptied */
 	object->drift_looked = true;
 	object->next_expected = object->readahead = 0;
 	object_file_record(object, &record);

@@ -97,6 +97,16 @@ bool monitor_resident(const struct monitor *monitor, struct subject *subject, ui
 	return resident;
 }
 
+uint64_t monitor_epoch(const struct monitor *monitor, const struct subject *subject)
+{
+	uint64_t epoch = 0;
+
+	for (unsigned i = 0; i < monitor->count; i++)
+		if (monitor->slots[i].ops->epoch)
+			epoch += monitor->slots[i].ops->epoch(monitor->slots[i].context, subject);
+	return epoch;
+}
+
 void monitor_served(const struct monitor *monitor, uint64_t took_ns)
 {
 	for (unsigned i = 0; i < monitor->count; i++)

@@ -99,6 +99,8 @@ struct monitor_ops {
 	void (*attr)(void *context, struct subject *subject, struct attr_overlay *overlay);
 	/* Is [off, off+len) here? Sets *run to the length of the run from off on that has the same answer. For SEEK_DATA. */
 	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
+	/* Grows before bytes of the object go away that an event was let go on for (and may do for others). NULL: none ever do. */
+	uint64_t (*epoch)(void *context, const struct subject *subject);
 	/* A door answered an operation that waited for no monitor, so long after it was asked. Doors tell it of some of them only.
 	 * Never waits for anything. May be NULL. */
 	void (*served)(void *context, uint64_t took_ns);
@@ -124,6 +126,9 @@ int monitor_end(const struct monitor *monitor, struct subject *subject, const st
 bool monitor_cancel(struct subject *subject, struct waiter *waiter);
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay);
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run);
+/* Taken before an event of reading is raised, and when the bytes are read: another one means that they may have gone away in between,
+ * and are to be read again, from the event on. */
+uint64_t monitor_epoch(const struct monitor *monitor, const struct subject *subject);
 void monitor_served(const struct monitor *monitor, uint64_t took_ns);
 
 static inline bool subject_quiet(struct subject *subject)

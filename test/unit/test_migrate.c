@@ -1211,6 +1211,28 @@ START_TEST(first_bytes_of_another_state_are_not_told)
 }
 END_TEST
 
+/* Who was let go on, and reads the target while it is emptied, finds another epoch, and asks again. */
+START_TEST(who_reads_while_it_is_emptied_is_told)
+{
+	unsigned char byte = 1;
+
+	options.drift = DRIFT_REFETCH;
+	fake_file(1, 0, "file", BEFORE);
+	then_crash(steps_old_state);
+	turn(BEFORE);
+	world_open();
+	struct subject subject = subject_at(target.root_fd, "file");
+	uint64_t epoch = monitor_epoch(&monitor, &subject);
+	ck_assert_int_eq(app_read("file", 4 * SEGSIZE), fake_byte(21, 4 * SEGSIZE)); /* finds the change */
+	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(pread(fd, &byte, 1, 0), 1);
+	ck_assert_int_ne(byte, fake_byte(1, 0)); /* it went away */
+	ck_assert_uint_ne(monitor_epoch(&monitor, &subject), epoch);
+	ck_assert_int_eq(app_read("file", 0), fake_byte(21, 0));
+	world_close();
+}
+END_TEST
+
 static void steps_own(void)
 {
 	steps_old_state();
@@ -1382,6 +1404,7 @@ static void add_drift(TCase *tcase)
 	tcase_add_loop_test(tcase, what_changed_comes_anew, 0, sizes);
 	tcase_add_loop_test(tcase, what_comes_anew_survives_a_kill, 0, sizes * faults);
 	tcase_add_test(tcase, what_was_read_before_it_came_anew_is_told_to_nobody);
+	tcase_add_test(tcase, who_reads_while_it_is_emptied_is_told);
 	tcase_add_test(tcase, what_an_application_changed_does_not_come_anew);
 	tcase_add_test(tcase, attributes_that_were_set_stay);
 	tcase_add_test(tcase, attributes_that_cannot_be_had_again_stay);
