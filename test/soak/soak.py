@@ -80,11 +80,12 @@ class Soak(kills.Round):
 
     def trouble(self):
         end = time.monotonic() + self.seconds
-        while time.monotonic() < end:
+        due = self.rng.sample(self.troubles, len(self.troubles))  # each at least once, however short the round is
+        while due or time.monotonic() < end:
             time.sleep(self.rng.uniform(0.05, 0.5))
             self.watch()
             check(not self.migration.ended(), f"the daemon died by itself: {self.migration.daemon.returncode}")
-            which = self.rng.choice(self.troubles)
+            which = due.pop() if due else self.rng.choice(self.troubles)
             getattr(self, which)()
             self.told[which] += 1
         self.migration.kill()
