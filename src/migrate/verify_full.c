@@ -32,8 +32,9 @@ struct todo {
 
 struct both {
 	struct verify *verify;
-	struct todo *todo;       /* the last found comes first, so that few wait */
-	struct name_set *waived; /* names that could not be made and that nobody waits for: "INO/NAME", the directory's number */
+	struct todo *todo; /* the last found comes first, so that few wait */
+	struct name_set
+		*waived; /* names that are not there, with the administrator's knowledge: "INO/NAME", the directory's number */
 	/* The directory that is looked at. */
 	const char *path;
 	int dirfd;
@@ -224,9 +225,12 @@ static int take_waived(void *context, const struct error_record *record)
 {
 	const struct both *both = context;
 
-	if (record->kind != ERROR_OF_NAME || record->state != ERROR_WAIVED)
+	bool skipped = record->kind == ERROR_LOSS && strcmp(record->what, "skip") == 0;
+	const char *slash = strrchr(record->path, '/'), *last = slash ? slash + 1 : record->path;
+
+	if (record->state != ERROR_WAIVED || (record->kind != ERROR_OF_NAME && !skipped))
 		return 0;
-	CLEAN_FREE char *key = waived_key(record->ino, record->name);
+	CLEAN_FREE char *key = waived_key(record->ino, skipped ? last : record->name);
 	name_set_add(both->waived, key);
 	return 0;
 }
@@ -236,6 +240,25 @@ static bool is_waived(const struct both *both, const struct dmm_entry *entry)
 	CLEAN_FREE char *key = waived_key(both->ino, entry->name);
 
 	return name_set_has(both->waived, key);
+}
+
+/* By the order as it is; what an earlier one said is on record, for the first names of a directory. */
+static bool is_skipped(const struct both *both, const struct dmm_entry *entry, const char *path)
+{
+	struct migrate *migrate = both->verify->migrate;
+	const struct dmm_attr *attr = &entry->attr;
+	struct verdict verdict = {0};
+
+	if (!order_judges(migrate))
+		return false;
+	order_judge(migrate,
+	            &(struct rule_object){.path = path,
+	                                  .is_dir = S_ISDIR(attr->mode),
+	                                  .size = S_ISREG(attr->mode) ? attr->size : 0,
+	                                  .mtime_s = attr->mtime.sec,
+	                                  .owner = attr->uid},
+	            &verdict);
+	return verdict.skip;
 }
 
 /* --- one name --- */
@@ -253,7 +276,7 @@ static int look_at_entry(struct both *both, const struct dmm_entry *entry, char 
 		return 0;
 	}
 	if (fstatat(both->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (populate_drops(verify->migrate, &entry->attr) || is_waived(both, entry))
+		if (populate_drops(verify->migrate, &entry->attr) || is_waived(both, entry) || is_skipped(both, entry, path))
 			return 0;
 		VERIFY_COUNT(verify, missing, 1);
 		verify_add_finding(verify, VERIFY_MISSING, 0, path);

@@ -35,6 +35,11 @@ equal 'it is counted' 1 "$(figure "$m" skipped)"
 check 'stat tells the order' grep -q "^Order .*first '/e/\*\*'" <("$admin" stat 1)
 [ "$(order_figure 1 done_first)" -ge 5 ] || fail 'done by class'
 check 'an application takes its own away' rmdir "$m/scratch"
+missing() { "$admin" verify --full --json "$m" | python3 -c 'import json, sys; print(json.load(sys.stdin)["missing"])'; }
+equal 'verify does not miss what was skipped' 0 "$(missing)"
+check 'the order changes' "$admin" set -p order= "$m"
+equal 'nor then, since it is on record' 0 "$(missing)"
+check 'the order as it was' "$admin" set -p "order=first '/e/**'; last '*.iso' '/a/**'; skip /scratch" "$m"
 for path in scratch scratch/junk; do
 	check "where tells of $path that it is skipped, and by which clause" grep -q "order says so (skip '/scratch')" \
 		<("$admin" where "$m/$path")
