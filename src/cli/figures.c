@@ -18,7 +18,7 @@
 
 #define STAT_TIMEOUT_S 5
 #define BUSY_US 100000
-#define DYING_NS (NS_PER_S / 2)
+#define DYING_NS (2 * NS_PER_S)
 
 /* --- asking --------------------------------------------------------------------------------------------------------------- */
 
