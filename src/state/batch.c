@@ -77,6 +77,7 @@ static void change_plain(struct batch *batch, enum change_kind kind, uint64_t a,
 
 void batch_dir_put(struct batch *batch, const struct dir_record *record)
 {
+	assert(record->ino > 0);
 	struct change *change = change_begin(batch, CHANGE_DIR_PUT, dir_record_room(record));
 	change->a = record->ino;
 	change_end(batch, change, dir_record_encode(record, change->value));
@@ -89,7 +90,7 @@ void batch_dir_delete(struct batch *batch, uint64_t ino)
 
 static void put_file(struct batch *batch, enum change_kind kind, const struct file_record *record)
 {
-	assert(record->segsize > 0);
+	assert(record->ino > 0 && record->segsize > 0);
 	struct change *change = change_begin(batch, kind, file_record_room(record));
 	change->a = record->ino;
 	change_end(batch, change, file_record_encode(record, change->value));

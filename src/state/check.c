@@ -6,8 +6,8 @@
 #include "state/inspect_private.h"
 
 #include "state/bytes.h"
-#include "state/codec.h"
 #include "state/describe.h"
+#include "state/seal.h"
 
 #include "base/cleanup.h"
 
@@ -23,6 +23,10 @@ struct check {
 	MDB_txn *txn;
 	enum database database; /* that is walked */
 	MDB_cursor *segments;
+	struct {
+		uint64_t next; /* the inode number of the entry that follows */
+		bool is_known;
+	} chain[DATABASES];
 	struct totals stored, counted;
 	bool has_totals;
 	uint64_t next_error;
@@ -75,11 +79,13 @@ static int check_meta(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct check *check = context;
 	if (is_name(key, META_TOTALS)) {
-		check->has_totals = totals_decode(value->mv_data, value->mv_size, &check->stored) == 0;
+		struct sealed sealed;
+		check->has_totals = seal_open(DB_META, key, value, &sealed) == 0 &&
+		                    totals_decode(sealed.record, sealed.len, &check->stored) == 0;
 		if (!check->has_totals)
 			tell_damaged(check, key, value);
 	} else if (is_name(key, META_FORMAT) || is_name(key, META_COMMIT) || is_name(key, META_NEXT_ERROR) ||
-	           is_name(key, META_NOTED)) {
+	           is_name(key, META_NOTED) || is_name(key, META_FIRST_DIR) || is_name(key, META_FIRST_FILE)) {
 		if (value->mv_size != 8)
 			tell_damaged(check, key, value);
 	} else {
@@ -90,11 +96,14 @@ static int check_meta(void *context, const MDB_val *key, const MDB_val *value)
 
 static void check_meta_complete(struct check *check)
 {
-	static const char *const names[] = {META_COMMIT, META_NEXT_ERROR, META_NOTED, META_TOTALS};
+	static const char *const names[] = {META_COMMIT,    META_NEXT_ERROR, META_NOTED,
+	                                    META_FIRST_DIR, META_FIRST_FILE, META_TOTALS};
 	MDB_val value;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (get(check, DB_META, names[i], strlen(names[i]), &value))
 			inspect_tell(check->sink, RULE_META, database_name(DB_META), names[i], "the entry is missing");
+	engine_meta_get_number(check->txn, check->inspection->dbi[DB_META], META_COMMIT, &check->identity->commit);
+	engine_meta_get_number(check->txn, check->inspection->dbi[DB_META], META_NOTED, &check->identity->noted);
 	if (engine_meta_get_number(check->txn, check->inspection->dbi[DB_META], META_NEXT_ERROR, &check->next_error) == 0 &&
 	    check->next_error == 0)
 		inspect_tell(check->sink, RULE_META, database_name(DB_META), META_NEXT_ERROR,
@@ -120,6 +129,8 @@ static int check_identity(void *context, const MDB_val *key, const MDB_val *valu
 		check->has_uuid = true;
 		copy_text(check->identity->uuid, sizeof(check->identity->uuid), value);
 	}
+	if (is_name(key, "witness"))
+		copy_text(check->identity->witness, sizeof(check->identity->witness), value);
 	if (is_name(key, "source")) {
 		check->has_source = true;
 		copy_text(check->identity->source, sizeof(check->identity->source), value);
@@ -141,14 +152,42 @@ static void check_identity_complete(struct check *check)
 
 /* --- directories, files, segments --- */
 
+static void begin_chain(struct check *check, enum database database)
+{
+	check->chain[database].is_known = engine_meta_get_number(check->txn, check->inspection->dbi[DB_META],
+	                                                         seal_first(database), &check->chain[database].next) == 0;
+}
+
+/* Is this the entry that the one before it names? `sealed` NULL: what it names nobody knows. */
+static void follow_chain(struct check *check, const MDB_val *key, const struct sealed *sealed)
+{
+	enum database database = check->database;
+	uint64_t wanted = check->chain[database].next, ino = key_get_u64(key->mv_data);
+	if (check->chain[database].is_known && wanted != ino)
+		TELL(check, RULE_CHAIN, key, "the entry before it says that %" PRIu64 " follows%s", wanted,
+		     wanted ? "" : " none");
+	check->chain[database].is_known = sealed;
+	check->chain[database].next = sealed ? sealed->next : 0;
+}
+
+static void end_chain(struct check *check, enum database database)
+{
+	if (check->chain[database].is_known && check->chain[database].next)
+		inspect_tell(check->sink, RULE_CHAIN, database_name(database), "", "the last entry says that %" PRIu64 " follows",
+		             check->chain[database].next);
+}
+
 static int check_dir(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct check *check = context;
 	CLEAN_FREE struct dir_record *record = NULL;
+	struct sealed sealed;
 	if (!key_is(check, key, 8))
 		return 0;
 	check->counted.dirs_found++; /* those not populated */
-	if (dir_record_decode(key_get_u64(key->mv_data), value->mv_data, value->mv_size, &record))
+	bool is_whole = seal_open(DB_DIRS, key, value, &sealed) == 0;
+	follow_chain(check, key, is_whole ? &sealed : NULL);
+	if (!is_whole || dir_record_decode(key_get_u64(key->mv_data), sealed.record, sealed.len, &record))
 		tell_damaged(check, key, value);
 	return 0;
 }
@@ -181,9 +220,9 @@ static uint64_t marked_bytes(uint64_t base, const uint8_t bits[SEGMENT_CHUNK_BYT
 }
 
 /* A limit that was cut leaves marks above it, which are nobody's; above the size at the source there can be none. */
-static int check_file_segments(struct check *check, const MDB_val *file_key, const struct file_record *file)
+static int check_file_segments(struct check *check, const MDB_val *file_key, const struct file_record *file, uint64_t wanted)
 {
-	uint64_t whole = file->limit > file->source_size ? file->limit : file->source_size;
+	uint64_t marked = 0, whole = file->limit > file->source_size ? file->limit : file->source_size;
 	uint64_t n_segments = segments_of(whole, file->segsize), resident = 0;
 	uint8_t bytes[12] = {0}, bits[SEGMENT_CHUNK_BYTES];
 	MDB_val key = {sizeof(bytes), bytes}, value;
@@ -192,17 +231,22 @@ static int check_file_segments(struct check *check, const MDB_val *file_key, con
 	while (!code && key.mv_size == 12 && memcmp(key.mv_data, file_key->mv_data, 8) == 0) {
 		uint32_t chunk = key_get_u32((const uint8_t *)key.mv_data + 8);
 		uint64_t base = (uint64_t)(chunk & INT32_MAX) * SEGMENT_CHUNK;
-		if (segments_decode(value.mv_data, value.mv_size, bits) == 0) { /* damage is told where the segments are walked */
+		if (sealed_chunk(&key, &value, bits) == 0) { /* damage is told where the segments are walked */
 			if (last_marked(base, bits) >= n_segments)
 				TELL(check, RULE_SEGMENTS_BEYOND, file_key,
 				     "segment %" PRIu64 " is marked, but the file has %" PRIu64, last_marked(base, bits),
 				     n_segments);
-			if (!(chunk >> 31))
+			if (!(chunk >> 31)) {
 				resident += marked_bytes(base, bits, file);
+				marked += chunk_marked(bits);
+			}
 		}
 		code = mdb_cursor_get(check->segments, &key, &value, MDB_NEXT);
 	}
 	check->counted.bytes_pending += (int64_t)(file->limit - resident);
+	if (marked != wanted)
+		TELL(check, RULE_SEGMENTS_LOST, file_key, "%" PRIu64 " segments are marked where there should be %" PRIu64,
+		     marked, wanted);
 	return code == MDB_NOTFOUND ? 0 : code;
 }
 
@@ -210,14 +254,17 @@ static int check_file(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct check *check = context;
 	CLEAN_FREE struct file_record *record = NULL;
+	struct sealed sealed;
 	if (!key_is(check, key, 8))
 		return 0;
 	check->counted.files_pending++;
-	if (file_record_decode(key_get_u64(key->mv_data), value->mv_data, value->mv_size, &record)) {
+	bool is_whole = seal_open(DB_FILES, key, value, &sealed) == 0;
+	follow_chain(check, key, is_whole ? &sealed : NULL);
+	if (!is_whole || file_record_decode(key_get_u64(key->mv_data), sealed.record, sealed.len, &record)) {
 		tell_damaged(check, key, value);
 		return 0;
 	}
-	return check_file_segments(check, key, record);
+	return check_file_segments(check, key, record, sealed.marked);
 }
 
 static int check_segments(void *context, const MDB_val *key, const MDB_val *value)
@@ -228,7 +275,7 @@ static int check_segments(void *context, const MDB_val *key, const MDB_val *valu
 	MDB_val file;
 	if (!key_is(check, key, 12))
 		return 0;
-	if (segments_decode(value->mv_data, value->mv_size, bits))
+	if (sealed_chunk(key, value, bits))
 		tell_damaged(check, key, value);
 	else if (memcmp(bits, none, sizeof(bits)) == 0)
 		TELL(check, RULE_SEGMENTS_EMPTY, key, "a chunk in which no segment is marked");
@@ -374,7 +421,11 @@ static int check_database(struct check *check, enum database database, int64_t *
 		inspect_tell(check->sink, RULE_DATABASE_MISSING, database_name(database), "", "there is no such database");
 		return 0;
 	}
+	if (is_chained(database))
+		begin_chain(check, database);
 	int code = inspect_walk(check->txn, dbi, &walk);
+	if (!code && is_chained(database))
+		end_chain(check, database);
 	*entries += (int64_t)walk.entries;
 	if (code && code != MDB_CORRUPTED)
 		inspect_tell(check->sink, RULE_PAGES, database_name(database), "", "%s, after %" PRIu64 " entries",

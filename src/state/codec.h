@@ -29,6 +29,7 @@ enum record_tag {
 #define SEGMENT_CHUNK (SEGMENT_CHUNK_BYTES * 8)
 /* The upper half of the numbers tells of the same segments which an application changed. */
 #define SEGMENTS_CHANGED ((uint64_t)SEGMENT_CHUNK << 31)
+#define CHUNKS_RESIDENT (1u << 31) /* below it */
 
 /* Bytes that encoding needs at most. */
 size_t dir_record_room(const struct dir_record *record);

@@ -29,9 +29,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* So many changes wait for nobody any more, and about so many go into one transaction: its pages must fit into memory. */
+/* So many changes wait for nobody any more, and about so many go into one transaction: LMDB keeps the pages of the largest one in
+ * memory for ever, and each change may be in a page of its own. */
 #define CHANGES_PLENTY 4096
-#define CHANGES_MAX 32768
+#define CHANGES_MAX 8192
 
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_MOST_NS (5 * NS_PER_S)

@@ -5,7 +5,7 @@
 #include "state/describe.h"
 
 #include "state/bytes.h"
-#include "state/codec.h"
+#include "state/seal.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -73,10 +73,10 @@ static bool set_text(json_t *object, const char *key, const void *bytes, size_t 
 
 /* --- records: false when the entry is damaged --- */
 
-static bool describe_dir(json_t *object, uint64_t ino, const MDB_val *value)
+static bool describe_dir(json_t *object, uint64_t ino, const MDB_val *key, const MDB_val *value)
 {
 	CLEAN_FREE struct dir_record *record = NULL;
-	if (dir_record_decode(ino, value->mv_data, value->mv_size, &record))
+	if (sealed_dir(key, value, &record))
 		return false;
 	set(object, "ino", number(ino));
 	set(object, "handle", handle(&record->handle));
@@ -90,10 +90,10 @@ static bool describe_dir(json_t *object, uint64_t ino, const MDB_val *value)
 	return true;
 }
 
-static bool describe_file(json_t *object, uint64_t ino, const MDB_val *value)
+static bool describe_file(json_t *object, uint64_t ino, const MDB_val *key, const MDB_val *value)
 {
 	CLEAN_FREE struct file_record *record = NULL;
-	if (file_record_decode(ino, value->mv_data, value->mv_size, &record))
+	if (sealed_file(key, value, &record))
 		return false;
 	set(object, "ino", number(ino));
 	set(object, "handle", handle(&record->handle));
@@ -119,7 +119,7 @@ static bool describe_file(json_t *object, uint64_t ino, const MDB_val *value)
 static bool describe_segments(json_t *object, const MDB_val *key, const MDB_val *value)
 {
 	uint8_t bits[SEGMENT_CHUNK_BYTES];
-	if (key->mv_size != 12 || segments_decode(value->mv_data, value->mv_size, bits))
+	if (key->mv_size != 12 || sealed_chunk(key, value, bits))
 		return false;
 	uint32_t chunk = key_get_u32((const uint8_t *)key->mv_data + 8), changed = chunk >> 31;
 	uint64_t first = (uint64_t)(chunk & INT32_MAX) * SEGMENT_CHUNK;
@@ -213,11 +213,12 @@ static bool describe_digest(json_t *object, uint64_t ino, const MDB_val *value)
 
 static bool describe_meta(json_t *object, const MDB_val *key, const MDB_val *value)
 {
+	struct sealed sealed;
 	struct totals totals;
 	if (!set_text(object, "name", key->mv_data, key->mv_size))
 		return false;
 	if (key->mv_size == strlen(META_TOTALS) && memcmp(key->mv_data, META_TOTALS, key->mv_size) == 0) {
-		if (totals_decode(value->mv_data, value->mv_size, &totals))
+		if (seal_open(DB_META, key, value, &sealed) || totals_decode(sealed.record, sealed.len, &totals))
 			return false;
 		json_t *members = json_object();
 		const char *name;
@@ -253,9 +254,9 @@ static bool describe(json_t *object, enum database database, const MDB_val *key,
 		return set_text(object, "name", key->mv_data, key->mv_size) &&
 		       set_text(object, "value", value->mv_data, value->mv_size);
 	case DB_DIRS:
-		return describe_dir(object, id, value);
+		return describe_dir(object, id, key, value);
 	case DB_FILES:
-		return describe_file(object, id, value);
+		return describe_file(object, id, key, value);
 	case DB_SEGMENTS:
 		return describe_segments(object, key, value);
 	case DB_LINKS:

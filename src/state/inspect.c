@@ -5,8 +5,8 @@
 #include "state/inspect_private.h"
 
 #include "state/bytes.h"
-#include "state/codec.h"
 #include "state/describe.h"
+#include "state/seal.h"
 
 #include "base/cleanup.h"
 
@@ -179,12 +179,12 @@ static void take_object(enum database database, const MDB_val *key, const MDB_va
 	uint64_t ino = key->mv_size == 8 ? key_get_u64(key->mv_data) : 0;
 	if (database == DB_DIRS) {
 		CLEAN_FREE struct dir_record *dir = NULL;
-		if (key->mv_size != 8 || dir_record_decode(ino, value->mv_data, value->mv_size, &dir))
+		if (key->mv_size != 8 || sealed_dir(key, value, &dir))
 			return;
 		*object = (struct object){ino, dir->handle};
 	} else if (database == DB_FILES) {
 		CLEAN_FREE struct file_record *file = NULL;
-		if (key->mv_size != 8 || file_record_decode(ino, value->mv_data, value->mv_size, &file))
+		if (key->mv_size != 8 || sealed_file(key, value, &file))
 			return;
 		*object = (struct object){ino, file->handle};
 	} else {

@@ -46,7 +46,8 @@ struct inspection;
 
 /* What the state says of itself, "" where it does not. */
 struct inspect_identity {
-	char uuid[64], source[4096];
+	char uuid[64], source[4096], witness[512];
+	uint64_t commit, noted; /* docs/FORMAT.md */
 };
 
 /* The state of a migration in `dir`. -ENOENT: there is none; -EBADMSG: it is no database; -EPROTO: another format version. A

@@ -3,8 +3,7 @@
  * What the store remembers of itself, in the database "meta": numbers by name, and the totals.
  */
 #include "state/bytes.h"
-#include "state/codec.h"
-#include "state/store_private.h"
+#include "state/seal.h"
 
 static int get(MDB_txn *txn, MDB_dbi meta, const char *name, MDB_val *value)
 {
@@ -42,15 +41,19 @@ int engine_meta_put_number(MDB_txn *txn, MDB_dbi meta, const char *name, uint64_
 
 int engine_meta_get_totals(MDB_txn *txn, MDB_dbi meta, struct totals *totals)
 {
-	MDB_val value;
+	MDB_val name = {strlen(META_TOTALS), (void *)(uintptr_t)META_TOTALS}, value;
+	struct sealed sealed;
 	int code = get(txn, meta, META_TOTALS, &value);
 	if (code)
 		return code;
-	return totals_decode(value.mv_data, value.mv_size, totals) ? MDB_CORRUPTED : 0;
+	code = seal_open(DB_META, &name, &value, &sealed);
+	return !code && totals_decode(sealed.record, sealed.len, totals) ? MDB_CORRUPTED : code;
 }
 
 int engine_meta_put_totals(MDB_txn *txn, MDB_dbi meta, const struct totals *totals)
 {
-	uint8_t bytes[TOTALS_ROOM];
-	return put(txn, meta, META_TOTALS, bytes, totals_encode(totals, bytes));
+	MDB_val name = {strlen(META_TOTALS), (void *)(uintptr_t)META_TOTALS};
+	uint8_t record[TOTALS_ROOM], bytes[TOTALS_ROOM + SEAL_ROOM];
+	struct sealed sealed = {.record = record, .len = totals_encode(totals, record)};
+	return put(txn, meta, META_TOTALS, bytes, seal_write(DB_META, &name, &sealed, bytes));
 }

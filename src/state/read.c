@@ -8,6 +8,7 @@
  */
 #include "state/bytes.h"
 #include "state/codec.h"
+#include "state/seal.h"
 #include "state/store_private.h"
 
 #include <errno.h>
@@ -55,6 +56,8 @@ static int read_begin(struct store *store, struct read_slot **taken)
 		struct read_slot *slot = slot_take(store);
 		int code = slot_begin(store, slot);
 		if (!code) {
+			if (slot->reads % RESIDENT_STEP == 0)
+				resident_limit(store);
 			*taken = slot;
 			return 0;
 		}
@@ -71,6 +74,7 @@ static void read_end(struct read_slot **slot)
 	if (!*slot)
 		return;
 	mdb_txn_reset((*slot)->txn);
+	(*slot)->reads++;
 	pthread_mutex_unlock(&(*slot)->lock);
 }
 
@@ -99,6 +103,41 @@ static int look_up_number(struct store *store, struct read_slot *slot, enum data
 	return look_up(store, slot, database, key, sizeof(key), value);
 }
 
+/* What an entry that is before `ino` says of the one that follows: 0, or -EBADMSG when `ino` should be there. */
+static int missing_between(uint64_t ino, uint64_t previous, uint64_t next)
+{
+	return previous < ino && (next == 0 || next > ino) ? 0 : -EBADMSG;
+}
+
+/* In dirs and files, where an entry is missing only if the one before it says so. 1, 0 or negative errno. */
+static int look_up_chained(struct store *store, struct read_slot *slot, enum database database, uint64_t ino,
+                           struct sealed *sealed)
+{
+	uint8_t bytes[INO_KEY];
+	MDB_val key = {sizeof(bytes), bytes}, value;
+	MDB_cursor *cursor;
+	uint64_t previous = 0, next;
+	key_put_u64(bytes, ino);
+	int code = mdb_cursor_open(slot->txn, store->dbi[database], &cursor);
+	if (code)
+		return engine_errno(code);
+	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	bool found = !code && key.mv_size == sizeof(bytes) && key_get_u64(key.mv_data) == ino;
+	if (!found && (!code || code == MDB_NOTFOUND))
+		code = mdb_cursor_get(cursor, &key, &value, code ? MDB_LAST : MDB_PREV);
+	mdb_cursor_close(cursor);
+	if (code == MDB_NOTFOUND) { /* nothing is before it */
+		code = engine_meta_get_number(slot->txn, store->dbi[DB_META], seal_first(database), &next);
+	} else if (!code) {
+		code = seal_open(database, &key, &value, sealed);
+		previous = found || code ? 0 : key_get_u64(key.mv_data);
+		next = sealed->next;
+	}
+	if (code)
+		return engine_errno(code);
+	return found ? 1 : missing_between(ino, previous, next);
+}
+
 /* --- single records --- */
 
 int store_dir_get(struct store *store, uint64_t ino, struct dir_record **record)
@@ -106,13 +145,13 @@ int store_dir_get(struct store *store, uint64_t ino, struct dir_record **record)
 	if (has_none(store, DB_DIRS))
 		return 0;
 	READING slot = NULL;
-	MDB_val value;
+	struct sealed sealed;
 	int found = read_begin(store, &slot);
 	if (!found)
-		found = look_up_number(store, slot, DB_DIRS, ino, &value);
+		found = look_up_chained(store, slot, DB_DIRS, ino, &sealed);
 	if (found <= 0)
 		return found;
-	int error = dir_record_decode(ino, value.mv_data, value.mv_size, record);
+	int error = dir_record_decode(ino, sealed.record, sealed.len, record);
 	return error ? error : 1;
 }
 
@@ -121,13 +160,13 @@ int store_file_get(struct store *store, uint64_t ino, struct file_record **recor
 	if (has_none(store, DB_FILES))
 		return 0;
 	READING slot = NULL;
-	MDB_val value;
+	struct sealed sealed;
 	int found = read_begin(store, &slot);
 	if (!found)
-		found = look_up_number(store, slot, DB_FILES, ino, &value);
+		found = look_up_chained(store, slot, DB_FILES, ino, &sealed);
 	if (found <= 0)
 		return found;
-	int error = file_record_decode(ino, value.mv_data, value.mv_size, record);
+	int error = file_record_decode(ino, sealed.record, sealed.len, record);
 	return error ? error : 1;
 }
 
@@ -188,6 +227,55 @@ int store_link_of_ino(struct store *store, uint64_t ino, struct link_record *rec
 
 /* --- lists --- */
 
+static int collect_numbers(MDB_cursor *cursor, uint64_t after, uint64_t *numbers, size_t max)
+{
+	uint8_t bytes[INO_KEY];
+	key_put_u64(bytes, after + 1);
+	MDB_val key = {sizeof(bytes), bytes}, value;
+	int n = 0;
+	int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	while (!code) {
+		if (key.mv_size != INO_KEY)
+			return -EBADMSG;
+		numbers[n++] = key_get_u64(key.mv_data);
+		if ((size_t)n == max || n == INT32_MAX)
+			break;
+		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+	}
+	return code && code != MDB_NOTFOUND ? engine_errno(code) : n;
+}
+
+/* Each entry must be the one that the entry before it names. */
+static int collect_chained(struct store *store, struct read_slot *slot, enum database database, MDB_cursor *cursor,
+                           uint64_t after, uint64_t *numbers, size_t max)
+{
+	uint8_t bytes[INO_KEY];
+	key_put_u64(bytes, after + 1);
+	MDB_val key = {sizeof(bytes), bytes}, value;
+	struct sealed sealed;
+	int n = 0;
+	int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	if (!code || code == MDB_NOTFOUND)
+		code = mdb_cursor_get(cursor, &key, &value, code ? MDB_LAST : MDB_PREV);
+	MDB_cursor_op step = code == MDB_NOTFOUND ? MDB_FIRST : MDB_NEXT;
+	if (code == MDB_NOTFOUND)
+		code = engine_meta_get_number(slot->txn, store->dbi[DB_META], seal_first(database), &sealed.next);
+	else if (!code)
+		code = seal_open(database, &key, &value, &sealed);
+	while (!code && sealed.next && (size_t)n < max && n < INT32_MAX) {
+		uint64_t wanted = sealed.next;
+		code = mdb_cursor_get(cursor, &key, &value, step);
+		step = MDB_NEXT;
+		if (code == MDB_NOTFOUND || (!code && (key.mv_size != INO_KEY || key_get_u64(key.mv_data) != wanted)))
+			code = MDB_CORRUPTED;
+		if (!code)
+			code = seal_open(database, &key, &value, &sealed);
+		if (!code)
+			numbers[n++] = wanted;
+	}
+	return code ? engine_errno(code) : n;
+}
+
 static int numbers_after(struct store *store, enum database database, uint64_t after, uint64_t *numbers, size_t max)
 {
 	if (max == 0 || after == UINT64_MAX || has_none(store, database))
@@ -200,24 +288,10 @@ static int numbers_after(struct store *store, enum database database, uint64_t a
 	int code = mdb_cursor_open(slot->txn, store->dbi[database], &cursor);
 	if (code)
 		return engine_errno(code);
-
-	uint8_t bytes[INO_KEY];
-	key_put_u64(bytes, after + 1);
-	MDB_val key = {sizeof(bytes), bytes}, value;
-	int n = 0;
-	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	while (!code) {
-		if (key.mv_size != INO_KEY) {
-			code = MDB_CORRUPTED;
-			break;
-		}
-		numbers[n++] = key_get_u64(key.mv_data);
-		if ((size_t)n == max || n == INT32_MAX)
-			break;
-		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-	}
+	int n = is_chained(database) ? collect_chained(store, slot, database, cursor, after, numbers, max)
+	                             : collect_numbers(cursor, after, numbers, max);
 	mdb_cursor_close(cursor);
-	return code && code != MDB_NOTFOUND ? engine_errno(code) : n;
+	return n;
 }
 
 int store_dirs_after(struct store *store, uint64_t after, uint64_t *inos, size_t max)
@@ -247,9 +321,9 @@ static void bitmap_copy(uint8_t *bitmap, uint64_t n_segments, uint32_t chunk, co
 	memcpy(bitmap + base, bits, len);
 }
 
-/* The map that begins at segment `base`, a multiple of SEGMENT_CHUNK. */
+/* The map that begins at segment `base`, a multiple of SEGMENT_CHUNK. How many of that kind are marked, the ones that are nobody's too. */
 static int segments_read(struct store *store, struct read_slot *slot, uint64_t ino, uint64_t base, uint8_t *bitmap,
-                         uint64_t n_segments)
+                         uint64_t n_segments, uint64_t *marked)
 {
 	uint32_t first_chunk = (uint32_t)(base / SEGMENT_CHUNK);
 	MDB_cursor *cursor;
@@ -262,32 +336,27 @@ static int segments_read(struct store *store, struct read_slot *slot, uint64_t i
 	MDB_val key = {sizeof(bytes), bytes}, value;
 	for (code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE); !code;
 	     code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-		if (key.mv_size != SEGMENT_KEY || segments_decode(value.mv_data, value.mv_size, bits)) {
+		if (key.mv_size != SEGMENT_KEY || sealed_chunk(&key, &value, bits)) {
 			code = MDB_CORRUPTED;
 			break;
 		}
 		if (key_get_u64(key.mv_data) != ino)
 			break;
 		uint32_t chunk = key_get_u32((const uint8_t *)key.mv_data + INO_KEY) - first_chunk;
-		if (chunk > (n_segments - 1) / SEGMENT_CHUNK)
+		if (chunk >= CHUNKS_RESIDENT)
 			break;
+		*marked += chunk_marked(bits);
 		bitmap_copy(bitmap, n_segments, chunk, bits);
 	}
 	mdb_cursor_close(cursor);
 	return code == MDB_NOTFOUND ? 0 : code;
 }
 
-static int map_get(struct store *store, uint64_t ino, uint64_t base, uint8_t *bitmap, uint64_t n_segments)
+static int map_get(struct store *store, struct read_slot *slot, uint64_t ino, uint64_t base, uint8_t *bitmap, uint64_t n_segments,
+                   uint64_t *marked)
 {
-	if (n_segments == 0)
-		return 0;
 	memset(bitmap, 0, (n_segments + 7) / 8);
-	if (has_none(store, DB_SEGMENTS))
-		return 0;
-	READING slot = NULL;
-	int error = read_begin(store, &slot);
-	if (!error)
-		error = engine_errno(segments_read(store, slot, ino, base, bitmap, n_segments));
+	int error = engine_errno(segments_read(store, slot, ino, base, bitmap, n_segments, marked));
 	/* Bits behind the last segment are nobody's. */
 	if (n_segments % 8)
 		bitmap[n_segments / 8] &= (uint8_t)((1u << n_segments % 8) - 1);
@@ -296,12 +365,29 @@ static int map_get(struct store *store, uint64_t ino, uint64_t base, uint8_t *bi
 
 int store_segments_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
 {
-	return map_get(store, ino, 0, bitmap, n_segments);
+	READING slot = NULL;
+	struct sealed file = {0};
+	uint64_t marked = 0;
+	if (n_segments == 0)
+		return 0;
+	int error = read_begin(store, &slot);
+	if (!error)
+		error = map_get(store, slot, ino, 0, bitmap, n_segments, &marked);
+	if (error)
+		return error;
+	/* Marks that are lost would bring bytes of the source over an application's. A file without a record has none. */
+	int found = look_up_chained(store, slot, DB_FILES, ino, &file);
+	return found < 0 ? found : marked != (found ? file.marked : 0) ? -EBADMSG : 0;
 }
 
 int store_changed_get(struct store *store, uint64_t ino, uint8_t *bitmap, uint64_t n_segments)
 {
-	return map_get(store, ino, SEGMENTS_CHANGED, bitmap, n_segments);
+	READING slot = NULL;
+	uint64_t marked = 0;
+	if (n_segments == 0)
+		return 0;
+	int error = read_begin(store, &slot);
+	return error ? error : map_get(store, slot, ino, SEGMENTS_CHANGED, bitmap, n_segments, &marked);
 }
 
 /* --- errors --- */

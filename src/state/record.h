@@ -59,7 +59,7 @@ struct file_record {
 	bool mtime_valid;     /* mtime below is the file's, whatever our own writes make of the target's (a kill between a write
 	                          and the restoring of the time must not show); false once an application writes */
 	struct moment mtime;
-	bool changed; /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
+	bool changed;            /* an application wrote in it, cut or extended it: it is no longer a copy of the source */
 	bool attributes_changed; /* an application set its owner, mode or extended attributes */
 	bool emptied;            /* it is brought anew, and what the target has of it must go first, up to the size `limit` */
 	uint8_t renewals;        /* how often it was brought anew, at most FILE_RENEWALS_MAX */

@@ -26,11 +26,15 @@ static const struct {
 	[RULE_DATABASE_UNKNOWN] = {"database-unknown", "something else than dmmfs wrote here, or a page is damaged",
                                    "ask who did; dmmfs does not look at it"},
 	[RULE_ORDER] = {"order", "the tree of this database is damaged: entries behind this one may not be found", PUT_BACK_ALL},
+	[RULE_CHAIN] = {"chain", "entries of this database are lost; a daemon gives EIO for what they may have stood for",
+                        PUT_BACK_ALL},
 	[RULE_COUNT] = {"count", "entries of this database are lost or doubled", PUT_BACK_ALL},
 	[RULE_KEY] = {"key", "nobody finds this entry; what it stood for is taken for finished", PUT_BACK},
-	[RULE_RECORD] = {"record",
-                         "the object of this entry can not be brought over, its users get EBADMSG; nothing else suffers",
-                         PUT_BACK},
+	[RULE_RECORD] =
+		{"record",
+                 "the object of this entry can not be brought over, its users get EBADMSG; a daemon that has to change the entry "
+                 "records nothing any more",
+                 PUT_BACK},
 	[RULE_META] = {"meta", "the store does not know itself; no daemon opens this state", PUT_BACK_ALL},
 	[RULE_IDENTITY] = {"identity", "it can not be proven whose state this is; a beginning that was cut off looks the same",
                            "start the migration: a beginning that was cut off is completed, another state is refused"},
@@ -43,6 +47,11 @@ static const struct {
                                   PUT_BACK},
 	[RULE_SEGMENTS_EMPTY] = {"segments-empty", "nothing: it says what no entry would say",
                                  "none is needed; dmmfs does not write such entries, so look for what did"},
+	[RULE_SEGMENTS_LOST] =
+		{"segments-lost",
+                 "marks of this file are lost or of another time: it can not be opened, lest bytes of the source go "
+                 "over an application's",
+                 PUT_BACK},
 	[RULE_LINK_INDEX] = {"link-index",
                              "a file with several names shows a wrong number of them, or gets an object of its own for "
                              "a name that is still to come",

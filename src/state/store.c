@@ -7,6 +7,7 @@
  */
 #include "state/store.h"
 
+#include "state/seal.h"
 #include "state/store_private.h"
 
 #include "base/cleanup.h"
@@ -59,6 +60,10 @@ static int fill_new_environment(MDB_env *env, MDB_txn *txn)
 	if (!code)
 		code = engine_meta_put_number(txn, dbi[DB_META], META_NOTED, 0);
 	if (!code)
+		code = engine_meta_put_number(txn, dbi[DB_META], META_FIRST_DIR, 0);
+	if (!code)
+		code = engine_meta_put_number(txn, dbi[DB_META], META_FIRST_FILE, 0);
+	if (!code)
 		code = engine_meta_put_totals(txn, dbi[DB_META], &none);
 	return code;
 }
@@ -71,9 +76,12 @@ struct engine_options store_engine_options(size_t map_bytes)
 /* The format first: another one may have other databases. EPROTO when it is another one. */
 static int open_databases(struct store *store, MDB_txn *txn)
 {
+	MDB_val name = {strlen(META_FORMAT), (void *)(uintptr_t)META_FORMAT}, format;
 	int code = mdb_dbi_open(txn, database_names[DB_META], 0, &store->dbi[DB_META]);
 	if (!code)
 		code = engine_meta_get_number(txn, store->dbi[DB_META], META_FORMAT, &store->format);
+	if (!code && !mdb_get(txn, store->dbi[DB_META], &name, &format))
+		resident_find_map(store, format.mv_data);
 	if (!code && store->format != STORE_FORMAT_VERSION)
 		code = EPROTO;
 	for (int i = 0; !code && i < DATABASES; i++)
@@ -118,6 +126,7 @@ static void close_environment(struct store *store)
 	if (store->env)
 		mdb_env_close(store->env);
 	store->env = NULL;
+	store->map = NULL;
 }
 
 int store_replace_environment(struct store *store, size_t map_bytes)
@@ -145,6 +154,14 @@ int store_count(struct store *store, MDB_txn *txn, struct store_counts *counts)
 		if (code)
 			return code;
 		counts->entries[i] = stat.ms_entries;
+		/* That there is none is believed without a look. */
+		uint64_t first = 0;
+		if (is_chained((enum database)i))
+			code = engine_meta_get_number(txn, store->dbi[DB_META], seal_first((enum database)i), &first);
+		if (!code && is_chained((enum database)i) && (first == 0) != (stat.ms_entries == 0))
+			code = MDB_CORRUPTED;
+		if (code)
+			return code;
 	}
 	return 0;
 }

@@ -5,8 +5,10 @@
  *   store.c      open, close, one daemon at a time, format version, replacing the environment
  *   batch.c      collecting changes, in the callers' threads
  *   committer.c  the one thread that commits
- *   apply.c      the changes of a batch in a transaction; meta.c: what the store remembers of itself
+ *   apply.c      the changes of a batch in a transaction, with segments.c and chain.c; meta.c: what the store remembers of itself
+ *   seal.c       sums and chains around records
  *   read.c       reading
+ *   resident.c   how much of the environment is in memory
  *   inspect.c    looking from outside: check.c the rules, describe.c entries as JSON
  *   codec.c      records to bytes and back; engine.c: LMDB
  *
@@ -43,7 +45,9 @@ enum database {
 #define META_COMMIT "commit"         /* number of the last commit */
 #define META_NEXT_ERROR "next-error" /* number: greater than every error id that was ever stored */
 #define META_TOTALS "totals"
-#define META_NOTED "noted" /* number: the last commit whose beginning was noted on the target, durably */
+#define META_FIRST_DIR "first-dir"   /* number: inode of the first entry of dirs, 0: there is none. See seal.h */
+#define META_FIRST_FILE "first-file" /* the same of files */
+#define META_NOTED "noted"           /* number: the last commit whose beginning was noted on the target, durably */
 
 /* Read transactions that are kept for the next caller: about as many as there are processors is enough, since a call lasts about a
  * microsecond; whoever finds none free waits for one. (The thread sanitizer follows 64 locks held at once, no more.) */
@@ -52,6 +56,7 @@ enum database {
 struct read_slot {
 	pthread_mutex_t lock;
 	MDB_txn *txn; /* reset, or NULL before first use; belongs to the environment */
+	unsigned reads;
 } __attribute__((aligned(64)));
 
 /* --- batches --- */
@@ -125,6 +130,9 @@ struct store {
 	MDB_env *env; /* changed only with all read slots held; NULL when it could not be opened again */
 	MDB_dbi dbi[DATABASES];
 	size_t map_bytes; /* (committer) */
+	void *map;        /* of env: where it lies; NULL: nobody knows */
+	size_t map_room;  /* bytes */
+	atomic_flag limiting;
 	struct read_slot slots[READ_SLOTS];
 
 	/* How many entries a database has as of the last commit, so that "there are none" needs no transaction. */
@@ -173,6 +181,14 @@ struct store_counts {
 };
 int store_count(struct store *store, MDB_txn *txn, struct store_counts *counts);
 void store_publish(struct store *store, const struct store_counts *counts);
+
+/* resident.c */
+/* After the environment was opened: any address in it. */
+void resident_find_map(struct store *store, const void *inside);
+/* Keeps what is mapped below a bound. To be called now and then by whoever looks at pages. */
+void resident_limit(struct store *store);
+/* So many entries may be looked at in between. */
+#define RESIDENT_STEP 64
 
 /* meta.c: LMDB's code */
 int engine_meta_get_number(MDB_txn *txn, MDB_dbi meta, const char *name, uint64_t *number);

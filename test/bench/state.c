@@ -162,7 +162,7 @@ static void bench_one_huge_batch(void)
 	uint64_t start_ns = clock_monotonic_ns();
 	struct batch *batch = batch_new();
 	for (uint64_t i = 0; i < 1000000; i++) {
-		struct file_record file = file_of(i * 2654435761 % 4294967296);
+		struct file_record file = file_of(i * 2654435761 % 4294967296 + 1);
 		batch_file_put(batch, &file);
 	}
 	store_submit(store, batch, 0, NULL, NULL);

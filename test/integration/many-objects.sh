@@ -55,4 +55,5 @@ cat >users.py <<-'EOT'
 say 'ok: what programs hold stays theirs'
 
 check 'the memory of its own has a bound' test "$(memory RssAnon)" -lt 49152
+check 'and so has what it maps' test "$(memory VmHWM)" -lt 65536
 stop one target

@@ -8,6 +8,7 @@
 #include "state/bytes.h"
 #include "state/config.h"
 #include "state/inspect.h"
+#include "state/seal.h"
 
 #include <fcntl.h>
 #include <lmdb.h>
@@ -131,9 +132,12 @@ static void forge_number(const char *database, uint64_t number, const void *byte
 static void forge_chunk(uint64_t ino, uint32_t chunk, const void *bytes, size_t len)
 {
 	uint8_t key[12];
+	struct sealed sealed = {.record = bytes, .len = len};
+	uint8_t value[1024];
 	key_put_u64(key, ino);
 	key_put_u32(key + 8, chunk);
-	forge("segments", key, sizeof(key), bytes, len);
+	len = bytes ? seal_write(DB_SEGMENTS, &(MDB_val){sizeof(key), key}, &sealed, value) : 0;
+	forge("segments", key, sizeof(key), bytes ? value : NULL, len);
 }
 
 static void expect(const char *finding)
@@ -308,7 +312,7 @@ START_TEST(every_entry_is_dumped)
 	ck_assert_int_eq(inspect_open(state_dir, &inspection, error, sizeof(error)), 0);
 	n_entries = 0;
 	ck_assert_int_eq(inspect_dump(inspection, NULL, &counting), 0);
-	ck_assert_int_eq(n_entries, 5 + 3 + 2 + 2 + 2 + 1 + 1 + 1);
+	ck_assert_int_eq(n_entries, 7 + 3 + 2 + 2 + 2 + 1 + 1 + 1);
 	n_entries = 0;
 	ck_assert_int_eq(inspect_dump(inspection, "files", &counting), 0);
 	ck_assert_int_eq(n_entries, 2);
