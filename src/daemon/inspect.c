@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "state/config.h"
 #include "state/inspect.h"
-#include "target/target.h"
+#include "target/witness.h"
 #include "wire/bytes.h"
 
 #include <errno.h>
@@ -41,6 +41,8 @@ struct look {
 	unsigned migid;
 	uint64_t findings;
 	struct target place;
+	bool has_place;
+	struct witness_numbers before; /* what the witness said before the state was looked at */
 	uint64_t open, stale;
 };
 
@@ -154,16 +156,67 @@ static void tell_all_stale(struct look *look)
 	                                             "block by block the state is good"});
 }
 
-/* The objects, where the target can be reached. */
+static void tell_witness(struct look *look, const char *what, const char *means)
+{
+	on_finding(look, &(struct finding){.rule = "witness",
+	                                   .database = "identity",
+	                                   .key = "witness",
+	                                   .what = what,
+	                                   .means = means,
+	                                   .remedy = "put back the state, or the target, of the same moment; if there is none, "
+	                                             "'dmmfs-admin db rebuild' makes a new state"});
+}
+
+/* As a start does. A daemon may go on beside us: what the witness said before the state was opened is not ahead of it, and what it says
+ * afterwards not behind. */
+static void check_witness(struct look *look, const struct inspect_identity *identity)
+{
+	char name[WITNESS_NAME_SIZE], what[256];
+	struct witness_numbers after;
+	if (!*identity->witness) /* a beginning that was cut off */
+		return;
+	int result = target_witness_look(&look->place, name, &after);
+	if (result < 0) {
+		snprintf(what, sizeof(what), "the witness on the target %s",
+		         result == -ENOENT    ? "is missing"
+		         : result == -EBADMSG ? "is damaged"
+		                              : "can not be read");
+		tell_witness(look, what, "nobody can tell whether the state is as new as the target; no daemon starts with it");
+	} else if (strcmp(identity->witness, name) != 0) {
+		tell_witness(
+			look, "the state names another witness than that of the target",
+			"the state describes another file system, or one that was made anew since; no daemon starts with it");
+	} else if (look->before.committed > identity->commit) {
+		snprintf(what, sizeof(what), "the state ends with commit %" PRIu64 ", the target has seen %" PRIu64,
+		         identity->commit, look->before.committed);
+		tell_witness(look, what, "the state is older than the target; no daemon starts with it");
+	} else if (after.begun < identity->noted) {
+		snprintf(what, sizeof(what), "the target has seen commit %" PRIu64 ", the state knows that it had seen %" PRIu64,
+		         after.begun, identity->noted);
+		tell_witness(look, what, "the target is older than the state; no daemon starts with it");
+	}
+}
+
+/* Before the state is looked at. */
+static void reach_target(struct look *look)
+{
+	char error[1024], name[WITNESS_NAME_SIZE];
+	look->has_place = look->target && target_open(look->target, &look->place, error, sizeof(error)) >= 0;
+	if (look->has_place && target_witness_look(&look->place, name, &look->before) < 0)
+		look->before = (struct witness_numbers){0}; /* told when it is compared */
+}
+
+/* The objects, and the witness, where the target can be reached. */
 static json_t *check_target(struct look *look, struct inspection *inspection, const struct inspect_identity *identity)
 {
-	char error[1024], uuid[64];
+	char uuid[64];
 	struct inspect_sink sink = base_sink;
 	sink.context = look;
-	if (!look->target || target_open(look->target, &look->place, error, sizeof(error)) < 0)
+	if (!look->has_place)
 		return json_null();
 	if (target_mark(&look->place, uuid, sizeof(uuid)) == 0)
 		check_against(look, "uuid", identity->uuid, uuid, "the mark on the target");
+	check_witness(look, identity);
 	int result = inspect_handles(inspection, &sink);
 	target_close(&look->place);
 	if (result < 0) /* the check before has told why */
@@ -188,6 +241,7 @@ static int check_state(struct look *look)
 	struct inspect_sink sink = base_sink;
 	char error[1024] = "";
 	sink.context = look;
+	reach_target(look);
 	int result = inspect_open(look->state, &inspection, error, sizeof(error));
 	if (result)
 		return look_fail(result, "%s", error);

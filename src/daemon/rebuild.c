@@ -183,6 +183,29 @@ static int open_all(struct rebuilder *rebuilder)
 	return take(rebuilder);
 }
 
+/* Before anything is done: a path that is misspelt is one whose owner gets what he did not want. */
+static int check_paths(struct rebuilder *rebuilder)
+{
+	struct rebuild *rebuild = &rebuilder->rebuild;
+
+	rebuild->target = &rebuilder->daemon.target;
+	rebuild->source = rebuilder->daemon.source;
+	for (size_t i = 0; i < rebuild->n_paths; i++) {
+		const char *path = rebuild->paths[i].path;
+		int result = rebuild_path_exists(rebuild, path);
+		if (result < 0)
+			return refuse(rebuilder, result, path);
+		if (result == 0) {
+			snprintf(rebuilder->error, sizeof(rebuilder->error),
+			         "%s is neither on the target nor at the source: name a path below the top as 'db rebuild' shows "
+			         "it",
+			         path);
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
 /* --- making --------------------------------------------------------------------------------------------------------------------- */
 
 static int open_new(struct rebuilder *rebuilder)
@@ -256,8 +279,6 @@ static int compare(struct rebuilder *rebuilder)
 {
 	struct rebuild *rebuild = &rebuilder->rebuild;
 
-	rebuild->target = &rebuilder->daemon.target;
-	rebuild->source = rebuilder->daemon.source;
 	rebuild->store = rebuilder->daemon.store;
 	rebuild->segsize = rebuilder->options.migrate.segsize;
 	rebuild->order = rebuilder->options.migrate.order;
@@ -335,6 +356,8 @@ int rebuild_main(int argc, char **argv)
 	int result = load(&rebuilder);
 	if (result >= 0)
 		result = open_all(&rebuilder);
+	if (result >= 0)
+		result = check_paths(&rebuilder);
 	if (result >= 0)
 		result = rebuilder.apply ? make(&rebuilder) : compare(&rebuilder);
 	if (result >= 0)

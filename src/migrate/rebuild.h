@@ -88,4 +88,7 @@ int rebuild_bring(const struct migrate_options *options, struct store *store, co
 
 const char *rebuild_kind_name(enum rebuild_kind kind);
 
+/* Is there an object of this path on the target, or at the source? 1, 0 or negative errno. */
+int rebuild_path_exists(const struct rebuild *rebuild, const char *path);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the files of the rebuild share: rebuild.c walks, rebuild_file.c compares a file, rebuild_moved.c finds what was renamed,
- * rebuild_record.c records.
+ * rebuild_record.c records, rebuild_path.c looks whether there is what somebody names.
  */
 #ifndef DMM_MIGRATE_REBUILD_PRIVATE_H
 #define DMM_MIGRATE_REBUILD_PRIVATE_H

@@ -83,7 +83,7 @@ damaged 'data = data.replace(b"planted", b"blanted")' 6 # also in pages that are
 grep -q 'identity planted' damaged.out || fail 'the missing entry is not named'
 grep -q 'do:' damaged.out || fail 'no remedy is named'
 damaged 'for i in [i for i in range(len(data) - 8) if data[i:i+7] == b"totals\x61"]: data[i+7] ^= 1' 6
-grep -q 'dirs_found' damaged.out || fail "the recount is not told: $(cat damaged.out)"
+grep -q 'meta totals: a value' damaged.out || fail "it is not told: $(cat damaged.out)"
 rm -rf bad && mkdir bad && head -c 12288 "$state/data.mdb" >bad/data.mdb && truncate -s 2M bad/data.mdb
 status=0
 timeout 60 "$admin" db check --state bad >damaged.out 2>&1 || status=$?

@@ -67,6 +67,9 @@ assert not report['applied'] and report['directories_absent'] >= 2 and report['f
 END
 refused 'no such path' 2 '/etc lies neither below' "$admin" db rebuild -f --take /etc 1
 equal 'and nothing is begun for it' 1 "$(wc -l <refused.out)"
+refused 'a path that is nowhere' 1 'sub/gnoe is neither on the target nor at the source' "$admin" db rebuild -f --keep sub/gone --keep sub/gnoe 1
+refused 'nor below a file' 1 'plain/x is neither' "$admin" db rebuild --take plain/x 1
+check 'the old state is untouched' test ! -e target/.dmmfs/state/data.mdb.damaged
 
 say '--- killed between its steps'
 for point in rebuild-walked rebuild-made rebuild-aside rebuild-swapped; do

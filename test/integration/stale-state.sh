@@ -34,6 +34,8 @@ for copy in exported halted; do
 	refused "$copy" 32 'older than the target.*rebuild' "$dmmfs" "$s" "$t"
 	refused "$copy again" 32 'older than the target' "$dmmfs" "$s" "$t"
 	equal 'what an application wrote is as it was' changed "$(cat disk/target/plain)"
+	"$admin" db check --json 1 >check.json || :
+	check "db check says so of $copy" grep -q '"the state ends with commit [0-9]*, the target has seen' check.json
 	refused 'nor is it deleted by such a state' 1 'older than the target' "$admin" delete -f --keep 1
 done
 put_back last
@@ -51,8 +53,12 @@ say '--- a witness that is gone or damaged'
 cp -a disk/target/.dmmfs/witness witness
 rm disk/target/.dmmfs/witness
 refused 'missing' 32 'witness is missing' "$dmmfs" "$s" "$t"
+"$admin" db check --json 1 >check.json || :
+check 'and db check' grep -q 'the witness on the target is missing' check.json
 cp -a witness disk/target/.dmmfs/witness
 refused 'another file' 32 'another file system' "$dmmfs" "$s" "$t"
+"$admin" db check --json 1 >check.json || :
+check 'and db check' grep -q 'names another witness' check.json
 
 umount disk
 mkdir -p disk/target
