@@ -30,6 +30,8 @@
 #define NS_PER_MS 1000000ull
 /* How late a deadline may be noticed. */
 #define LOOK_MS 50
+/* With so many on their way nobody waits for the one more: it goes out with others. */
+#define BUSY_OPS 4
 /* When the other side does not even acknowledge for so long, the connection has ended. */
 #define SILENT_MS 60000
 
@@ -46,7 +48,7 @@ struct channel {
 
 	pthread_mutex_t use; /* guards what follows, and rpc once the thread is started */
 	struct op *ops;      /* started, not yet freed */
-	unsigned with_deadline;
+	unsigned n_ops, with_deadline;
 	uint64_t looked_ns;
 	bool failed;  /* the connection, where not the thread found it */
 	bool awaited; /* the thread sleeps until something comes, and looks at no deadline */
@@ -69,6 +71,7 @@ struct rpc_context *channel_rpc(struct channel *channel)
 
 static void op_unlink(struct op *op)
 {
+	op->channel->n_ops--;
 	if (op->prev)
 		op->prev->next = op->next;
 	else
@@ -251,6 +254,7 @@ static void start_op(struct op *op)
 	if (op->next)
 		op->next->prev = op;
 	channel->ops = op;
+	channel->n_ops++;
 	if (op->request->deadline_ns)
 		channel->with_deadline++;
 	op->rpcs = 1; /* ours, while it is started */
@@ -269,12 +273,16 @@ static struct op *take_queue(struct channel *channel)
 	return queue;
 }
 
-static void start_queued(struct channel *channel)
+static unsigned start_queued(struct channel *channel)
 {
+	unsigned count = 0;
+
 	for (struct op *op = take_queue(channel), *next; op; op = next) {
 		next = op->next;
 		start_op(op);
+		count++;
 	}
+	return count;
 }
 
 static void look_after(struct channel *channel)
@@ -303,6 +311,17 @@ static bool send_started(struct channel *channel)
 	return !(rpc_which_events(channel->rpc) & POLLOUT) || rpc_service(channel->rpc, POLLOUT) >= 0;
 }
 
+/* The library makes a call of each request, and each would be a packet that wakes the server. */
+static bool send_together(struct channel *channel)
+{
+	int fd = rpc_get_fd(channel->rpc), on = 1, off = 0;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	bool sent = send_started(channel);
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+	return sent;
+}
+
 /* What to wait for, and how long. */
 static int prepare_wait(struct channel *channel, struct pollfd *fds)
 {
@@ -319,8 +338,8 @@ static bool serve(struct channel *channel, int revents)
 {
 	if (channel->failed || (revents && rpc_service(channel->rpc, revents) < 0))
 		return false;
-	start_queued(channel);
-	if (!send_started(channel))
+	unsigned started = start_queued(channel);
+	if (!(started > 1 ? send_together(channel) : send_started(channel)))
 		return false;
 	look_after(channel);
 	return true;
@@ -427,7 +446,7 @@ static bool send_here(struct channel *channel, struct op *op)
 {
 	if (pthread_mutex_trylock(&channel->use) != 0)
 		return false;
-	bool sound = !channel->failed && !is_broken(channel);
+	bool sound = channel->n_ops < BUSY_OPS && !channel->failed && !is_broken(channel);
 	if (sound) {
 		start_op(op);
 		channel->failed = !send_started(channel);
@@ -439,15 +458,18 @@ static bool send_here(struct channel *channel, struct op *op)
 	return sound;
 }
 
+/* The thread is woken for the first one alone. */
 static bool enqueue(struct channel *channel, struct op *op)
 {
 	pthread_mutex_lock(&channel->lock);
-	bool taken = !channel->broken;
+	bool taken = !channel->broken, first = taken && !channel->queue;
 	if (taken) {
 		*channel->queue_end = op;
 		channel->queue_end = &op->next;
 	}
 	pthread_mutex_unlock(&channel->lock);
+	if (first)
+		wake(channel);
 	return taken;
 }
 
@@ -457,12 +479,8 @@ void channel_submit(struct channel *channel, struct dmm_conn *conn, struct dmm_r
 
 	if (op)
 		*op = (struct op){.channel = channel, .conn = conn, .request = request, .fh = *fh};
-	if (op && send_here(channel, op))
+	if (op && (send_here(channel, op) || enqueue(channel, op)))
 		return;
-	if (op && enqueue(channel, op)) {
-		wake(channel);
-		return;
-	}
 	request->result = op ? -ENOTCONN : -ENOMEM;
 	free(op);
 	request->complete(request);

@@ -17,8 +17,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define COMING_MOST 32u /* entries; at most SOURCE_AHEAD_MOST */
+#define COMING_MOST 64u /* entries; at most SOURCE_AHEAD_MOST */
 #define COMING_BYTES (2ull << 20)
+/* A full window is emptied to this part of it before more is asked: requests that go out together cost less on both sides than as
+ * many that go one by one. */
+#define COMING_LEFT(most) ((most) / 2)
 #define LOSSES_BYTES (256u << 10) /* that one object may tell of */
 
 struct comings {
@@ -153,7 +156,8 @@ int comings_add(struct making *making, const struct dmm_entry *entry)
 	struct source_wish wish = {0};
 	struct verdict verdict = making->verdict;
 
-	while (comings->used == COMING_MOST || comings->bytes >= COMING_BYTES) {
+	bool full = comings->used == COMING_MOST || comings->bytes >= COMING_BYTES;
+	while (full && (comings->used > COMING_LEFT(COMING_MOST) || comings->bytes > COMING_LEFT(COMING_BYTES))) {
 		int result = make_oldest(making);
 		if (result < 0)
 			return result;
