@@ -161,6 +161,13 @@ static size_t background_load(struct lane *lane)
 	return load.queued[LANE_BACKGROUND] + load.running[LANE_BACKGROUND];
 }
 
+/* With an order few are handed to the workers at a time. */
+void crawl_dir_made(struct migrate *migrate)
+{
+	if (order_in_use(migrate) || background_load(migrate->names) <= atomic_load(&migrate->tuned.maxnsproc))
+		crawl_poke(migrate);
+}
+
 static bool lane_idle(struct lane *lane)
 {
 	struct lane_load load;

@@ -256,6 +256,8 @@ void crawl_stop(struct migrate *migrate);
 /* A directory came to be known (takes a reference of its own), one was populated, a file was recorded or finished. */
 void crawl_offer_dir(struct migrate *migrate, struct object *dir);
 void crawl_dir_done(struct migrate *migrate);
+/* A worker is done with a directory, of which nothing is on record yet: before they run out of work there is to be more. */
+void crawl_dir_made(struct migrate *migrate);
 void crawl_file_done(struct migrate *migrate);
 void crawl_poke(struct migrate *migrate);
 bool crawl_saw_everything(struct migrate *migrate);

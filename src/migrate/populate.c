@@ -661,8 +661,7 @@ static void populate_run(struct lane_job *job)
 	}
 	if (making.fill)
 		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
-	if (order_in_use(migrate))
-		crawl_poke(migrate); /* few are handed to the workers at a time */
+	crawl_dir_made(migrate);
 	free(making.children);
 	free(making.verdicts);
 	free(making.offers);
