@@ -6,6 +6,8 @@
  *   ceiling-nfs large URL CONNECTIONS FILE [INTO]   a large file, in reads of 1 MiB; INTO: written there and synced, too
  *   ceiling-nfs tree URL CONNECTIONS [INTO]         all below the export: lists with attributes, then the data of each file
  *   ceiling-nfs first URL FILE N                    4 KiB at N places of a file, with the library's open and read
+ *   ceiling-nfs calls URL N                         N files at most of all below the export, with the library's calls, one after the
+ *                                                   other: what a client does that waits for each answer
  *
  * A thread for each connection. The items of a tree (directories to list, files to read) lie on one stack for all; each thread
  * keeps WINDOW of them in flight. A file that is written gets owner, mode and times, like any copy.
@@ -453,10 +455,10 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median_us(uint64_t *took, size_t n)
+static double percentile_us(uint64_t *took, size_t n, size_t percent)
 {
 	qsort(took, n, sizeof(*took), compare);
-	return (double)took[n / 2] / 1000.0;
+	return (double)took[n * percent / 100] / 1000.0;
 }
 
 static void first(struct link *link, const char *path, unsigned places)
@@ -481,28 +483,78 @@ static void first(struct link *link, const char *path, unsigned places)
 		both[i] = now_ns() - began_ns;
 		nfs_close(link->nfs, file);
 	}
-	printf("open-and-first-read-p50 %.1f us\n", median_us(both, places));
-	printf("first-read-p50 %.1f us\n", median_us(reads, places));
+	printf("open-and-first-read-p50 %.1f us\n", percentile_us(both, places, 50));
+	printf("open-and-first-read-p99 %.1f us\n", percentile_us(both, places, 99));
+	printf("first-read-p50 %.1f us\n", percentile_us(reads, places, 50));
+	printf("first-read-p99 %.1f us\n", percentile_us(reads, places, 99));
 	free(both);
 	free(reads);
 }
 
+/* --- one synchronous client --- */
+
+static unsigned long called;
+
+static void call_for_file(struct link *link, const char *path, uint64_t size)
+{
+	static char buf[READ_BYTES];
+	struct nfsfh *file;
+
+	if (nfs_open(link->nfs, path, O_RDONLY, &file) != 0)
+		errx(1, "%s: %s", path, nfs_get_error(link->nfs));
+	for (uint64_t off = 0; off < size;) {
+		int got = nfs_pread(link->nfs, file, off, sizeof(buf), buf);
+		if (got <= 0)
+			errx(1, "%s: %s", path, nfs_get_error(link->nfs));
+		off += (uint64_t)got;
+	}
+	nfs_close(link->nfs, file);
+	called++;
+}
+
+static void call_below(struct link *link, const char *path, unsigned long most)
+{
+	struct nfsdir *dir;
+
+	if (nfs_opendir(link->nfs, path, &dir) != 0)
+		errx(1, "%s: %s", path, nfs_get_error(link->nfs));
+	for (struct nfsdirent *entry; called < most && (entry = nfs_readdir(link->nfs, dir));) {
+		char below[4096];
+		if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
+			continue;
+		snprintf(below, sizeof(below), "%s/%s", strcmp(path, "/") == 0 ? "" : path, entry->name);
+		if (S_ISDIR(entry->mode))
+			call_below(link, below, most);
+		else
+			call_for_file(link, below, entry->size);
+	}
+	nfs_closedir(link->nfs, dir);
+}
+
+static void calls(struct link *link, unsigned long most)
+{
+	uint64_t began_ns = now_ns();
+
+	call_below(link, "/", most);
+	printf("files-per-second %.1f /s\n", (double)called / ((double)(now_ns() - began_ns) / 1e9));
+}
+
 static void usage(void)
 {
-	fprintf(stderr,
-	        "usage: ceiling-nfs large URL CONNECTIONS FILE [INTO] | tree URL CONNECTIONS [INTO] | first URL FILE N\n");
+	fprintf(stderr, "usage: ceiling-nfs large URL CONNECTIONS FILE [INTO] | tree URL CONNECTIONS [INTO] | first URL FILE N | "
+	                "calls URL N\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
 	bool is_large = argc > 4 && strcmp(argv[1], "large") == 0, is_tree = argc > 3 && strcmp(argv[1], "tree") == 0;
-	bool is_first = argc == 5 && strcmp(argv[1], "first") == 0;
+	bool is_first = argc == 5 && strcmp(argv[1], "first") == 0, is_calls = argc == 4 && strcmp(argv[1], "calls") == 0;
 	unsigned n = is_large || is_tree ? (unsigned)atoi(argv[3]) : 1;
 	const char *dir = is_large ? argv[5] : is_tree ? argv[4] : NULL; /* argv ends with NULL */
 	struct link *links = calloc(n ? n : 1, sizeof(*links));
 
-	if (!(is_large || is_tree || is_first) || n == 0 || !links)
+	if (!(is_large || is_tree || is_first || is_calls) || n == 0 || !links)
 		usage();
 	version = strstr(argv[2], "version=4") ? 4 : 3;
 	if (dir && (into = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
@@ -513,6 +565,8 @@ int main(int argc, char **argv)
 		large(links, n, argv[4]);
 	else if (is_tree)
 		tree(links, n, argv[2]);
+	else if (is_calls)
+		calls(links, strtoul(argv[3], NULL, 10));
 	else
 		first(links, argv[3], (unsigned)atoi(argv[4]));
 	for (unsigned i = 0; i < n; i++)

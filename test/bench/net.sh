@@ -9,11 +9,16 @@
 #   first-*    4 KiB at 50 places of a cold file, 20 ms apart: medians
 #   *-ratio    of dmmfs to the raw library: of rates at least 0.9 (large) and 0.7 (tree) are wished for, of first-* at most 1.5
 #
-# BENCH_CONNS (4): connections to the NFS server, or processes. BENCH_DELAY (0): microseconds to the server one way; NFS version 4.
+# bench_far measures small files and first bytes over NFS from 1 ms and 20 ms away, bench_rclone the first bytes of a local file beside
+# those of rclone's mount.
+#
+# BENCH_CONNS (4): connections to the NFS server, or processes. BENCH_DELAY (0): microseconds to the NFS server one way. BENCH_CALLS
+# (4000): files that the synchronous client reads.
 # BENCH_NET (nfs3 nfs4 smb): which of them.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 connections=${BENCH_CONNS:-4}
+where=net # what the names of figures begin with
 declare -A pid=()
 
 skip() { printf 'bench: %s\n' "$*" >&2; exit 1; }
@@ -66,14 +71,14 @@ net_source()
 {
 	case $1 in
 	nfs3) echo "nfs://127.0.0.1$base/export/$2" ;;
-	nfs4) echo "nfs://127.0.0.1${far:+:$far}/export/$2" ;;
+	nfs4) echo "nfs://127.0.0.1/export/$2" ;;
 	smb) echo "smb://127.0.0.1/share/$2" ;;
 	esac
 }
 raw_source()
 {
 	case $1 in
-	nfs3) echo "$(net_source nfs3 "$2")?version=3" ;;
+	nfs3) echo "$(net_source nfs3 "$2")?version=3${far:+&nfsport=$far&mountport=$(mount_port)}" ;;
 	nfs4) echo "nfs://127.0.0.1/export/$2?version=4${far:+&nfsport=$far}" ;;
 	smb) echo "smb://127.0.0.1/share/$2" ;;
 	esac
@@ -81,10 +86,13 @@ raw_source()
 net_options()
 {
 	case $1 in
-	nfs*) echo "nfsvers=${1#nfs},conns=$connections" ;;
+	nfs3) echo "nfsvers=3,conns=$connections${far:+,port=$far,mountport=$(mount_port)}" ;;
+	nfs4) echo "nfsvers=4,conns=$connections${far:+,port=$far}" ;;
 	smb) echo "credentials=$base/credentials" ;;
 	esac
 }
+
+mount_port() { rpcinfo -p | awk '$5 == "mountd" && $3 == "tcp" && $2 == 3 { print $4; exit }'; }
 
 raw() { "$build/test/bench/ceiling-${1%[34]}" "${@:2}"; }
 
@@ -92,7 +100,8 @@ raw() { "$build/test/bench/ceiling-${1%[34]}" "${@:2}"; }
 mounted()
 {
 	fresh_disk
-	"$dmmfs" "$(net_source "$1" "$2")" "$disk/t" -o "background=off,$(net_options "$1")${3:+,$3}" 2>>"$base/daemon.log"
+	start_dmmfs "$(net_source "$1" "$2")" "background=off,$(net_options "$1")${3:+,$3}"
+	logged serving
 }
 
 # Seconds from here until everything has come over.
@@ -101,14 +110,14 @@ background()
 	local start end
 	start=$(date +%s.%N)
 	"$admin" set -p background=on "$disk/t" >/dev/null
-	until "$admin" stat --json 1 | grep -q '"state": *"complete"'; do sleep 0.05; done
+	logged event=complete
 	end=$(date +%s.%N)
 	awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f", b - a }'
 }
 
 net_large()
 {
-	local name=net-$1-large bytes
+	local name=$where-$1-large bytes
 	bytes=$(stat -c %s "$base/export/large/file")
 	raw "$1" large "$(raw_source "$1" large)" "$connections" "$2file" | with_name "$name-raw"
 	fresh_disk
@@ -124,23 +133,56 @@ net_large()
 
 net_tree()
 {
-	local name=net-$1-tree
+	local name=$where-$1-tree
 	fresh_disk
 	raw "$1" tree "$(raw_source "$1" tree)" "$connections" "$disk/t" | with_name "$name-raw"
 	mounted "$1" tree
 	say "$name-dmmfs-seconds $(background) s"
 	say "$name-ratio $(ratio "$(value_of "$name-raw-seconds")" "$(value_of "$name-dmmfs-seconds")")"
+	case $1 in nfs*) net_calls "$1" ;; esac
+}
+
+# As many small files as one synchronous client of the library reads in some seconds; dmmfs brings all of them.
+net_calls()
+{
+	local name=$where-$1-tree
+	raw "$1" calls "$(raw_source "$1" tree)" "${BENCH_CALLS:-4000}" | with_name "$name-calls"
+	say "$name-dmmfs-files-per-second $(awk -v n="${BENCH_FILES:-20000}" -v s="$(value_of "$name-dmmfs-seconds")" 'BEGIN { printf "%.1f /s", n / s }')"
+	say "$name-calls-ratio $(ratio "$(value_of "$name-dmmfs-files-per-second")" "$(value_of "$name-calls-files-per-second")")"
 }
 
 net_first()
 {
-	local name=net-$1-first
+	local name=$where-$1-first
 	raw "$1" first "$(raw_source "$1" large)" "$2file" 50 | with_name "$name-raw"
 	mounted "$1" large
 	ls "$disk/t" >/dev/null
 	"$ops" first "$disk/t/file" 50 20 | with_name "$name-dmmfs"
 	say "$name-ratio $(ratio "$(value_of "$name-dmmfs-first-byte-p50")" "$(value_of "$name-raw-open-and-first-read-p50")")"
+	case $1 in
+	nfs*) say "$name-p99-ratio $(ratio "$(value_of "$name-dmmfs-first-byte-p99")" "$(value_of "$name-raw-open-and-first-read-p99")")" ;;
+	esac
 	say "$name-read-ratio $(ratio "$(value_of "$name-dmmfs-first-read-p50")" "$(value_of "$name-raw-first-read-p50")")"
+}
+
+# median_goal GOAL NAME WHAT HOW WISHED: of the ratios that were said in all rounds.
+median_goal() { goal "$1" "$2" "$(median_of "$where-$3")" "$4" "$5"; }
+
+net_goals()
+{
+	local tree=0.8
+	case $1 in nfs4) tree=0.75 ;; esac
+	median_goal G4 "$1-large" "$1-large-ratio" at-least 0.95
+	median_goal G5 "$1-tree" "$1-tree-ratio" at-least "$tree"
+	median_goal G5 "$1-tree-against-calls" "$1-tree-calls-ratio" at-least 8
+	first_goals "$1"
+}
+
+# The library's own open and read of the same bytes.
+first_goals()
+{
+	median_goal G7 "$1-first" "$1-first-ratio" at-most 1.3
+	median_goal G7 "$1-first-p99" "$1-first-p99-ratio" at-most 2
 }
 
 serve_for()
@@ -160,6 +202,46 @@ serve_for()
 	esac
 }
 
+# go_far MICROSECONDS: from now on the NFS server is so far away, one way.
+go_far()
+{
+	[ -z "${pid[delay]:-}" ] || { kill "${pid[delay]}"; wait "${pid[delay]}" 2>/dev/null || :; }
+	far=12049
+	"$build/test/bench/delay" $far 2049 "$1" &
+	pid[delay]=$!
+}
+
+# What latency hides: small files and first bytes from 1 ms and from 20 ms away (there and back).
+bench_far()
+{
+	local protocol away where far=
+	make_sources
+	for protocol in ${BENCH_NET:-nfs3 nfs4}; do
+		serve_for "$protocol"
+		for away in 1 20; do
+			go_far $((away * 500))
+			where=far-${away}ms
+			say "# $away ms away: ${BENCH_FILES:-20000} small files, a file of ${BENCH_LARGE:-1G}, $connections connections"
+			far_rounds "$protocol" $((4000 / (away + 1)))
+		done
+	done
+	rm -rf "$base/export"
+}
+
+# far_rounds PROTOCOL FILES: so many for the client that waits for each answer.
+far_rounds()
+{
+	local round name=$where-$1-tree BENCH_CALLS=$2
+	for round in $(seq "$rounds"); do
+		mounted "$1" tree
+		say "$name-dmmfs-seconds $(background) s"
+		net_calls "$1"
+		net_first "$1" /
+	done
+	median_goal G6b "$1-tree-$where" "$1-tree-calls-ratio" at-least 16
+	median_goal G7 "$1-first-$where" "$1-first-ratio" at-most 1.3
+}
+
 bench_net()
 {
 	local protocol round slash far=
@@ -168,16 +250,36 @@ bench_net()
 	for protocol in ${BENCH_NET:-nfs3 nfs4 smb}; do
 		serve_for "$protocol"
 		case $protocol in nfs*) slash=/ ;; *) slash= ;; esac
-		if [ "${BENCH_DELAY:-0}" -gt 0 ]; then
-			far=12049
-			"$build/test/bench/delay" $far 2049 "$BENCH_DELAY" &
-			pid[delay]=$!
-		fi
+		[ "${BENCH_DELAY:-0}" = 0 ] || go_far "$BENCH_DELAY"
 		for round in $(seq "$rounds"); do
 			net_large "$protocol" "$slash"
 			net_tree "$protocol"
 			net_first "$protocol" "$slash"
 		done
+		case $protocol in nfs*) net_goals "$protocol" ;; esac
 	done
 	rm -rf "$base/export"
+}
+
+# 50 first reads of a file that is on this machine: at the source, by dmmfs, and by the other mount that fetches on demand.
+bench_rclone()
+{
+	local round mount=$base/rclone
+	mkdir -p "$base/first" "$mount"
+	head -c "${BENCH_LARGE:-1G}" /dev/urandom >"$base/first/file"
+	for round in $(seq "$rounds"); do
+		"$ops" first "$base/first/file" 50 20 | with_name local-first-native
+		fresh_disk
+		start_dmmfs "$base/first" background=off
+		logged serving
+		ls "$disk/t" >/dev/null
+		"$ops" first "$disk/t/file" 50 20 | with_name local-first-dmmfs
+		rclone mount "$base/first" "$mount" --vfs-cache-mode full --cache-dir "$base/cache" --config /dev/null --daemon 2>/dev/null
+		"$ops" first "$mount/file" 50 20 | with_name local-first-rclone
+		umount "$mount"
+		rm -rf "$base/cache"
+	done
+	goal G7 local-first-against-rclone "$(ratio "$(median_of local-first-dmmfs-first-byte-p50)" "$(median_of local-first-rclone-first-byte-p50)")" at-most 1
+	goal G7 local-first "$(ratio "$(median_of local-first-dmmfs-first-byte-p50)" "$(median_of local-first-native-first-byte-p50)")" at-most 1.3
+	rm -rf "$base/first"
 }

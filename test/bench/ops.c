@@ -191,6 +191,7 @@ static void first(const char *path, int places, int pause_ms)
 	printf("first-byte-p50 %.1f us\n", percentile_us(took, places, 50));
 	printf("first-byte-p99 %.1f us\n", percentile_us(took, places, 99));
 	printf("first-read-p50 %.1f us\n", percentile_us(reads, places, 50));
+	printf("first-read-p99 %.1f us\n", percentile_us(reads, places, 99));
 	free(took);
 	free(reads);
 }
