@@ -15,4 +15,4 @@ check 'the results become plots' python3 "$DMMFS_SOURCEDIR/test/bench/report.py"
 for plot in goals bars; do
 	check "$plot.svg is XML" python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' $plot.svg
 done
-check 'nothing is left mounted' [ -z "$(findmnt -rno TARGET | grep dmmfs-bench)" ]
+check 'nothing is left mounted' [ -z "$(findmnt -rno TARGET | grep -F "$work/")" ]
