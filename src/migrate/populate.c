@@ -228,7 +228,7 @@ static bool may_pass(struct making *making, int error)
 
 static int take_again(struct making *making, const struct dmm_entry *entry)
 {
-	if (!entry->error)
+	if (!entry->error && !making->anew)
 		name_set_add(making->twice, entry->name);
 	making->repeated++;
 	return making->repeated > REPEATED_MOST && making->repeated > name_set_count(making->names) ? -ELOOP : 0;
@@ -277,23 +277,55 @@ int populate_take_entry(struct making *making, const struct dmm_entry *entry)
 	return take_entry(making, entry);
 }
 
+static int open_listing(struct making *making, struct source_file **listing)
+{
+	const struct object *dir = making->dir;
+
+	return source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, listing);
+}
+
+/* A listing goes on in the session alone that it was begun in. When that ends in between, because the server is started anew or a
+ * ticket has run out, another one is begun: whoever looks into the directory is no worse off than who reads a file. *listing is NULL
+ * when there is none any more. */
+#define LISTINGS_LOST_MOST 5
+
+static int list_all(struct making *making, struct source_file **listing)
+{
+	int result;
+
+	for (unsigned lost = 0;; lost++) {
+		while ((result = source_list(*listing, take_entry, making)) > 0)
+			;
+		if (!source_listing_is_lost(result) || lost == LISTINGS_LOST_MOST)
+			return result;
+		log_info("a listing was lost with its connection and is begun anew: ino=%llu error=%s",
+		         (unsigned long long)making->dir->ino, errno_name(result));
+		source_file_close(*listing);
+		*listing = NULL;
+		making->anew = true;
+		making->repeated = 0;
+		result = open_listing(making, listing);
+		if (result < 0)
+			return result;
+	}
+}
+
 static int make_all(struct making *making)
 {
-	struct object *dir = making->dir;
 	struct source_file *listing;
-	int result = source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
+	int result = open_listing(making, &listing);
 
 	if (result < 0)
 		return source_result(result);
 	result = fault_hit(FAULT_POPULATE_BEGIN);
 	making->comings = comings_new(making);
-	while (result >= 0 && (result = source_list(listing, take_entry, making)) > 0)
-		;
+	if (result >= 0)
+		result = list_all(making, &listing);
 	if (result == 0 && making->comings)
 		result = comings_end(making);
 	comings_free(making->comings);
 	making->comings = NULL;
-	int unlisted = source_unlisted(listing);
+	int unlisted = listing ? source_unlisted(listing) : 0;
 	if (result >= 0 && unlisted)
 		making_lost_so(making, NULL, "disagreement",
 		               "the SMB side can not list it: what is in it comes over without NT attributes", -unlisted, false);

@@ -67,6 +67,11 @@ bool error_ends_connection(int64_t result)
 	}
 }
 
+bool source_listing_is_lost(int error)
+{
+	return error_ends_connection(error);
+}
+
 /* --- can it be reached? --- */
 
 static void go_down(struct source *source, int error)

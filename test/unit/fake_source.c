@@ -186,6 +186,10 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 	struct listed all[FAKE_OBJECTS * FAKE_NAMES];
 	unsigned count = collect(dir, all);
 
+	if (dir->listed && fake_objects[dir->id].lost) {
+		fake_objects[dir->id].lost--;
+		return -ENOTCONN;
+	}
 	for (unsigned i = 0; i < count; i++) {
 		int result = give(all[i].id, all[i].name, entry, context);
 		if (result < 0)
@@ -307,6 +311,11 @@ int source_unlisted(const struct source_file *dir)
 bool source_is_outage(int error)
 {
 	return error == -ETIMEDOUT;
+}
+
+bool source_listing_is_lost(int error)
+{
+	return error == -ENOTCONN;
 }
 
 struct source_reach fake_reach;

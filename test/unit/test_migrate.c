@@ -1378,6 +1378,40 @@ START_TEST(a_directory_that_changes_is_listed_again)
 }
 END_TEST
 
+/* Its names come once, and those that another listing began with are no error. */
+START_TEST(a_listing_that_is_lost_is_begun_anew)
+{
+	fake_dir(1, 0, "dir");
+	fake_file(2, 1, "file", 10);
+	fake_file(3, 1, "other", 20);
+	fake_objects[1].lost = 2;
+	complete();
+	expect("dir/file", 2, 0, 10, false);
+	expect("dir/other", 3, 0, 20, false);
+	ck_assert_uint_eq(fake_objects[1].lost, 0);
+	ck_assert_uint_eq(fake_objects[1].opens, 3);
+	world_close();
+}
+END_TEST
+
+/* One that never comes to its end is an error of that directory, after a few. */
+START_TEST(a_listing_that_is_always_lost_is_an_error)
+{
+	fake_dir(1, 0, "dir");
+	fake_file(2, 1, "file", 10);
+	fake_objects[1].lost = 1000;
+	options.error_retries = 0;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(names("dir"), -ENOTCONN);
+	world_close();
+	fake_objects[1].lost = 0;
+	complete();
+	expect("dir/file", 2, 0, 10, false);
+	world_close();
+}
+END_TEST
+
 START_TEST(a_restless_directory_comes_to_an_end)
 {
 	char detail[256] = "";
@@ -1411,6 +1445,8 @@ static void add_drift(TCase *tcase)
 	tcase_add_test(tcase, a_restless_file_comes_to_an_end);
 	tcase_add_test(tcase, a_directory_that_changes_is_listed_again);
 	tcase_add_test(tcase, a_restless_directory_comes_to_an_end);
+	tcase_add_test(tcase, a_listing_that_is_lost_is_begun_anew);
+	tcase_add_test(tcase, a_listing_that_is_always_lost_is_an_error);
 	tcase_add_test(tcase, an_nfs4_acl_is_kept);
 }
 
