@@ -216,15 +216,17 @@ static int give_security(struct dmm_conn *conn, struct dmm_request *request, con
 	return len < 0 ? len : 0;
 }
 
+/* What needs no server comes last: a request of which something was given is not tried again when the connection ends. */
 static int64_t give_xattrs(struct dmm_conn *conn, struct dmm_request *request, const struct handle *handle)
 {
 	unsigned char dosattrib[DOSATTRIB_SIZE];
+	int64_t ret = conn->can & CONNECTED_RAW ? give_raw(conn, request, handle->path, handle->len_path)
+	                                        : give_security(conn, request, handle->path, handle->len_path);
 
+	if (ret < 0)
+		return ret;
 	dosattrib_make(dosattrib, handle->attributes, handle->created);
-	int ret = request->xattr(request, "user.DOSATTRIB", dosattrib, sizeof(dosattrib));
-	if (ret >= 0 && conn->can & CONNECTED_RAW)
-		return give_raw(conn, request, handle->path, handle->len_path);
-	return ret < 0 ? ret : give_security(conn, request, handle->path, handle->len_path);
+	return request->xattr(request, "user.DOSATTRIB", dosattrib, sizeof(dosattrib));
 }
 
 static int64_t xattrs(struct dmm_conn *conn, struct dmm_request *request)
