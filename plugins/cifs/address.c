@@ -52,11 +52,19 @@ static int take_version(const struct dmm_config *config, const struct dmm_settin
 	return refuse(config, "vers=%s: the lowest version that is spoken: 2.1, 3.0, 3.0.2 or 3.1.1.", setting->value);
 }
 
-static int take_path_setting(const struct dmm_config *config, const struct dmm_setting *setting, struct address *address)
+static int take_path_setting(const struct dmm_config *config, const struct dmm_setting *setting, char *to, size_t size)
 {
-	if (*setting->value != '/' || strlen(setting->value) >= sizeof(address->credentials))
-		return refuse(config, "credentials=%s: must be an absolute path.", setting->value);
-	strcpy(address->credentials, setting->value);
+	if (*setting->value != '/' || strlen(setting->value) >= size)
+		return refuse(config, "%s=%s: must be an absolute path.", setting->name, setting->value);
+	strcpy(to, setting->value);
+	return 0;
+}
+
+static int take_text(const struct dmm_config *config, const struct dmm_setting *setting, char *to, size_t size)
+{
+	if (!*setting->value || strlen(setting->value) >= size)
+		return refuse(config, "%s=: must be 1 to %zu bytes.", setting->name, size - 1);
+	strcpy(to, setting->value);
 	return 0;
 }
 
@@ -74,7 +82,13 @@ static int take_setting(const struct dmm_config *config, const struct dmm_settin
 	uint32_t port = 0;
 
 	if (strcmp(name, "credentials") == 0 || strcmp(name, "cred") == 0)
-		return take_path_setting(config, setting, address);
+		return take_path_setting(config, setting, address->credentials, sizeof(address->credentials));
+	if (strcmp(name, "keytab") == 0)
+		return take_path_setting(config, setting, address->keytab, sizeof(address->keytab));
+	if (strcmp(name, "ccache") == 0)
+		return take_text(config, setting, address->ccache, sizeof(address->ccache));
+	if (strcmp(name, "username") == 0)
+		return take_text(config, setting, address->username, sizeof(address->username));
 	if (strcmp(name, "seal") == 0) {
 		address->seal = true;
 		return 0;
@@ -193,6 +207,8 @@ int address_parse(const struct dmm_config *config, struct address *address)
 		ret = refuse(config, "%s: a share has no '/' in its name.", source);
 	for (size_t i = 0; ret >= 0 && i < config->n_settings; i++)
 		ret = take_setting(config, &config->settings[i], address);
+	if (ret >= 0)
+		ret = kerberos_check(config, address);
 	/* Version 2.1 has no encryption, and the library would go on without. */
 	if (ret >= 0 && address->seal && strcmp(address->vers, "SMB2_10") == 0)
 		address->vers = "SMB3_00";

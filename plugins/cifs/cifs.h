@@ -36,10 +36,19 @@ struct address {
 	unsigned port;       /* 0: 445 */
 	char credentials[PATH_MAX];
 	bool seal, kerberos;
-	const char *vers; /* "2.1" ... as libsmbclient calls the lowest protocol that is spoken */
+	char keytab[256], ccache[256], username[256]; /* with kerberos: where tickets come from, and whose */
+	const char *vers;                             /* "2.1" ... as libsmbclient calls the lowest protocol that is spoken */
 	uint32_t uid, gid, file_mode, dir_mode;
 };
 int address_parse(const struct dmm_config *config, struct address *address);
+
+/* kerberos.c: -EINVAL or another failure, with a sentence */
+int kerberos_check(const struct dmm_config *config, const struct address *address);
+int kerberos_check_keytab(const struct dmm_config *config, const struct address *address);
+/* Why there is no session, into the log, once until there is one. */
+struct dmm_instance;
+void refusal_tell(struct dmm_instance *instance, const char *sentence);
+void refusal_forget(struct dmm_instance *instance);
 
 /* credentials.c: a file as mount.cifs has it. */
 struct credentials {
@@ -53,6 +62,8 @@ struct dmm_instance {
 	struct address address;
 	struct credentials credentials;
 	log_fn *log;
+	pthread_mutex_t refusal_lock;
+	char *refusal; /* the last one told, NULL: there is a session */
 	atomic_bool told_no_security;
 	atomic_bool connected; /* once: what fails from now on may pass */
 };

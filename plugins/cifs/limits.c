@@ -31,8 +31,8 @@ void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *
 	tell(context, "holes", "SMB does not say where the holes of a file are: they become zeros.");
 	if (!(conn->can & CONNECTED_RAW))
 		tell(context, "streams",
-		     "Alternate data streams come over only with libsmb2 and a password: it is not built in, or it gets no "
-		     "session.");
+		     "Alternate data streams come over only with libsmb2: it is not built in, or it gets no session (with "
+		     "sec=krb5 it must have been built with Kerberos, too).");
 	if (!(conn->can & CONNECTED_AUDIT))
 		tell(context, "sacl",
 		     "Audit lists of security descriptors come over only with libsmb2, and for a user who has the "

@@ -16,10 +16,13 @@ static int instance_open(const struct dmm_config *config, struct dmm_instance **
 
 	if (ret >= 0 && *instance->address.credentials)
 		ret = credentials_load(instance->address.credentials, &instance->credentials, config->error, config->error_size);
+	if (ret >= 0)
+		ret = kerberos_check_keytab(config, &instance->address);
 	if (ret < 0) {
 		free(instance);
 		return ret;
 	}
+	pthread_mutex_init(&instance->refusal_lock, NULL);
 	instance->log = config->log;
 	*result = instance;
 	return 0;
@@ -28,6 +31,8 @@ static int instance_open(const struct dmm_config *config, struct dmm_instance **
 static void instance_close(struct dmm_instance *instance)
 {
 	credentials_forget(&instance->credentials);
+	refusal_forget(instance);
+	pthread_mutex_destroy(&instance->refusal_lock);
 	free(instance);
 }
 
@@ -68,6 +73,7 @@ static int set_up(struct dmm_conn *conn)
 	struct settings settings = {.len = 0};
 	struct credentials credentials;
 	struct reply reply;
+	char *refusal;
 
 	read_credentials(conn->instance, &credentials);
 	add(&settings, "host=%s", address->host);
@@ -76,15 +82,22 @@ static int set_up(struct dmm_conn *conn)
 	add(&settings, "lowest=%s", address->vers);
 	add(&settings, "seal=%d", address->seal);
 	add(&settings, "kerberos=%d", address->kerberos);
-	add(&settings, "username=%s", credentials.username);
+	add(&settings, "keytab=%s", address->keytab);
+	add(&settings, "ccache=%s", address->ccache);
+	add(&settings, "username=%s", *address->username ? address->username : credentials.username);
 	add(&settings, "password=%s", credentials.password);
 	add(&settings, "domain=%s", credentials.domain);
 	credentials_forget(&credentials);
 	struct ask ask = {.kind = ASK_CONNECT, .len_path = (uint32_t)settings.len};
-	int ret = (int)helper_ask(conn, NULL, &ask, settings.text, &reply, NULL);
+	int ret = (int)helper_ask(conn, NULL, &ask, settings.text, &reply, &refusal);
 	conn->can = ret < 0 ? 0 : reply.file;
 	if (ret >= 0)
 		atomic_store(&conn->instance->connected, true);
+	if (ret >= 0)
+		refusal_forget(conn->instance);
+	else if (refusal)
+		refusal_tell(conn->instance, refusal);
+	free(refusal);
 	if (ret == -EPROTONOSUPPORT) {
 		conn->instance->log(DMM_LOG_ERROR, "the server opens no encrypted session (AES-128-CCM), which seal demands");
 		ret = atomic_load(&conn->instance->connected) ? -ECONNREFUSED : ret;
@@ -135,6 +148,9 @@ static const struct dmm_option options[] = {
 	{"cred", "the same"},
 	{"seal", "encrypt all traffic"},
 	{"sec", "krb5 or ntlmssp (ntlmssp)"},
+	{"keytab", "with krb5: keys from which tickets are got, as often as needed"},
+	{"ccache", "with krb5: tickets that somebody else gets, in the form of KRB5CCNAME"},
+	{"username", "with krb5: whose tickets (the first of the keytab, the owner of the tickets)"},
 	{"vers", "lowest version of the protocol: 2.1, 3.0, 3.0.2 or 3.1.1 (2.1)"},
 	{"port", "TCP port (445)"},
 	{"uid", "owner of what comes over (0)"},

@@ -19,7 +19,7 @@
 enum { HELPER_SOCKET = 3, HELPER_SHARED = 4 };
 
 enum ask_kind {
-	ASK_CONNECT,  /* settings, each "name=value" and a NUL; answered when the share is open; file: CONNECTED_* */
+	ASK_CONNECT, /* settings, each "name=value" and a NUL; answered when the share is open; file: CONNECTED_*; more: why it is not */
 	ASK_STAT,     /* path -> one entry with an empty name */
 	ASK_OPEN,     /* path -> file */
 	ASK_OPEN_DIR, /* path -> file */

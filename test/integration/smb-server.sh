@@ -2,7 +2,7 @@
 # Sourced by tests that need an SMB server: smbd with a configuration and a user of its own, on a network that nobody else sees.
 # Set DMMFS_TEST_NET=1 before lib.sh is sourced.
 #
-#   smb_serve DIR [LINES]    shares it as //127.0.0.1/share; further lines of smb.conf for the share
+#   smb_serve DIR [LINES]    shares it as //127.0.0.1/share; further lines of smb.conf for the share; $smb_global: for the server
 #   smb_kill, smb_serve_again; pid[smbd] for signals
 #   $work/credentials        of the user root
 # shellcheck shell=bash
@@ -29,6 +29,7 @@ smb_config()
 	server min protocol = SMB2_10
 	load printers = no
 	printcap name = /dev/null
+	${smb_global:-}
 	[share]
 	path = $1
 	read only = no

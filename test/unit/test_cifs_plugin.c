@@ -92,6 +92,12 @@ START_TEST(test_options)
 	ck_assert_int_eq(parse("//nas/x", "vers", "1"), -EINVAL);
 	ck_assert_int_eq(parse("//nas/x", "sec", "krb5"), 0);
 	ck_assert(address.kerberos);
+	ck_assert_int_eq(parse("//192.0.2.1/x", "sec", "krb5"), -EINVAL); /* it has no ticket */
+	ck_assert_int_eq(parse("smb://[2001:db8::1]/x", "sec", "krb5"), -EINVAL);
+	ck_assert_int_eq(parse("//nas/x", "keytab", "/etc/krb5.keytab"), -EINVAL); /* without Kerberos */
+	ck_assert_int_eq(parse("//nas/x", "ccache", "KEYRING:x"), -EINVAL);
+	ck_assert_int_eq(parse("//nas/x", "username", "root"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error, "credentials="));
 	ck_assert_int_eq(parse("//nas/x", "sec", "none"), -EINVAL);
 	ck_assert_int_eq(parse("//nas/x", "credentials", "here"), -EINVAL);
 	ck_assert_int_eq(parse("//nas/x", "file_mode", "640"), 0);

@@ -11,6 +11,7 @@
 #include <libsmbclient.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 /* An answer in the making. */
 struct answer {
@@ -21,11 +22,15 @@ struct answer {
 
 /* Room for so many more bytes, which are counted in; NULL without memory. */
 void *answer_more(struct answer *answer, size_t bytes);
+/* Why there is no session, as the only thing that the answer has; -error. */
+int answer_sentence(struct answer *answer, int error, const char *sentence);
 
 /* session.c */
 struct session {
 	SMBCCTX *context;
 	char base[1024];          /* smb://host/share */
+	char principal[512];      /* with Kerberos: whose tickets KRB5CCNAME has; "": without */
+	time_t until;             /* with Kerberos: the session ends soon after; 0: without */
 	char *shared;             /* SHARED_BYTES */
 	struct smb2_context *raw; /* raw.c; NULL: there is none */
 	bool audit;               /* the user may read audit lists */
@@ -45,6 +50,9 @@ int64_t answer_close(struct session *session, uint64_t number);
 int64_t answer_list(struct session *session, uint64_t number, struct answer *answer);
 int64_t answer_read(struct session *session, const struct ask *ask);
 int64_t answer_security(struct session *session, const char *url, struct answer *answer);
+
+/* tickets.c, or notickets.c. 0: there are some, or none are needed. */
+int tickets_get(struct session *session, const char *settings, size_t len, struct answer *answer);
 
 /* raw.c, or noraw.c. CONNECTED_*; 0 when there is no such session; -EPROTONOSUPPORT: it was to be encrypted, and the server refuses.
  * Once the other one is there. */

@@ -38,6 +38,17 @@ void *answer_more(struct answer *answer, size_t bytes)
 	return at;
 }
 
+int answer_sentence(struct answer *answer, int error, const char *sentence)
+{
+	size_t len = strlen(sentence);
+
+	answer->reply.len_more = 0;
+	void *room = answer_more(answer, len);
+	if (room)
+		memcpy(room, sentence, len);
+	return -error;
+}
+
 static bool take(void *bytes, size_t len)
 {
 	for (char *at = bytes; len;) {
@@ -91,9 +102,30 @@ static int64_t answer_path(struct session *session, const struct ask *ask, const
 	return result;
 }
 
+/* What the library has errors for, in words. A server that takes no passwords says so by one that it has none for. */
+static int refused(const struct session *session, int result, struct answer *answer)
+{
+	bool by_ticket = *session->principal;
+
+	if (by_ticket && (result == -EACCES || result == -EPERM || result == -EINVAL))
+		return answer_sentence(
+			answer, EACCES,
+			"the server refuses the Kerberos ticket: does it know the user, is its clock right, has its "
+			"keytab the key that the KDC has?");
+	if (!by_ticket && result == -EINVAL)
+		return answer_sentence(
+			answer, EACCES,
+			"the server does not take the session: one that takes tickets of Kerberos and no passwords "
+			"wants sec=krb5");
+	return result;
+}
+
 static int64_t answer_connect(struct session *session, const char *settings, size_t len, struct answer *answer)
 {
-	int result = session_connect(session, settings, len);
+	int result = tickets_get(session, settings, len, answer);
+
+	if (result == 0)
+		result = refused(session, session_connect(session, settings, len), answer);
 	int64_t can = result < 0 ? result : raw_connect(session, settings, len);
 
 	if (can < 0)
@@ -102,11 +134,21 @@ static int64_t answer_connect(struct session *session, const char *settings, siz
 	return 0;
 }
 
+/* Soon the server will say so. With the next session come new tickets; in this one no new object is begun with, but what is open or
+ * half answered comes to its end, if it can: a listing cannot go on in another session. A colon is in the name of a stream alone. */
+static bool is_over(const struct session *session, const struct ask *ask, const char *path)
+{
+	bool stream = ask->kind == ASK_OPEN && strchr(path, ':');
+	bool begun = stream || ask->kind == ASK_LIST || ask->kind == ASK_READ || ask->kind == ASK_CLOSE;
+
+	return session->until && !begun && time(NULL) >= session->until;
+}
+
 static int64_t answer_ask(struct session *session, const struct ask *ask, const char *path, struct answer *answer)
 {
 	if (ask->kind == ASK_CONNECT)
 		return answer_connect(session, path, ask->len_path, answer);
-	if (!session->context)
+	if (!session->context || is_over(session, ask, path))
 		return -ENOTCONN;
 	switch (ask->kind) {
 	case ASK_CLOSE:
@@ -148,7 +190,7 @@ static bool turn(struct session *session, struct answer *answer)
 	path[ask.len_path] = '\0';
 	answer->reply = (struct reply){0};
 	answer->reply.result = of_session(session, &ask, answer_ask(session, &ask, path, answer));
-	if (answer->reply.result < 0)
+	if (answer->reply.result < 0 && ask.kind != ASK_CONNECT) /* that one comes with a sentence */
 		answer->reply.len_more = 0;
 	explicit_bzero(path, ask.len_path); /* it may have been the password */
 	free(path);

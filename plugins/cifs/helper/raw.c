@@ -26,7 +26,9 @@
 #define GROUP_INFORMATION 0x2u
 #define DACL_INFORMATION 0x4u
 #define SHARE_ALL 0x7u
-#define BY_PASSWORD 1 /* NTLMSSP; the library documents the name and keeps it to itself */
+/* SMB2_SEC_NTLMSSP, SMB2_SEC_KRB5: the library documents the names and keeps them to itself. */
+#define BY_PASSWORD 1
+#define BY_TICKET 2 /* where it was built without Kerberos there is no session */
 
 enum step { STEP_OPEN, STEP_SECURITY, STEP_STREAMS, STEP_CLOSE, STEPS };
 
@@ -171,7 +173,12 @@ static int ask(struct session *session, const char *path, bool audit, struct ask
 
 /* --- the session --- */
 
-static struct smb2_context *open_session(const char *settings, size_t len)
+static const char *who(const struct session *session, const char *settings, size_t len)
+{
+	return *session->principal ? session->principal : setting(settings, len, "username");
+}
+
+static struct smb2_context *open_session(const struct session *session, const char *settings, size_t len)
 {
 	struct smb2_context *smb2 = smb2_init_context();
 	const char *port = setting(settings, len, "port"), *domain = setting(settings, len, "domain");
@@ -182,18 +189,19 @@ static struct smb2_context *open_session(const char *settings, size_t len)
 		return NULL;
 	snprintf(server, sizeof(server), "%s%s%s", setting(settings, len, "host"), atoi(port) ? ":" : "", atoi(port) ? port : "");
 	smb2_set_security_mode(smb2, SMB2_NEGOTIATE_SIGNING_ENABLED);
-	smb2_set_authentication(smb2, BY_PASSWORD);
+	smb2_set_authentication(smb2, *session->principal ? BY_TICKET : BY_PASSWORD);
 	smb2_set_version(smb2, strcmp(setting(settings, len, "lowest"), "SMB3_11") == 0            ? SMB2_VERSION_0311
 	                       : seal || strncmp(setting(settings, len, "lowest"), "SMB3", 4) == 0 ? SMB2_VERSION_ANY3
 	                                                                                           : SMB2_VERSION_ANY);
 	smb2_set_seal(smb2, seal);
 	smb2_set_sign(smb2, 1);
 	smb2_set_timeout(smb2, PATIENCE_S);
-	smb2_set_user(smb2, setting(settings, len, "username"));
-	smb2_set_password(smb2, setting(settings, len, "password"));
+	smb2_set_user(smb2, who(session, settings, len));
+	if (!*session->principal)
+		smb2_set_password(smb2, setting(settings, len, "password"));
 	if (*domain)
 		smb2_set_domain(smb2, domain);
-	if (smb2_connect_share(smb2, server, setting(settings, len, "share"), setting(settings, len, "username")) < 0) {
+	if (smb2_connect_share(smb2, server, setting(settings, len, "share"), who(session, settings, len)) < 0) {
 		smb2_destroy_context(smb2);
 		return NULL;
 	}
@@ -205,11 +213,10 @@ int64_t raw_connect(struct session *session, const char *settings, size_t len)
 {
 	struct asking asking;
 
-	/* What is built in knows no Kerberos; who has no name has nothing to read. */
-	if (*setting(settings, len, "kerberos") == '1' || !*setting(settings, len, "username"))
-		return 0;
+	if (!*who(session, settings, len))
+		return 0; /* who has no name has nothing to read */
 	raw_disconnect(session);
-	session->raw = open_session(settings, len);
+	session->raw = open_session(session, settings, len);
 	if (!session->raw ||
 	    (strcmp(setting(settings, len, "lowest"), "SMB2_10") == 0 && smb2_get_dialect(session->raw) < 0x210)) {
 		raw_disconnect(session);

@@ -12,7 +12,7 @@
 
 /* What the plugin sent; the library asks for it by a callback without context of ours. */
 static struct {
-	char username[256], password[512], domain[256];
+	char username[512], password[512], domain[256];
 } login;
 
 static void tell_login(SMBCCTX *context, const char *server, const char *share, char *domain, int domain_size, char *username,
@@ -79,6 +79,10 @@ int session_connect(struct session *session, const char *settings, size_t len)
 	snprintf(login.username, sizeof(login.username), "%s", setting(settings, len, "username"));
 	snprintf(login.password, sizeof(login.password), "%s", setting(settings, len, "password"));
 	snprintf(login.domain, sizeof(login.domain), "%s", setting(settings, len, "domain"));
+	if (*session->principal) { /* with a name and no password it takes the tickets; without a name it would come as nobody */
+		snprintf(login.username, sizeof(login.username), "%s", session->principal);
+		*login.password = *login.domain = '\0';
+	}
 	session->context = make_context(settings, len);
 	if (!session->context)
 		return -ENOMEM;
