@@ -244,11 +244,15 @@ static void attr(void *context, struct subject *subject, struct attr_overlay *ov
 
 	if (!subject->is_dir && atomic_load_explicit(&migrate->links_pending, memory_order_relaxed))
 		overlay->has_nlink = links_shown(migrate, subject, &overlay->nlink);
-	if (subject_quiet(subject) || !(subject->is_dir || subject->is_file))
+	overlay->quiet = subject_quiet(subject) || !(subject->is_dir || subject->is_file);
+	if (overlay->quiet)
 		return;
 	struct object *object;
-	if (object_get(migrate, subject->ino, &subject->handle, subject->is_dir, &object) <= 0)
+	int found = object_get(migrate, subject->ino, &subject->handle, subject->is_dir, &object);
+	if (found <= 0) {
+		overlay->quiet = found == 0;
 		return;
+	}
 	pthread_mutex_lock(&object->lock);
 	if (object->is_dir) {
 		overlay->has_mtime = object->life != DIR_POPULATED;

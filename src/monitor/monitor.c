@@ -83,8 +83,15 @@ bool monitor_cancel(struct subject *subject, struct waiter *waiter)
 
 void monitor_attr(const struct monitor *monitor, struct subject *subject, struct attr_overlay *overlay)
 {
-	for (unsigned i = 0; i < monitor->count; i++)
+	bool all_quiet = true;
+
+	for (unsigned i = 0; i < monitor->count; i++) {
+		overlay->quiet = false;
 		monitor->slots[i].ops->attr(monitor->slots[i].context, subject, overlay);
+		all_quiet = all_quiet && overlay->quiet;
+	}
+	if (all_quiet && !subject_quiet(subject))
+		atomic_store_explicit(&subject->quiet, true, memory_order_release);
 }
 
 bool monitor_resident(const struct monitor *monitor, struct subject *subject, uint64_t off, uint64_t *run)

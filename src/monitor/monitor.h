@@ -86,6 +86,7 @@ struct attr_overlay {
 	bool has_nlink;
 	uint32_t nlink;       /* to be shown instead of st_nlink */
 	uint32_t inode_flags; /* pending FS_*_FL */
+	bool quiet;           /* it has no interest in the subject, and never will have again */
 };
 
 struct monitor_ops {
@@ -96,6 +97,7 @@ struct monitor_ops {
 	int (*end)(void *context, struct subject *subject, const struct event *event, struct waiter *waiter);
 	/* True when the waiter was still parked and is now out of the monitor's hands; false: wake() was or is being called. */
 	bool (*cancel)(void *context, struct subject *subject, struct waiter *waiter);
+	/* Looks at attributes are most of what there is, so it tells as well that it has no interest any more. */
 	void (*attr)(void *context, struct subject *subject, struct attr_overlay *overlay);
 	/* Is [off, off+len) here? Sets *run to the length of the run from off on that has the same answer. For SEEK_DATA. */
 	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
