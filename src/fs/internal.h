@@ -13,6 +13,7 @@
 #include "base/lane.h"
 #include "fs/fs.h"
 #include "fs/node.h"
+#include "fs/turn.h"
 
 #define FUSE_USE_VERSION 318
 #include <fuse_lowlevel.h>
@@ -40,6 +41,7 @@ struct fs {
 	struct fuse_session *session;
 	struct lane *woken;   /* runs calls that were woken */
 	struct lane *notices; /* tells the kernel to drop what it caches */
+	struct turn turn; /* of those that receive requests */
 	pthread_t *threads;
 	unsigned n_threads;
 	atomic_bool serving, ended;

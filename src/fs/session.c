@@ -140,6 +140,13 @@ static void look_ahead(const struct fuse_buf *buf)
 	                      (setxattr->setxattr_flags & SETXATTR_ACL_KILL_SGID);
 }
 
+static void note_taken(struct fs *fs, const struct fuse_buf *buf)
+{
+	const struct in_header *header = buf->mem;
+
+	turn_taken(&fs->turn, header->opcode, header->pid);
+}
+
 static void note_end(struct fs *fs)
 {
 	LOCKED(&fs->lock);
@@ -155,15 +162,20 @@ static void *receive(void *context)
 	pthread_setname_np(pthread_self(), "fuse");
 	creds_thread_start(NULL);
 	while (!fuse_session_exited(fs->session)) {
+		turn_await(&fs->turn, fuse_session_fd(fs->session));
 		int result = fuse_session_receive_buf(fs->session, &buf);
-		if (result == -EINTR)
+		if (result == -EINTR) {
+			turn_missed(&fs->turn);
 			continue;
+		}
 		if (result <= 0)
 			break;
+		note_taken(fs, &buf);
 		look_ahead(&buf);
 		fuse_session_process_buf(fs->session, &buf);
 		nodes_done(fs->nodes);
 	}
+	turn_end(&fs->turn);
 	free(buf.mem);
 	data_thread_stop(NULL);
 	note_end(fs);
@@ -296,6 +308,7 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 	fs->nodes = node_table_new(target, most_descriptors());
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->changed, NULL);
+	turn_start(&fs->turn);
 	*started = fs;
 	warn_of_timeouts();
 	int result = start_session(fs, error, error_size);
@@ -344,6 +357,7 @@ void fs_free(struct fs *fs)
 		lane_stop(fs->notices);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
+	turn_stop(&fs->turn);
 	node_table_free(fs->nodes);
 	free(fs->threads);
 	free(fs);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "fs/turn.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+
+#define POLL_NS (100 * NS_PER_US) /* so long a request is waited for without sleep */
+#define LOST_NS (30 * NS_PER_US)  /* between two looks: somebody else had the processor */
+#define DEPUTY_NS NS_PER_MS
+#define CLOSE_ALL 16 /* `close` when all of late followed closely */
+#define HOT (CLOSE_ALL / 2)
+#define BACKLOG 8
+
+void turn_start(struct turn *turn)
+{
+	pthread_condattr_t attr;
+	cpu_set_t processors;
+
+	memset(turn, 0, sizeof(*turn));
+	pthread_mutex_init(&turn->lock, NULL);
+	pthread_cond_init(&turn->summoned, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&turn->deputed, &attr);
+	pthread_condattr_destroy(&attr);
+	turn->most = sched_getaffinity(0, sizeof(processors), &processors) < 0 ? 0 : (unsigned)CPU_COUNT(&processors) / 2;
+	turn->wanted = 1;
+}
+
+void turn_stop(struct turn *turn)
+{
+	pthread_cond_destroy(&turn->deputed);
+	pthread_cond_destroy(&turn->summoned);
+	pthread_mutex_destroy(&turn->lock);
+}
+
+/* --- under lock --- */
+
+static bool is_hot(const struct turn *turn)
+{
+	return turn->most && turn->close >= HOT;
+}
+
+/* One more is to ask. */
+static void summon(struct turn *turn)
+{
+	if (turn->parked > turn->summons + (turn->has_deputy ? 1 : 0)) {
+		turn->summons++;
+		pthread_cond_signal(&turn->summoned);
+	} else if (turn->has_deputy) {
+		turn->call_deputy = true;
+		pthread_cond_signal(&turn->deputed);
+	}
+}
+
+/* Returns whether it is to ask: it is summoned, or finds that nobody does. False: whoever asks is asleep and needs no deputy. */
+static bool be_deputy(struct turn *turn)
+{
+	bool asks = false;
+
+	turn->has_deputy = true;
+	while (!asks && !(turn->asking && !turn->polling)) {
+		uint64_t seen = turn->taken;
+		uint64_t until = clock_monotonic_ns() + DEPUTY_NS;
+		struct timespec time = {.tv_sec = (time_t)(until / NS_PER_S), .tv_nsec = (long)(until % NS_PER_S)};
+		pthread_cond_timedwait(&turn->deputed, &turn->lock, &time);
+		asks = turn->ended || turn->call_deputy || (!turn->asking && turn->taken == seen);
+	}
+	turn->has_deputy = turn->call_deputy = false;
+	return asks;
+}
+
+static void park(struct turn *turn)
+{
+	bool asks = false;
+
+	turn->parked++;
+	while (!asks && !turn->ended && !turn->summons) {
+		if (turn->polling && !turn->has_deputy)
+			asks = be_deputy(turn);
+		else
+			pthread_cond_wait(&turn->summoned, &turn->lock);
+	}
+	turn->summons -= !asks && turn->summons > 0;
+	turn->parked--;
+}
+
+/* --- asking --- */
+
+/* Returns whether there is something to read. */
+static bool poll_for(int fd, bool *at_once, bool *lost)
+{
+	struct pollfd look = {.fd = fd, .events = POLLIN};
+	uint64_t start = clock_monotonic_ns(), now = start, before;
+
+	*at_once = *lost = false;
+	do {
+		if (poll(&look, 1, 0) != 0) {
+			*at_once = now == start;
+			return true;
+		}
+		sched_yield();
+		before = now;
+		now = clock_monotonic_ns();
+		if (now - before > LOST_NS) {
+			*lost = true;
+			return false;
+		}
+	} while (now - start < POLL_NS);
+	return false;
+}
+
+/* How many it takes: the one that polls never waits as long as there are too few. */
+static void note_backlog(struct turn *turn, bool at_once)
+{
+	turn->backlog = at_once ? turn->backlog + 1 : 0;
+	if (turn->backlog < BACKLOG)
+		return;
+	turn->backlog = 0;
+	if (turn->wanted < turn->most)
+		turn->wanted++;
+	if (turn->asking < turn->wanted)
+		summon(turn);
+}
+
+/* Returns whether there is something to read. */
+static bool poll_in_turn(struct turn *turn, int fd)
+{
+	bool at_once, lost;
+
+	turn->polling = true;
+	pthread_mutex_unlock(&turn->lock);
+	bool found = poll_for(fd, &at_once, &lost);
+	pthread_mutex_lock(&turn->lock);
+	turn->polling = false;
+	if (lost)
+		turn->close = 0;
+	if (found) {
+		note_backlog(turn, at_once);
+	} else {
+		turn->wanted = 1;
+		turn->backlog = 0;
+	}
+	return found;
+}
+
+void turn_await(struct turn *turn, int fd)
+{
+	LOCKED(&turn->lock);
+
+	if (!turn->ended && turn->asking >= (is_hot(turn) ? turn->wanted : 2))
+		park(turn);
+	turn->asking++;
+	turn->last_ns = clock_monotonic_ns();
+	bool found = is_hot(turn) && !turn->polling && !turn->ended && poll_in_turn(turn, fd);
+	/* It may sleep now, and two are to ask then. */
+	if (!found && turn->asking < 2)
+		summon(turn);
+}
+
+static bool takes_long(uint32_t opcode)
+{
+	switch (opcode) {
+	case FUSE_READ:
+	case FUSE_WRITE:
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+	case FUSE_FALLOCATE:
+	case FUSE_COPY_FILE_RANGE:
+	case FUSE_SETATTR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void turn_taken(struct turn *turn, uint32_t opcode, uint32_t caller)
+{
+	LOCKED(&turn->lock);
+
+	turn->asking--;
+	turn->taken++;
+	if (clock_monotonic_ns() - turn->last_ns >= POLL_NS || (caller && caller != turn->caller))
+		turn->close = 0;
+	else
+		turn->close += turn->close < CLOSE_ALL;
+	if (caller)
+		turn->caller = caller;
+	if (!turn->asking && (!turn->has_deputy || takes_long(opcode)))
+		summon(turn);
+}
+
+void turn_missed(struct turn *turn)
+{
+	LOCKED(&turn->lock);
+
+	turn->asking--;
+}
+
+void turn_end(struct turn *turn)
+{
+	LOCKED(&turn->lock);
+
+	turn->ended = true;
+	pthread_cond_broadcast(&turn->summoned);
+	pthread_cond_signal(&turn->deputed);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Whose turn it is to ask for a request: a pipe instead of the kernel's descriptor, a byte for each request. Whatever the turns
+ * decide, every request must be served, also while others are busy for as long as it takes: a test that hangs has failed.
+ */
+#include "fs/turn.h"
+
+#include <check.h>
+#include <linux/fuse.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define THREADS 4
+#define QUICK 'q'
+#define STUCK 's' /* until somebody says that it may go on */
+#define SLOW 'w'  /* the same, and known to take long */
+#define END 'e'
+
+static struct turn turn;
+static int requests[2];
+static sem_t served, go_on;
+static pthread_t threads[THREADS];
+
+static void serve(char request)
+{
+	turn_taken(&turn, request == SLOW ? FUSE_WRITE : FUSE_LOOKUP, 1);
+	if (request == STUCK || request == SLOW)
+		sem_wait(&go_on);
+	sem_post(&served);
+}
+
+static void *receive(void *context)
+{
+	char request;
+
+	(void)context;
+	for (;;) {
+		turn_await(&turn, requests[0]);
+		if (read(requests[0], &request, 1) != 1 || request == END)
+			break;
+		serve(request);
+	}
+	turn_end(&turn);
+	return NULL;
+}
+
+static void ask(char request)
+{
+	ck_assert_int_eq(write(requests[1], &request, 1), 1);
+}
+
+static void start(void)
+{
+	ck_assert_int_eq(pipe(requests), 0);
+	sem_init(&served, 0, 0);
+	sem_init(&go_on, 0, 0);
+	turn_start(&turn);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, receive, NULL), 0);
+}
+
+/* Whoever waits in turn_await() must come out of it as well. */
+static void stop(void)
+{
+	ask(END);
+	close(requests[1]);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	close(requests[0]);
+	turn_stop(&turn);
+}
+
+static void ask_closely(int count)
+{
+	for (int i = 0; i < count; i++) {
+		ask(QUICK);
+		sem_wait(&served);
+	}
+}
+
+START_TEST(requests_that_follow_each_other_are_served)
+{
+	ask_closely(20000);
+}
+END_TEST
+
+START_TEST(requests_after_a_rest_are_served)
+{
+	for (int i = 0; i < 20; i++) {
+		ask_closely(100);
+		usleep(2000);
+	}
+}
+END_TEST
+
+START_TEST(many_at_once_are_served)
+{
+	for (int round = 0; round < 50; round++) {
+		for (int i = 0; i < 200; i++)
+			ask(QUICK);
+		for (int i = 0; i < 200; i++)
+			sem_wait(&served);
+	}
+}
+END_TEST
+
+/* All but one thread are busy without an end, one after the other: what comes then is served all the same. */
+static void check_others_serve(char kind)
+{
+	for (int busy = 1; busy < THREADS; busy++) {
+		ask_closely(1000);
+		ask(kind);
+		ask_closely(1000);
+	}
+	for (int busy = 1; busy < THREADS; busy++)
+		sem_post(&go_on);
+	for (int busy = 1; busy < THREADS; busy++)
+		sem_wait(&served);
+	ask_closely(1000);
+}
+
+START_TEST(nobody_waits_for_one_that_is_stuck)
+{
+	check_others_serve(STUCK);
+}
+END_TEST
+
+START_TEST(nobody_waits_for_what_takes_long)
+{
+	check_others_serve(SLOW);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("turn");
+	TCase *tests = tcase_create("turn");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, start, stop);
+	tcase_add_test(tests, requests_that_follow_each_other_are_served);
+	tcase_add_test(tests, requests_after_a_rest_are_served);
+	tcase_add_test(tests, many_at_once_are_served);
+	tcase_add_test(tests, nobody_waits_for_one_that_is_stuck);
+	tcase_add_test(tests, nobody_waits_for_what_takes_long);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
