@@ -23,6 +23,7 @@
 
 static __thread struct __user_cap_data_struct own_caps[2];
 static __thread bool is_other, has_groups;
+static __thread mode_t mask;
 
 static int set_caps(struct __user_cap_data_struct caps[2])
 {
@@ -38,6 +39,7 @@ void creds_thread_start(void *context)
 	(void)context;
 	if (unshare(CLONE_FS) < 0) /* the umask is the caller's, for each thread */
 		log_warning("a thread cannot have a umask of its own: error=%s", errno_name(errno));
+	umask(mask = 0);
 	if (syscall(SYS_capget, &header, own_caps) < 0) {
 		log_warning("capabilities cannot be read: error=%s", errno_name(errno));
 		return;
@@ -63,7 +65,8 @@ void creds_become(fuse_req_t req, unsigned how)
 	const struct fuse_ctx *caller = fuse_req_ctx(req);
 	struct __user_cap_data_struct caps[2];
 
-	umask(caller->umask);
+	if (mask != caller->umask)
+		umask(mask = caller->umask);
 	is_other = caller->uid || caller->gid;
 	if (!is_other)
 		return;

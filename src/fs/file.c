@@ -214,7 +214,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	call_start(&(struct call){.fs = fs_of(req), .req = req, .run = run_open, .ino = ino, .fi = *fi});
 }
 
-/* Stores through a mapping in passthrough are not seen by the kernel's FUSE inode: after the last writer it asks again. */
+/* Stores through a mapping in passthrough are not seen by the kernel's FUSE inode: after a writer that may have had one, which needs
+ * the right to read as well, it asks again. What write(2) does in passthrough it sees. */
 struct notice {
 	struct lane_job job;
 	struct fs *fs;
@@ -248,7 +249,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (node) {
 		close_watched(fs, node, fi->fh);
 		unlatch(fs, node, flags);
-		if ((fi->fh & FH_PASSTHROUGH) && writes(flags))
+		if ((fi->fh & FH_PASSTHROUGH) && (flags & O_ACCMODE) == O_RDWR)
 			invalidate_attributes(fs, ino);
 		node_unref(fs->nodes, node);
 	}

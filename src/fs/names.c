@@ -88,15 +88,19 @@ void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char 
 		.fs = fs_of(req), .req = req, .run = run_make, .ino = parent, .name = name, .name2 = link, .mode = S_IFLNK});
 }
 
-static int reply_created(struct call *call, int dirfd, const char *name, int fd)
+/* Takes the descriptor over. */
+static int reply_created(struct call *call, int created, bool has_name)
 {
+	CLEAN_FD int fd = created;
 	struct fuse_entry_param entry;
-	int result = attr_enter(call->fs, name ? dirfd : fd, name ? name : "", &entry);
+	int result = attr_enter(call->fs, fd, "", &entry);
 
 	if (result < 0)
 		return result;
 	struct node *node = node_of(call->fs, entry.ino);
-	if (!name)
+	if (has_name)
+		fd = node_offer_fd(call->fs->nodes, node, steal_fd(&fd));
+	else
 		node_pin_fd(call->fs->nodes, node, steal_fd(&fd), true);
 	atomic_store(&node->subject.quiet, true); /* it never was at the source */
 	file_reply_open(call, node, &entry, (uint32_t)call->fi.flags);
@@ -112,9 +116,7 @@ static int create(struct call *call, int dirfd)
 	creds_return();
 	if (fd < 0)
 		return error == EEXIST && !(call->fi.flags & O_EXCL) ? -ESTALE : -error;
-	int result = reply_created(call, dirfd, call->name, fd);
-	close(fd);
-	return result;
+	return reply_created(call, fd, true);
 }
 
 static int run_create(struct call *call)
@@ -146,7 +148,7 @@ static int run_tmpfile(struct call *call)
 	int fd = openat(dirfd->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (call->fi.flags & O_EXCL), call->mode & 07777);
 	result = fd < 0 ? -errno : 0;
 	creds_return();
-	return result < 0 ? result : reply_created(call, dirfd->fd, NULL, fd);
+	return result < 0 ? result : reply_created(call, fd, false);
 }
 
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)

@@ -433,6 +433,21 @@ void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writa
 	keep(table, node, owned);
 }
 
+int node_offer_fd(struct node_table *table, struct node *node, int fd)
+{
+	LOCKED(&node->lock);
+
+	if (node->cached && node->cached->writable)
+		return fd;
+	struct node_fd *owned = must_alloc(sizeof(*owned));
+	owned->fd = fd;
+	owned->writable = true;
+	owned->position = -1;
+	atomic_init(&owned->refs, 1);
+	keep(table, node, owned);
+	return -1;
+}
+
 /* --- the end of a node --- */
 
 static void destroy(struct node_table *table, struct node *node)

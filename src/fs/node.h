@@ -106,6 +106,10 @@ void node_unpin(struct node_table *table, struct node *node);
 /* The same with a descriptor that the caller has; takes it over. */
 void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable);
 
+/* A descriptor of a file that was just made, for reading and writing: what follows need not open the file again. Returns -1, or
+ * the descriptor when it has one already. */
+int node_offer_fd(struct node_table *table, struct node *node, int fd);
+
 static inline void cleanup_node_fd(struct node_fd **fd)
 {
 	if (*fd)
