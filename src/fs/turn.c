@@ -153,7 +153,7 @@ void turn_await(struct turn *turn, int fd)
 {
 	LOCKED(&turn->lock);
 
-	if (!turn->ended && turn->asking >= (is_hot(turn) ? turn->wanted : 2))
+	if (!turn->ended && is_hot(turn) && turn->asking >= turn->wanted)
 		park(turn);
 	turn->asking++;
 	turn->last_ns = clock_monotonic_ns();

@@ -10,10 +10,11 @@
  *   busy        with a request
  *   parked      here. One of them may be the deputy, which looks about each millisecond
  *
- * Cold (requests are rare, or others want the processors): two ask, asleep, and whoever leaves nobody asking fetches one more from
- * those parked. Hot: one polls, and does what it gets itself. Work that takes long by its nature calls for somebody else first;
- * for all other the deputy finds that nobody asks, and asks itself. So a request waits for an idle thread two looks of the deputy
- * at most. Where polling does not pay, most of all because somebody else wants the processor, it ends.
+ * Cold (requests are rare, of several callers at once, or others want the processors): all ask, asleep; whoever leaves nobody
+ * asking fetches one more of those that are still parked. Hot: one polls, and does what it gets itself. Work that takes long by its
+ * nature calls for somebody else first; for all other the deputy finds that nobody asks, and asks itself. So a request waits for an
+ * idle thread two looks of the deputy at most. Where polling does not pay, most of all because somebody else wants the processor,
+ * it ends.
  *
  * Locks: turn->lock, a leaf.
  */

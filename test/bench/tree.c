@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What operations on a tree of small files cost, by one thread or several at once, each in a directory of its own: prints
+ * "NAME MICROSECONDS us" lines, wall time divided by the operations of all threads, the same on a native directory and on any
+ * mount, so that two runs can be divided. Asserts no time; ends with 1 when an operation fails.
+ *
+ *   tree make DIR THREADS     2000 files of 4 KiB for each thread, for the others to work on
+ *   tree meta DIR THREADS [PHASE]   stat, open+read+close, create, rename, unlink of those (cold when nobody has looked
+ *                             before), or only the one that is named, for a profile
+ *   tree list DIR THREADS     readdir and stat of everything below DIR/0, DIR/1, ..., twice
+ *   tree app DIR SECONDS      an application that does a little of everything on the files of thread 0, with pauses: the
+ *                             median and the 99th percentile of one operation
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILES 2000
+#define MOST_THREADS 16
+#define FILE_BYTES 4096
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void need(int ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "tree: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+struct worker {
+	pthread_t thread;
+	char dir[3072];
+	const struct phase *phase;
+	uint64_t count; /* operations that it did */
+};
+
+struct phase {
+	const char *name;
+	void (*run)(struct worker *worker);
+};
+
+struct path {
+	char text[4096];
+};
+
+static const char *path_of(const struct worker *worker, const char *stem, int i, struct path *path)
+{
+	snprintf(path->text, sizeof(path->text), "%s/%s%d", worker->dir, stem, i);
+	return path->text;
+}
+
+/* --- the phases, each over the files of one worker --- */
+
+static void create_file(const char *path)
+{
+	static const char bytes[FILE_BYTES];
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
+
+	need(fd >= 0 && write(fd, bytes, sizeof(bytes)) == sizeof(bytes) && close(fd) == 0, path);
+}
+
+static void make_all(struct worker *worker)
+{
+	struct path path;
+
+	need(mkdir(worker->dir, 0755) == 0, worker->dir);
+	for (int i = 0; i < FILES; i++)
+		create_file(path_of(worker, "f", i, &path));
+	worker->count = FILES;
+}
+
+static void stat_all(struct worker *worker)
+{
+	struct path path;
+	struct stat st;
+
+	for (int i = 0; i < FILES; i++)
+		need(stat(path_of(worker, "f", i, &path), &st) == 0, path.text);
+	worker->count = FILES;
+}
+
+static void read_file(const char *path)
+{
+	char bytes[FILE_BYTES];
+	int fd = open(path, O_RDONLY);
+
+	need(fd >= 0 && read(fd, bytes, sizeof(bytes)) == sizeof(bytes) && close(fd) == 0, path);
+}
+
+static void read_all(struct worker *worker)
+{
+	struct path path;
+
+	for (int i = 0; i < FILES; i++)
+		read_file(path_of(worker, "f", i, &path));
+	worker->count = FILES;
+}
+
+static void create_all(struct worker *worker)
+{
+	struct path path;
+
+	for (int i = 0; i < FILES; i++)
+		create_file(path_of(worker, "new", i, &path));
+	worker->count = FILES;
+}
+
+static void rename_all(struct worker *worker)
+{
+	struct path from, to;
+
+	for (int i = 0; i < FILES; i++)
+		need(rename(path_of(worker, "f", i, &from), path_of(worker, "g", i, &to)) == 0, from.text);
+	worker->count = FILES;
+}
+
+static void unlink_all(struct worker *worker)
+{
+	struct path path;
+
+	for (int i = 0; i < FILES; i++)
+		need(unlink(path_of(worker, "g", i, &path)) == 0, path.text);
+	worker->count = FILES;
+}
+
+static uint64_t list_below(const char *dir)
+{
+	DIR *stream = opendir(dir);
+	uint64_t count = 0;
+
+	need(stream != NULL, dir);
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		struct path path;
+		struct stat st;
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		snprintf(path.text, sizeof(path.text), "%s/%s", dir, entry->d_name);
+		need(lstat(path.text, &st) == 0, path.text);
+		count += 1 + (S_ISDIR(st.st_mode) ? list_below(path.text) : 0);
+	}
+	closedir(stream);
+	return count;
+}
+
+static void list_all(struct worker *worker)
+{
+	worker->count = list_below(worker->dir);
+}
+
+/* --- workers --- */
+
+static void *work(void *context)
+{
+	struct worker *worker = context;
+
+	worker->phase->run(worker);
+	return NULL;
+}
+
+/* Returns how many operations all of them did. */
+static uint64_t run_phase(struct worker *workers, int count, const struct phase *phase)
+{
+	uint64_t all = 0;
+
+	for (int i = 0; i < count; i++) {
+		workers[i].phase = phase;
+		need(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0, "thread");
+	}
+	for (int i = 0; i < count; i++) {
+		pthread_join(workers[i].thread, NULL);
+		all += workers[i].count;
+	}
+	return all;
+}
+
+static void run_phases(const char *dir, int threads, const struct phase *phases, size_t count, const char *only)
+{
+	struct worker *workers = calloc((size_t)threads, sizeof(*workers));
+
+	need(workers != NULL, "memory");
+	for (int i = 0; i < threads; i++)
+		snprintf(workers[i].dir, sizeof(workers[i].dir), "%s/%d", dir, i);
+	for (size_t i = 0; i < count; i++) {
+		if (only && strcmp(phases[i].name, only) != 0)
+			continue;
+		uint64_t start = now_ns();
+		uint64_t all = run_phase(workers, threads, &phases[i]);
+		printf("%s-%d %.2f us\n", phases[i].name, threads, (double)(now_ns() - start) / 1000.0 / (double)all);
+	}
+	free(workers);
+}
+
+/* --- an application --- */
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void do_something(const struct worker *worker, int i)
+{
+	struct path path, other;
+	struct stat st;
+
+	switch (i % 4) {
+	case 0:
+		need(stat(path_of(worker, "f", i * 7 % FILES, &path), &st) == 0, path.text);
+		break;
+	case 1:
+		read_file(path_of(worker, "f", i * 7 % FILES, &path));
+		break;
+	case 2:
+		create_file(path_of(worker, "app", i, &path));
+		break;
+	case 3:
+		need(rename(path_of(worker, "app", i - 1, &path), path_of(worker, "done", i, &other)) == 0, path.text);
+		need(unlink(other.text) == 0, other.text);
+		break;
+	}
+}
+
+#define APP_MOST 1000000
+#define APP_PAUSE_NS 500000
+
+static void app(const char *dir, int seconds)
+{
+	struct worker worker;
+	uint64_t *took = calloc(APP_MOST, sizeof(*took)), end = now_ns() + (uint64_t)seconds * 1000000000u;
+	int n = 0;
+
+	need(took != NULL, "memory");
+	snprintf(worker.dir, sizeof(worker.dir), "%s/0", dir);
+	while (n < APP_MOST && now_ns() < end) {
+		nanosleep(&(struct timespec){.tv_nsec = APP_PAUSE_NS}, NULL);
+		uint64_t start = now_ns();
+		do_something(&worker, n);
+		took[n++] = now_ns() - start;
+	}
+	qsort(took, (size_t)n, sizeof(*took), compare);
+	printf("app-p50 %.1f us\n", (double)took[n / 2] / 1000.0);
+	printf("app-p99 %.1f us\n", (double)took[(size_t)n * 99 / 100] / 1000.0);
+	free(took);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct phase make[] = {{"make", make_all}};
+	static const struct phase meta[] = {{"stat", stat_all},
+	                                    {"stat-cached", stat_all},
+	                                    {"open+read+close", read_all},
+	                                    {"create+write+close", create_all},
+	                                    {"rename", rename_all},
+	                                    {"unlink", unlink_all}};
+	static const struct phase list[] = {{"readdir+stat", list_all}, {"readdir+stat-again", list_all}};
+	int number = argc == 4 || argc == 5 ? atoi(argv[3]) : 0;
+	const char *only = argc == 5 ? argv[4] : NULL;
+
+	if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "make") == 0)
+		run_phases(argv[2], number, make, 1, NULL);
+	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "meta") == 0)
+		run_phases(argv[2], number, meta, sizeof(meta) / sizeof(*meta), only);
+	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "list") == 0)
+		run_phases(argv[2], number, list, sizeof(list) / sizeof(*list), only);
+	else if (number > 0 && strcmp(argv[1], "app") == 0)
+		app(argv[2], number);
+	else {
+		fprintf(stderr, "usage: tree make DIR THREADS | meta|list DIR THREADS [PHASE] | app DIR SECONDS\n");
+		return 2;
+	}
+	return 0;
+}
