@@ -73,6 +73,7 @@ struct dmm_time {
 #define DMM_ATTR_FLAGS (1u << 7)
 #define DMM_ATTR_UID (1u << 8) /* uid alone; OWNER stands for both */
 #define DMM_ATTR_GID (1u << 9) /* gid alone */
+#define DMM_ATTR_NO_XATTRS (1u << 10) /* no member: in a LIST: XATTRS would give nothing of this object */
 
 struct dmm_attr {
 	uint32_t valid;      /* DMM_ATTR_* */

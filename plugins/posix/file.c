@@ -11,10 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* One system call's worth: between two of them a request can be cancelled. */
 #define READ_STEP (8u << 20)
+
+/* What tells whether the source is in memory. */
+#define SMALL_READ (128u << 10)
 
 bool posix_is_openable(const struct handle_parts *parts)
 {
@@ -117,6 +121,28 @@ void posix_close_file(struct dmm_file *file)
 	free(file);
 }
 
+/* Every so many small reads that were answered from memory, one that was not makes the next ones be read ahead. */
+#define COLD_FOR 64
+
+/* As pread(2); a small one also learns whether the source is in memory. */
+static ssize_t read_step(struct dmm_file *file, char *buf, size_t len, uint64_t off)
+{
+	atomic_int *cold = &file->conn->instance->cold;
+	struct iovec part = {buf, len};
+	ssize_t got = -1;
+
+	if (len <= SMALL_READ)
+		got = preadv2(file->fd, &part, 1, (off_t)off, RWF_NOWAIT);
+	if (got > 0) {
+		if (atomic_load_explicit(cold, memory_order_relaxed) > 0)
+			atomic_fetch_sub_explicit(cold, 1, memory_order_relaxed);
+		return got;
+	}
+	if (len <= SMALL_READ && got < 0 && errno == EAGAIN)
+		atomic_store_explicit(cold, COLD_FOR, memory_order_relaxed);
+	return pread(file->fd, buf, len, (off_t)off);
+}
+
 int64_t posix_read(struct dmm_file *file, struct dmm_request *request)
 {
 	uint64_t done = 0;
@@ -131,7 +157,7 @@ int64_t posix_read(struct dmm_file *file, struct dmm_request *request)
 		int ret = request_go_on(request);
 		if (ret < 0)
 			return ret;
-		got = pread(file->fd, (char *)request->buf + done, step, (off_t)(request->off + done));
+		got = read_step(file, (char *)request->buf + done, step, request->off + done);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)

@@ -9,7 +9,8 @@
  *   'P'  an 'H' handle of a directory, or nothing for the root, and a path below it: for file systems mounted below the source,
  *        whose handles mean nothing to the root's mount, and for file systems that have no lasting handles
  *
- * Threads: DMM_THREADS_PARALLEL. An instance is constant after open() except for its small cache of file system identities.
+ * Threads: DMM_THREADS_PARALLEL. An instance is constant after open() except for its small cache of file system identities
+ * and what was learned of kernel and disk.
  */
 #ifndef POSIX_PLUGIN_H
 #define POSIX_PLUGIN_H
@@ -21,6 +22,7 @@
 #include <dmmfs/plugin.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 /* The kernel's longest file handle (MAX_HANDLE_SZ). */
@@ -54,6 +56,8 @@ struct dmm_instance {
 	uint64_t mnt_id;    /* of the root */
 	uint64_t dev, fsid; /* of the root */
 	struct identity_cache identities;
+	atomic_bool no_listxattrat; /* the kernel does not know it */
+	atomic_int cold;            /* above 0: small files were not in memory lately, so it pays to read ahead */
 	void (*log)(enum dmm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };
 

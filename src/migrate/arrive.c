@@ -122,10 +122,26 @@ void arrive_record(struct object *object, uint64_t first, uint64_t count, uint64
 	file_submit(object, batch, SUBMIT_BARRIER | (urgent ? SUBMIT_URGENT : 0), segments_durable, marked);
 }
 
+/* Blocks of the source, where it is one file system with the target that shares them. The bytes in the buffer, of which the digest is
+ * made, were read before: when the source has changed since, they are written over what is shared. */
+static bool share(struct object *object, int fd, const struct bytes_from *from, uint64_t start, uint64_t len, bool *holes)
+{
+	if (len < SHARE_LEAST || from->fd < 0 || atomic_load_explicit(&object->migrate->no_sharing, memory_order_relaxed))
+		return false;
+	int result = target_share_range(from->fd, fd, start, len);
+	if (result == -EXDEV || result == -EOPNOTSUPP)
+		atomic_store(&object->migrate->no_sharing, true);
+	*holes = *holes && result < 0;
+	return result == 0 && drift_open_is_known(object, from->fd);
+}
+
 static int put_bytes(struct object *object, int fd, const struct bytes_from *from, uint64_t start, uint64_t len)
 {
+	bool holes =
+		object->file.source_used < object->file.source_size; /* where nothing was written, the target reads as zeros */
+
 	if (from->buf)
-		return target_write(fd, from->buf, start, len, object->file.source_used < object->file.source_size);
+		return share(object, fd, from, start, len, &holes) ? 0 : target_write(fd, from->buf, start, len, holes);
 	int64_t copied = target_copy_range(from->fd, fd, start, len);
 	return copied < 0 ? (int)copied : (uint64_t)copied < len ? -ENODATA : 0;
 }

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static struct moment moment_of(struct dmm_time time)
 {
@@ -69,6 +70,40 @@ bool drift_since(struct migrate *migrate, const struct dmm_entry *listed)
 		return false;
 	now = seen_of(&attr);
 	return !is_same(&then, &now);
+}
+
+static int seen_open(int fd, struct file_record *seen)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*seen = (struct file_record){
+		.source_size = (uint64_t)st.st_size,
+		.source_mtime = {st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec},
+		.source_ctime = {st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec},
+	};
+	return 0;
+}
+
+bool drift_of_open(const struct dmm_entry *listed, int fd)
+{
+	struct file_record then = seen_of(&listed->attr), now;
+
+	if (seen_open(fd, &now) < 0)
+		return false;
+	then.source_change = 0;
+	return !is_same(&then, &now);
+}
+
+bool drift_open_is_known(struct object *object, int fd)
+{
+	struct file_record now;
+
+	if (seen_open(fd, &now) < 0)
+		return false;
+	LOCKED(&object->lock);
+	return is_same(&object->file, &now);
 }
 
 bool drift_between(const struct dmm_attr *listed, const struct dmm_attr *now)

@@ -215,7 +215,9 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	if (result < 0)
 		return result;
 	LOCKED(&object->rights);
-	return arrive_store(object, fetch->segment, &(struct bytes_from){.buf = buf, .generation = fetch->generation}, urgent);
+	return arrive_store(object, fetch->segment,
+	                    &(struct bytes_from){.buf = buf, .fd = source_file_fd(file), .generation = fetch->generation},
+	                    urgent);
 }
 
 static int bring_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)

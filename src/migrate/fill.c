@@ -25,7 +25,8 @@ bool fill_wanted(const struct making *making, const struct dmm_attr *attr)
 	        (!govern_exceeded(making->migrate, GOVERNED_NAMES) && govern_take(making->migrate, attr->size)));
 }
 
-static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
+/* The bytes are wanted for the target, for the digest, or for both. */
+static int fill_buffered(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file, bool shared)
 {
 	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
 	uint64_t at = 0;
@@ -38,14 +39,28 @@ static int fill_buffered(struct making *making, int fd, const struct dmm_attr *a
 			return (int)got;
 		if (got == 0)
 			return -ENODATA;
-		int result = target_write(fd, making->buffer, at, (uint64_t)got, sparse);
+		int result = shared ? 0 : target_write(fd, making->buffer, at, (uint64_t)got, sparse);
 		if (result < 0)
 			return result;
 		if (making->migrate->options.digests)
 			digest_stream_add(making->stream, making->buffer, (size_t)got);
 		at += (uint64_t)got;
 	}
-	return ftruncate(fd, (off_t)attr->size) < 0 ? -errno : 0;
+	return sparse && !shared && ftruncate(fd, (off_t)attr->size) < 0 ? -errno : 0;
+}
+
+/* The source is looked at again when all is done, as after a copy (has_drifted). */
+static bool share(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
+{
+	atomic_bool *no_sharing = &making->migrate->no_sharing;
+	int from = -EXDEV;
+
+	if (attr->size >= SHARE_LEAST && !atomic_load_explicit(no_sharing, memory_order_relaxed))
+		from = source_file_fd(file);
+	int result = from < 0 ? -EAGAIN : target_share_range(from, fd, 0, attr->size);
+	if (result == -EXDEV || result == -EOPNOTSUPP)
+		atomic_store(no_sharing, true);
+	return result == 0;
 }
 
 static int fill(struct making *making, int fd, const struct dmm_attr *attr, struct source_file *file)
@@ -53,8 +68,11 @@ static int fill(struct making *making, int fd, const struct dmm_attr *attr, stru
 	bool sparse = (attr->valid & DMM_ATTR_USED) && attr->used < attr->size;
 	atomic_bool *no_kernel_copy = &making->migrate->no_kernel_copy;
 	bool buffered = sparse || making->migrate->options.digests || atomic_load_explicit(no_kernel_copy, memory_order_relaxed);
+	bool shared = buffered && share(making, fd, attr, file);
 	int from = buffered ? -EOPNOTSUPP : source_file_fd(file);
 
+	if (shared && !making->migrate->options.digests)
+		return 0;
 	if (from >= 0) {
 		int64_t copied = target_copy_range(from, fd, 0, attr->size);
 		if (copied == (int64_t)attr->size)
@@ -63,7 +81,7 @@ static int fill(struct making *making, int fd, const struct dmm_attr *attr, stru
 			return copied < 0 ? (int)copied : -ENODATA;
 		atomic_store(no_kernel_copy, true);
 	}
-	return fill_buffered(making, fd, attr, file);
+	return fill_buffered(making, fd, attr, file, shared);
 }
 
 /* What was asked for ahead. */
@@ -84,12 +102,15 @@ static int fill_found(struct making *making, int fd, const struct dmm_attr *attr
 	return result;
 }
 
-static bool has_drifted(const struct making *making, const struct dmm_entry *entry)
+static bool has_drifted(const struct making *making, const struct dmm_entry *entry, struct source_file *file)
 {
 	const struct source_found *found = coming_has_data(making) ? &making->coming->found : NULL;
+	int fd = file ? source_file_fd(file) : -EBADF;
 
 	if (found && found->attr_known)
 		return drift_between(&entry->attr, &found->attr);
+	if (fd >= 0 && !(entry->attr.valid & DMM_ATTR_CHANGE))
+		return drift_of_open(entry, fd);
 	return drift_since(making->migrate, entry);
 }
 
@@ -101,7 +122,7 @@ bool fill_try(struct making *making, int fd, const struct dmm_entry *entry, stru
 		result = fill_found(making, fd, &entry->attr);
 	else if (file)
 		result = fill(making, fd, &entry->attr, file);
-	if (result == 0 && !has_drifted(making, entry)) {
+	if (result == 0 && !has_drifted(making, entry, file)) {
 		making->filled += entry->attr.size;
 		return true;
 	}

@@ -58,11 +58,12 @@ struct migrate {
 	pthread_mutex_t births;
 	pthread_mutex_t flights_lock; /* links.c; a leaf but for the store's */
 	struct flight *flights[FLIGHT_BUCKETS];
-	uint64_t started_ns;      /* constant: wall clock, before anything was done to the target */
-	atomic_ullong touched_ns; /* beside.c */
+	uint64_t started_ns;                    /* constant: wall clock, before anything was done to the target */
+	atomic_ullong touched_ns;               /* beside.c */
 	atomic_ullong renewals[RENEWALS_APART]; /* renew.c: of files whose inode numbers have the same remainder */
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
+	atomic_bool no_sharing;       /* source and target cannot share blocks */
 	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */
 	atomic_uint sources_open;     /* source files of objects */
 	atomic_ullong target_full_ns; /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
@@ -192,6 +193,10 @@ int drift_check_first(struct object *file, const struct dmm_attr *attr);
 bool drift_is_known(struct object *file, const struct dmm_attr *attr);
 /* Has it changed? Of a file that has no record yet. */
 bool drift_since(struct migrate *migrate, const struct dmm_entry *listed);
+/* The same of a local file, by a descriptor of it; a change attribute is not compared. */
+bool drift_of_open(const struct dmm_entry *listed, int fd);
+/* Whether a local file is still what the object was told of it. */
+bool drift_open_is_known(struct object *file, int fd);
 /* The same of attributes that are at hand. */
 bool drift_between(const struct dmm_attr *listed, const struct dmm_attr *now);
 
@@ -209,10 +214,13 @@ static inline int source_result(int result)
 	return result == -ESTALE ? -ENOENT : result;
 }
 
+/* Less is written sooner than its blocks are shared. */
+#define SHARE_LEAST (64u << 10)
+
 /* arrive.c. Where the bytes of a segment come from: a buffer, or within the kernel from a descriptor of the source. */
 struct bytes_from {
 	const void *buf;
-	int fd;
+	int fd;              /* with a buffer: of the file that it was read from, whose blocks may be shared; or negative */
 	uint64_t generation; /* of the object when they were read */
 };
 /* Under rights: what was read of this generation may be stored. */

@@ -150,7 +150,7 @@ int make_collect(struct making *making, const struct dmm_entry *entry, struct so
 	if (result < 0)
 		return result;
 	tell_disagreement(making, entry);
-	if (!(source_capabilities(source) & DMM_CAP_XATTR))
+	if (!(source_capabilities(source) & DMM_CAP_XATTR) || source_has_no_attributes(source, entry))
 		return 0;
 	struct loss_context collecting = {making, entry};
 	if (coming && coming->found.xattrs_known)

@@ -19,6 +19,7 @@ struct making {
 	bool fill;           /* small files come with their data */
 	uint64_t segsize;    /* of all its files, whatever is set meanwhile */
 	uint64_t filled;     /* bytes */
+	unsigned taken;      /* entries */
 	struct batch *batch; /* what is recorded when all is made */
 	struct totals delta;
 	struct births *births;

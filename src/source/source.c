@@ -303,6 +303,11 @@ int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_
 	return source_attributes(source, handle, file, xattr, NULL, context);
 }
 
+bool source_has_no_attributes(const struct source *source, const struct dmm_entry *entry)
+{
+	return !source->join && (entry->attr.valid & DMM_ATTR_NO_XATTRS); /* of two sources, only one says so */
+}
+
 int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
                       source_loss_fn loss, void *context)
 {

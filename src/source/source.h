@@ -99,6 +99,8 @@ int source_xattrs(struct source *source, struct dmm_bytes handle, struct source_
 typedef int (*source_loss_fn)(void *context, const char *kind, const char *detail);
 int source_attributes(struct source *source, struct dmm_bytes handle, struct source_file *file, source_xattr_fn xattr,
                       source_loss_fn loss, void *context);
+/* The entry says that source_attributes() would give nothing. */
+bool source_has_no_attributes(const struct source *source, const struct dmm_entry *entry);
 
 /* With a second source: what its side says otherwise of this entry, as listed or asked for, a positive errno and a sentence; 0: both
  * agree, or there is none. An entry that only the second source has is listed with the error EREMOTE. */

@@ -276,6 +276,15 @@ int64_t target_copy_range(int from, int to, uint64_t off, uint64_t len)
 	return (int64_t)done;
 }
 
+int target_share_range(int from, int to, uint64_t off, uint64_t len)
+{
+	struct file_clone_range range = {.src_fd = from, .src_offset = off, .src_length = len, .dest_offset = off};
+
+	if (ioctl(to, FICLONERANGE, &range) == 0)
+		return 0;
+	return errno == ENOTTY || errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
 static bool all_zero(const char *buf, size_t len)
 {
 	return len == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, len - 1) == 0);

@@ -64,6 +64,10 @@ int target_unlock_flags(int fd);
  * Bytes copied (less than len at the end of the source), or negative errno; -EOPNOTSUPP: use a buffer. */
 int64_t target_copy_range(int from, int to, uint64_t off, uint64_t len);
 
+/* Lets the target have the source's blocks: both live on one file system, and it can share them. 0, or negative errno: -EXDEV and
+ * -EOPNOTSUPP of these two trees, others of this range. */
+int target_share_range(int from, int to, uint64_t off, uint64_t len);
+
 /* Writes `len` bytes, leaving out whole blocks of zeros where the target has a hole already (`sparse`). */
 int target_write(int fd, const void *buf, uint64_t off, uint64_t len, bool sparse);
 

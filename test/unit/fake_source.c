@@ -97,6 +97,12 @@ const char *source_advice(const struct source *source, int error)
 	return NULL;
 }
 
+bool source_has_no_attributes(const struct source *source, const struct dmm_entry *entry)
+{
+	(void)source;
+	return entry->attr.valid & DMM_ATTR_NO_XATTRS;
+}
+
 uint64_t source_capabilities(const struct source *source)
 {
 	for (unsigned id = 0; id < FAKE_OBJECTS; id++)
