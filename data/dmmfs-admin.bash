@@ -8,6 +8,7 @@ _dmmfs_admin_commands=(
 	'halt migids --lazy --wait'
 	'pause migids'
 	'resume migids'
+	'upgrade migids'
 	'delete migids -f --keep --remove --wait'
 	'list none'
 	'show migids'

@@ -12,6 +12,7 @@
 #include "admin/order.h"
 #include "admin/properties.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "wire/bytes.h"
 #include "wire/frame.h"
@@ -229,6 +230,21 @@ static json_t *answer_pause(const struct migration_port *port, uint32_t migid, c
 	return reply_with(op, json_object());
 }
 
+static json_t *answer_upgrade(const struct migration_port *port, uint32_t migid, const json_t *request)
+{
+	const json_t *begin = json_object_get(request, "begin");
+	struct upgrade_status status;
+	char why[1024] = "";
+	if (begin && !json_is_boolean(begin))
+		return request_refuse(EINVAL, "'upgrade' takes true or false as \"begin\"");
+	int error = port->upgrade(port->context, json_is_true(begin), &status, why, sizeof(why));
+	if (error < 0)
+		return request_refuse(error, "migration %u can not be upgraded: %s", migid, *why ? why : strerror(-error));
+	return reply_with("upgrade",
+	                  json_pack("{s:i, s:s, s:I, s:I}", "pid", (int)status.pid, "version", status.version, "takeovers",
+	                            (json_int_t)status.takeovers, "pause_ms", (json_int_t)(status.pause_ns / NS_PER_MS)));
+}
+
 static const struct operation {
 	const char *name;
 	json_t *(*answer)(const struct migration_port *port, uint32_t migid, const json_t *request);
@@ -245,6 +261,7 @@ static const struct operation {
 	{"halt", answer_leave, true, {"lazy", "wait_s", NULL}},
 	{"pause", answer_pause, false, {NULL}},
 	{"resume", answer_pause, false, {NULL}},
+	{"upgrade", answer_upgrade, true, {"begin", NULL}},
 	{"set", answer_set, false, {"properties", NULL}},
 	{"get", answer_get, false, {NULL}},
 	{"fetch", answer_fetch, false, {"paths", NULL}},

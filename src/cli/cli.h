@@ -51,6 +51,7 @@ extern const struct command command_start;
 extern const struct command command_halt;
 extern const struct command command_pause;
 extern const struct command command_resume;
+extern const struct command command_upgrade;
 extern const struct command command_delete;
 extern const struct command command_list;
 extern const struct command command_show;

@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
 	&command_halt,
 	&command_pause,
 	&command_resume,
+	&command_upgrade,
 	&command_delete,
 	&command_list,
 	&command_show,

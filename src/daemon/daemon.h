@@ -35,6 +35,7 @@ struct daemon {
 	struct migrate *migrate;
 	struct monitor monitor;
 	struct fs *fs;
+	struct kept *kept; /* what outlives this process, if there is a keeper */
 	struct admin *admin;
 	struct migration_port port;
 
@@ -43,6 +44,7 @@ struct daemon {
 	pthread_mutex_t lock;       /* below */
 	pthread_cond_t changed;
 	bool finishing; /* one finish or halt at a time */
+	bool upgrading; /* another process takes the place of this one */
 	enum ending ending;
 	bool ended; /* all that finish asks for is done */
 	int end_result;
@@ -58,6 +60,12 @@ int daemon_refuse_occupied(struct daemon *daemon, char *error, size_t error_size
 int daemon_create_entry(struct daemon *daemon, const struct config_pair *settings, size_t n_settings);
 /* create.c: makes a migration and prints its migid. */
 int daemon_create(struct options *options, char *error, size_t error_size);
+/* Goes on from where another process of the same mount stopped. */
+static inline bool daemon_takes_over(const struct daemon *daemon)
+{
+	return daemon->kept && kept_inherited(daemon->kept);
+}
+
 /* Returns when the mount is gone and everything is closed. `ready` is called once when the mount serves. */
 int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size);
 void daemon_close(struct daemon *daemon);
@@ -86,6 +94,9 @@ void daemon_autofinish(void *context);
 /* leave.c: unmounts, and everything stays as it is on disk; pause: the background stops, also after the next start. */
 int daemon_halt(void *context, const struct finish_request *request, struct finish_result *result);
 int daemon_pause(void *context, bool paused);
+
+/* upgrade.c: another process takes the place of this one. */
+int daemon_upgrade(void *context, bool begin, struct upgrade_status *status, char *error, size_t error_size);
 
 /* custody.c */
 int daemon_report(void *context, struct migration_report *report);

@@ -122,6 +122,7 @@ int leave_end(struct daemon *daemon, int error, const struct finish_request *req
 		call_off(daemon);
 		return error;
 	}
+	kept_memory(daemon->kept)->ending = daemon->ending; /* the last file may be closed under another worker */
 	error = await_end(daemon, request->lazy);
 	if (error < 0)
 		explain_end(daemon, error, result);

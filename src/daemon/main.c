@@ -2,6 +2,9 @@
  *
  * dmmfs: moves a live file tree. This file: from the command line to a daemon that serves, and its exit status.
  *
+ * Two processes serve: the keeper, and as its child the worker, which does everything (keeper/keeper.h). A worker that is killed is
+ * replaced by one that takes over what is mounted.
+ *
  * Without -f the process that was called returns when the mount serves, so that mount(8), fstab and systemd can order on it; what
  * goes wrong before that is its message and its exit status.
  */
@@ -12,6 +15,7 @@
 #include "daemon/delete.h"
 #include "daemon/look.h"
 #include "daemon/notify.h"
+#include "keeper/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,8 +98,12 @@ static void *await_signal(void *context)
 	while (sigwait(&set, &signal) == 0) {
 		log_event(LOG_LEVEL_INFO, "asked", "to=halt signal=%s", sigabbrev_np(signal));
 		notify_stopping();
-		if (umount2(daemon->options->mountpoint, 0) < 0 && umount2(daemon->options->mountpoint, MNT_DETACH) < 0)
-			log_error("cannot unmount: mountpoint=%s error=%s", daemon->options->mountpoint, errno_name(errno));
+		const char *mountpoint = daemon->options->mountpoint;
+		int result = worker_unmount(mountpoint, 0);
+		if (result < 0)
+			result = worker_unmount(mountpoint, MNT_DETACH);
+		if (result < 0 && result != -EINVAL) /* not mounted any more: it was asked twice, by the keeper and by others */
+			log_error("cannot unmount: mountpoint=%s error=%s", mountpoint, errno_name(result));
 	}
 	return NULL;
 }
@@ -123,9 +131,26 @@ static int complete_already(struct daemon *daemon, struct outcome *outcome)
 	return outcome->status;
 }
 
-static int serve(struct options *options, struct start *start, struct outcome *outcome)
+/* Is this an end that nobody goes on after? Where a takeover fails the keeper tries again: what is wrong may pass, and applications
+ * wait. */
+static void tell_keeper(struct kept *kept, int status)
 {
-	struct daemon daemon = {.options = options};
+	struct memory *memory = kept_memory(kept);
+
+	memory->ended = status == EXIT_OK || !kept_inherited(kept) || memory->serves;
+	kept_free(kept);
+}
+
+/* Serves as a worker, or alone: kept NULL. */
+static int serve(struct options *options, struct start *start, struct kept *kept, struct outcome *outcome)
+{
+	struct memory *memory = kept ? NULL : memory_make(NULL);
+	if (!kept && !memory) {
+		snprintf(outcome->message, sizeof(outcome->message), "there is not enough address space: %s", strerror(errno));
+		tell_parent(start, outcome);
+		return outcome->status = EXIT_FAILED;
+	}
+	struct daemon daemon = {.options = options, .kept = kept ? kept : kept_new(memory, -1, -1, false)};
 	pthread_t thread;
 
 	block_signals();
@@ -145,8 +170,31 @@ static int serve(struct options *options, struct start *start, struct outcome *o
 	}
 	daemon_close(&daemon);
 	log_stop(LOG_STOP_MS);
+	tell_keeper(daemon.kept, outcome->status);
 	tell_parent(start, outcome);
 	return outcome->status;
+}
+
+/* In two processes, unless that is not wanted. *is_keeper: there is nothing to say, since the worker has said it. */
+static int serve_kept(struct options *options, struct start *start, struct outcome *outcome, bool *is_keeper)
+{
+	struct keeper_options keeper = {.mountpoint = options->mountpoint,
+	                                .source = options->source,
+	                                .logfile = options->logfile,
+	                                .confdir = options->confdir,
+	                                .rundir = options->rundir,
+	                                .foreground = options->foreground,
+	                                .debug = options->debug,
+	                                .pipe = start->pipe};
+	struct kept *kept = NULL;
+	int result = options->keeper ? keeper_start(&keeper, &kept, &outcome->status) : 0;
+
+	*is_keeper = result > 0;
+	if (*is_keeper)
+		return outcome->status;
+	if (result < 0)
+		log_warning("there is no keeper: should the daemon die, its mount dies with it: error=%s", errno_name(result));
+	return serve(options, start, kept, outcome);
 }
 
 /* The parent's part: waits for the word of its child. */
@@ -187,15 +235,37 @@ static int serve_in_background(struct options *options)
 	}
 	close(ends[0]);
 	setsid();
-	return serve(options, &(struct start){.pipe = ends[1]}, &outcome);
+	bool is_keeper;
+	return serve_kept(options, &(struct start){.pipe = ends[1]}, &outcome, &is_keeper);
 }
 
 static int serve_here(struct options *options)
 {
 	struct outcome outcome = {0};
 
-	serve(options, &(struct start){.pipe = -1}, &outcome);
-	return say(&outcome);
+	bool is_keeper;
+
+	serve_kept(options, &(struct start){.pipe = -1}, &outcome, &is_keeper);
+	return is_keeper ? outcome.status : say(&outcome);
+}
+
+/* A mount that is there already. Nobody waits for us but the keeper and the applications. */
+static int serve_on(struct options *options, struct kept *kept)
+{
+	struct outcome outcome = {0};
+
+	serve(options, &(struct start){.pipe = -1}, kept, &outcome);
+	if (outcome.status != EXIT_OK)
+		log_error("%s", outcome.message);
+	return outcome.status;
+}
+
+/* It cannot even begin; the keeper tries again. */
+static int fail_on(struct kept *kept, const struct outcome *outcome)
+{
+	log_error("%s", outcome->message);
+	kept_free(kept);
+	return outcome->status;
 }
 
 int main(int argc, char **argv)
@@ -208,8 +278,17 @@ int main(int argc, char **argv)
 		return plan_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "--rebuild") == 0)
 		return rebuild_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "--keeper") == 0)
+		return keeper_again();
+	if (argc > 1 && strcmp(argv[1], "--keeper-format") == 0)
+		return printf("%d\n", MEMORY_FORMAT) < 0;
 	struct options options;
+	struct kept *kept = NULL;
 	struct outcome outcome = {.status = EXIT_USAGE};
+	if (worker_adopt(&kept) < 0)
+		return EXIT_FAILED;
+	if (kept && !kept_memory(kept)->foreground)
+		log_to_syslog("dmmfs");
 	int result = options_parse(argc, argv, &options, outcome.message, sizeof(outcome.message));
 
 	if (result > 0) {
@@ -237,11 +316,11 @@ int main(int argc, char **argv)
 		result = 0;
 	if (result < 0) {
 		options_free(&options);
-		return say(&outcome);
+		return kept ? fail_on(kept, &outcome) : say(&outcome);
 	}
 	if (options.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
-	int status = options.foreground ? serve_here(&options) : serve_in_background(&options);
+	int status = kept ? serve_on(&options, kept) : options.foreground ? serve_here(&options) : serve_in_background(&options);
 	options_free(&options);
 	return status;
 }

@@ -146,6 +146,11 @@ static int open_source(struct daemon *daemon, char *error, size_t error_size)
 	struct source_options source, nt;
 
 	options_source(daemon->options, &source, &nt);
+	/* Who goes on serves at once what is here, and a source that is away now is one that went away. */
+	if (daemon_takes_over(daemon)) {
+		source.known = kept_memory(daemon->kept)->source_capabilities;
+		nt.known = source.known + 1;
+	}
 	return source_open(&source, &daemon->source, error, error_size);
 }
 
@@ -287,7 +292,7 @@ static int refuse_vanished(struct daemon *daemon, char *error, size_t error_size
 		error, error_size,
 		"migration %u has begun on the target %s, but neither its mark nor its state is there: is the file system of the "
 		"target mounted? If it was restored or made anew, and the migration is to begin again, 'dmmfs-admin delete "
-	        "--keep "
+		"--keep "
 		"%u' forgets the old one first",
 		daemon->migid, daemon->options->target, daemon->migid);
 	daemon->fresh = false;
@@ -313,8 +318,10 @@ static int agree(struct daemon *daemon, char *error, size_t error_size)
 	daemon->fresh = !daemon_state_exists(daemon);
 	if (daemon->marked && daemon->fresh) {
 		snprintf(error, error_size,
-		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=; if it is "
-		         "lost, 'dmmfs-admin db rebuild' makes a new one from source and target, or bring one back from a backup that "
+		         "the target %s belongs to a migration (%s) whose state is not in %s; name its place with statedir=; if "
+		         "it is "
+		         "lost, 'dmmfs-admin db rebuild' makes a new one from source and target, or bring one back from a backup "
+		         "that "
 		         "is as new as the target. To give the migration up: remove %s/" TARGET_OURS
 		         " and, with setfattr -x " TARGET_MARK ", the mark on %s; what has not come over reads as zeros there",
 		         options->target, daemon->uuid, daemon->statedir, options->target, options->target);

@@ -34,7 +34,7 @@ struct options {
 	const char *mountpoint, *target;
 	const char *statedir, *logfile, *protocol, *cifs, *fsname, *idmap; /* NULL: the default */
 	const char *plugin_dir;
-	bool autofinish, passthrough;
+	bool autofinish, passthrough, keeper;
 	unsigned long mount_flags; /* MS_* */
 	unsigned threads;
 	bool soft;

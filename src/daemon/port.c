@@ -248,5 +248,6 @@ void daemon_port(struct daemon *daemon, struct migration_port *port)
 		.verify_status = daemon_verify_status,
 		.report = daemon_report,
 		.errors_after = errors_after_port,
+		.upgrade = daemon_upgrade,
 	};
 }

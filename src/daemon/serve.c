@@ -8,8 +8,10 @@
 #include "daemon/apply.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "dmmfs-config.h"
+#include "keeper/keeper.h"
 #include "migrate/remains.h"
 #include "target/witness.h"
 
@@ -27,6 +29,8 @@ static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 		.mount_flags = options->mount_flags,
 		.threads = options->threads,
 		.allow_other = options->allow_other,
+		.unmount = worker_unmount,
+		.kept = daemon->kept,
 		.no_passthrough = !options->passthrough,
 		.debug = options->debug,
 	};
@@ -61,11 +65,31 @@ static void file_renewed(void *context, const struct handle *file)
 	fs_file_renewed(context, file);
 }
 
+/* What the next process would have to know, and what this one knows from the one before. */
+static void keep_start(struct daemon *daemon)
+{
+	struct memory *memory = kept_memory(daemon->kept);
+	struct migrate_options *options = &daemon->options->migrate;
+
+	if (daemon_takes_over(daemon)) {
+		options->began_ns = memory->began_ns;
+		daemon->ending = memory->ending;
+		daemon->finishing = daemon->ending == ENDING_FINISH;
+		return;
+	}
+	options->began_ns = clock_wall_ns();
+	memory->began_ns = options->began_ns;
+	memory->beside_left_ns = options->left_ns;
+	memory->migid = daemon->migid;
+	source_known(daemon->source, memory->source_capabilities);
+}
+
 static int start(struct daemon *daemon, char *error, size_t error_size)
 {
 	const struct options *options = daemon->options;
 
 	note_start(daemon);
+	keep_start(daemon);
 	daemon->options->migrate.paused = is_paused(daemon);
 	daemon_set_patience(daemon);
 	int result = migrate_start(&options->migrate, daemon->store, &daemon->target, daemon->source, &daemon->migrate);
@@ -171,6 +195,19 @@ static int end(struct daemon *daemon, bool served)
 	return result;
 }
 
+static void tell_serving(struct daemon *daemon)
+{
+	struct memory *memory = kept_memory(daemon->kept);
+
+	memory->serves = true;
+	if (!daemon_takes_over(daemon))
+		return;
+	memory->takeovers++;
+	memory->pause_ns = clock_monotonic_ns() - memory->left_ns;
+	log_event(LOG_LEVEL_INFO, "takeover", "pause_ms=%u restarts=%u", (unsigned)(memory->pause_ns / NS_PER_MS),
+	          memory->restarts);
+}
+
 int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size)
 {
 	int result = start(daemon, error, error_size);
@@ -185,7 +222,11 @@ int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *cont
 	daemon_catch_up(daemon);
 	log_event(LOG_LEVEL_INFO, "start", "source=%s target=%s mountpoint=%s statedir=%s how=%s pid=%d version=%s",
 	          daemon->options->source, daemon->options->target, daemon->options->mountpoint, daemon->statedir,
-	          daemon->fresh ? "new" : "again", (int)getpid(), DMM_VERSION);
+	          daemon->fresh               ? "new"
+	          : daemon_takes_over(daemon) ? "takeover"
+	                                      : "again",
+	          (int)getpid(), DMM_VERSION);
+	tell_serving(daemon);
 	ready(context);
 	fs_wait(daemon->fs);
 	log_event(LOG_LEVEL_INFO, "unmounted", "mountpoint=%s", daemon->options->mountpoint);

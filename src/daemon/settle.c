@@ -360,6 +360,7 @@ static const struct binding {
 	{"order", FIELD(migrate.order)},
 	{"learn", FIELD(migrate.learn)},
 	{"autofinish", FIELD(autofinish)},
+	{"keeper", FIELD(keeper)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},
 	{"drift", FIELD(migrate.drift)},

@@ -187,6 +187,11 @@ static void learn_left(struct daemon *daemon)
 	uint64_t noted_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec, now_ns = clock_wall_ns();
 	options->left_ns = noted_ns + (daemon->halted ? 0 : AFTER_NOTE_NS);
 	read_gaps(daemon, options);
+	/* There was no time between daemons: the mount was there, and what has changed has changed through it. */
+	if (daemon_takes_over(daemon)) {
+		options->left_ns = kept_memory(daemon->kept)->beside_left_ns;
+		return;
+	}
 	struct beside_gap gap = {options->left_ns, now_ns - BACK_SLACK_NS};
 	if (now_ns < noted_ns) {
 		gap.left_ns = 1;

@@ -18,6 +18,8 @@
 
 enum { RUNNING, PARKING, PARKED };
 
+__thread uint64_t request_unique;
+
 static void call_free(struct call *call)
 {
 	if (!call->on_heap)
@@ -26,6 +28,26 @@ static void call_free(struct call *call)
 	free((void *)call->name2);
 	free((void *)call->data);
 	free(call);
+}
+
+/* It is answered. */
+static void call_over(struct call *call)
+{
+	kept_change_end(call->fs->kept, call->change);
+	call->change = NULL;
+	call_free(call);
+}
+
+bool call_attempt(struct call *call, uint64_t moved, uint64_t victim)
+{
+	if (call->change)
+		return call->begun_before;
+	if (call->resent)
+		call->change = kept_change_find(call->fs->kept, call->unique);
+	call->begun_before = call->change != NULL;
+	if (!call->change)
+		call->change = kept_change_begin(call->fs->kept, call->unique, moved, victim);
+	return call->begun_before;
 }
 
 /* One in TIMED operations: enough to tell what applications wait, and two looks at the clock are not nothing beside a getattr. */
@@ -47,8 +69,12 @@ static void note_served(const struct call *call)
 
 void call_start(struct call *call)
 {
-	if (!call->on_heap && is_timed())
-		call->started_ns = clock_monotonic_ns();
+	if (!call->on_heap) {
+		call->unique = request_unique & ~REQUEST_RESENT;
+		call->resent = request_unique & REQUEST_RESENT;
+		if (is_timed())
+			call->started_ns = clock_monotonic_ns();
+	}
 	int result = call->error < 0 ? call->error : call->run(call);
 
 	if (result == CALL_PARKED)
@@ -56,7 +82,7 @@ void call_start(struct call *call)
 	if (result < 0)
 		fuse_reply_err(call->req, -result);
 	note_served(call);
-	call_free(call);
+	call_over(call);
 }
 
 /* The call is the waker's alone from here on. */
@@ -81,7 +107,7 @@ static void go_on(struct call *call)
 	else
 		call->answer(call);
 	note_served(call);
-	call_free(call);
+	call_over(call);
 }
 
 /* In a worker of the lane: the call again, or its answer. */
@@ -90,8 +116,11 @@ static void run_woken(struct lane_job *job)
 	struct call *call = (struct call *)((char *)job - offsetof(struct call, job));
 	struct fs *fs = call->fs;
 
-	go_on(call);
+	atomic_fetch_add(&fs->woken_running, 1);
+	if (!atomic_load(&fs->gate_closed)) /* or else it is the next process's */
+		go_on(call);
 	nodes_done(fs->nodes);
+	atomic_fetch_sub(&fs->woken_running, 1);
 }
 
 /* The bytes are valid during this call alone, so the answer goes out from here. */
@@ -99,7 +128,7 @@ static void answer_with(struct call *call, const void *data, size_t len)
 {
 	take_over(call);
 	fuse_reply_buf(call->req, data, len);
-	call_free(call);
+	call_over(call);
 }
 
 static void woken(struct waiter *waiter, int error, const void *data, size_t len)

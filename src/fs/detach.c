@@ -103,6 +103,7 @@ void fs_stop_caching(struct fs *fs)
 
 	if (atomic_exchange(&fs->uncached, true))
 		return;
+	kept_memory(fs->kept)->uncached = true;
 	/* Nodes that were given up are not among them: the kernel is to ask for each name again (Linux 6.17; before, it keeps what it
 	 * knows of these for KEEP_LONG). */
 	fuse_lowlevel_notify_increment_epoch(fs->session);

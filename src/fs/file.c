@@ -88,25 +88,70 @@ static void choose_mode(struct call *call, struct node *node, int *backing_id)
 	}
 }
 
-static void unlatch(struct fs *fs, struct node *node, int flags)
+/* Killed between the two, the next process closes the backing file once more, which does no harm: ids are not used again soon. */
+static void unlatch(struct fs *fs, struct node *node, struct memory_open *open)
 {
 	LOCKED(&node->lock);
-	node->writers -= writes(flags);
+	node->writers -= (open->flags & OPEN_WRITES) != 0;
 	if (--node->latched > 0)
 		return;
-	if (node->latch == LATCH_PASSTHROUGH)
+	if (node->latch == LATCH_PASSTHROUGH) {
+		open->ending = true;
 		close_backing(fs, node->backing_id);
+	}
 	node->backing_id = 0;
 	node->latch = LATCH_IDLE;
 }
 
-static void close_watched(struct fs *fs, struct node *node, uint64_t fh)
+static void close_watched(struct fs *fs, struct node *node, const struct memory_open *open)
 {
-	if (fh & FH_WATCHED)
+	if (open->flags & OPEN_WATCHED)
 		monitor_begin(fs->monitor, &node->subject, &(struct event){.kind = EVENT_CLOSE, .fd = -1}, NULL, NULL);
 }
 
-void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh)
+/* The end of an open file: everything that its beginning did. */
+static void end_open(struct fs *fs, struct node *node, uint64_t handle)
+{
+	struct memory_open *open = kept_find_open(fs->kept, handle);
+
+	close_watched(fs, node, open);
+	unlatch(fs, node, open);
+	kept_close(fs->kept, handle);
+	node_unref(fs->nodes, node);
+}
+
+void file_open_again(struct call *call)
+{
+	uint64_t handle = call->resent ? kept_opened_before(call->fs->kept, call->unique) : 0;
+
+	if (!handle)
+		return;
+	struct node *node = node_of(call->fs, kept_find_open(call->fs->kept, handle)->node);
+	if (node)
+		end_open(call->fs, node, handle);
+	else
+		kept_close(call->fs->kept, handle);
+}
+
+/* There are more open files than there is room for. */
+static void refuse_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, bool watched)
+{
+	struct memory_open none = {.flags = (writes(call->fi.flags) ? OPEN_WRITES : 0) | (watched ? OPEN_WATCHED : 0)};
+
+	close_watched(call->fs, node, &none);
+	unlatch(call->fs, node, &none);
+	node_unref(call->fs->nodes, node);
+	if (entry)
+		node_forget(call->fs->nodes, entry->ino, 1);
+	fuse_reply_err(call->req, ENFILE);
+}
+
+static unsigned open_flags(int flags, bool watched, int backing_id)
+{
+	return (writes(flags) ? OPEN_WRITES : 0) | ((flags & O_ACCMODE) == O_RDWR ? OPEN_MAPS : 0) | (watched ? OPEN_WATCHED : 0) | (backing_id ? OPEN_PASSTHROUGH : 0);
+}
+
+void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, bool watched)
 {
 	struct fs *fs = call->fs;
 	struct fuse_file_info *fi = &call->fi;
@@ -123,18 +168,21 @@ void file_reply_open(struct call *call, struct node *node, const struct fuse_ent
 	node->written_past = backing_id && (node->written_past || writes(fi->flags));
 	pthread_mutex_unlock(&node->lock);
 
-	fi->fh = fh | (backing_id ? FH_PASSTHROUGH : 0);
+	if (node->pinned)
+		node_hold(fs->nodes, node);
+	fi->fh = kept_open(fs->kept, call->unique, node->id, open_flags(fi->flags, watched, backing_id), backing_id);
 	fi->backing_id = backing_id;
 	fi->noflush = 1;
 	fi->parallel_direct_writes = 1;
-	fh = fi->fh;
-	int flags = fi->flags;
+	uint64_t handle = fi->fh;
+	if (!handle) {
+		refuse_open(call, node, entry, watched);
+		return;
+	}
 	int result = entry ? fuse_reply_create(call->req, entry, fi) : fuse_reply_open(call->req, fi);
 	if (result == -ENOENT) {
 		/* Interrupted: the kernel knows nothing of this open. */
-		close_watched(fs, node, fh);
-		unlatch(fs, node, flags);
-		node_unref(fs->nodes, node);
+		end_open(fs, node, handle);
 		if (entry)
 			node_forget(fs->nodes, entry->ino, 1);
 	}
@@ -198,6 +246,7 @@ static int run_open(struct call *call)
 
 	if (!node)
 		return -ESTALE;
+	file_open_again(call);
 	int result = check_writable(call, node);
 	if (result == CALL_DONE)
 		result = truncate_first(call, node);
@@ -205,7 +254,7 @@ static int run_open(struct call *call)
 		result = call_event(call, &node->subject, &event, &watched);
 	if (result != CALL_DONE)
 		return result;
-	file_reply_open(call, node, NULL, (uint32_t)call->fi.flags | (watched ? FH_WATCHED : 0));
+	file_reply_open(call, node, NULL, watched);
 	return CALL_DONE;
 }
 
@@ -244,16 +293,55 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct node *node = node_of(fs, ino);
-	int flags = FH_FLAGS(fi->fh);
+	const struct memory_open *open = kept_find_open(fs->kept, fi->fh);
 
-	if (node) {
-		close_watched(fs, node, fi->fh);
-		unlatch(fs, node, flags);
-		if ((fi->fh & FH_PASSTHROUGH) && (flags & O_ACCMODE) == O_RDWR)
+	/* None: another process closed it, and was killed before it could say so. */
+	if (open && node) {
+		bool written_past = (open->flags & OPEN_PASSTHROUGH) && (open->flags & OPEN_MAPS);
+		end_open(fs, node, fi->fh);
+		if (written_past)
 			invalidate_attributes(fs, ino);
-		node_unref(fs->nodes, node);
+	} else if (open) {
+		kept_close(fs->kept, fi->fh);
 	}
 	fuse_reply_err(req, 0);
+}
+
+/* The entries of another process. Without its node (an object that is gone) an entry waits for its release alone. */
+static void adopt_open(struct fs *fs, struct memory_open *open)
+{
+	struct event still_open = {.kind = EVENT_STILL_OPEN, .fd = -1};
+	struct node *node = node_of(fs, open->node);
+	bool watched;
+
+	if (open->ending) {
+		close_backing(fs, open->backing_id);
+		atomic_store(&open->unique, 0);
+		return;
+	}
+	if (!node)
+		return;
+	node_ref(fs->nodes, node);
+	node->latched++;
+	node->writers += (open->flags & OPEN_WRITES) != 0;
+	node->written_past = (open->flags & OPEN_PASSTHROUGH) && (node->written_past || (open->flags & OPEN_WRITES));
+	node->latch = open->flags & OPEN_PASSTHROUGH ? LATCH_PASSTHROUGH : LATCH_CACHED;
+	node->backing_id = open->backing_id;
+	if (!(open->flags & OPEN_WATCHED))
+		return;
+	if (monitor_begin(fs->monitor, &node->subject, &still_open, NULL, &watched) != MONITOR_GO || !watched)
+		open->flags &= (uint16_t)~OPEN_WATCHED;
+}
+
+void file_adopt(struct fs *fs)
+{
+	struct memory *memory = kept_memory(fs->kept);
+
+	for (uint32_t i = 1; i < memory->opens_used; i++) {
+		if (memory->opens[i].unique)
+			adopt_open(fs, &memory->opens[i]);
+		nodes_done(fs->nodes);
+	}
 }
 
 /* Nothing is due at close(2): what the application was told is on the target, and fsync(2) is the way to stable storage. The

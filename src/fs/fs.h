@@ -3,12 +3,13 @@
  * The kernel's door: a FUSE file system over the target. It translates requests into system calls on the target tree and asks
  * the monitors before (monitor/monitor.h); it holds no policy of a migration.
  *
- * Threads: a few receive requests from one descriptor, without clones, so that another process may take it over one day. A
+ * Threads: a few receive requests from one descriptor, without clones, so that another process can take it over (adopt.c). A
  * request that must wait is parked; a small lane answers it when it is woken. No handler waits for the source.
  */
 #ifndef DMM_FS_FS_H
 #define DMM_FS_FS_H
 
+#include "keeper/memory.h"
 #include "monitor/monitor.h"
 #include "target/target.h"
 
@@ -20,11 +21,13 @@ struct fs_options {
 	unsigned long mount_flags; /* MS_* */
 	unsigned threads;          /* that receive requests */
 	bool allow_other;
+	int (*unmount)(const char *mountpoint, int flags); /* 0 or negative errno */
+	struct kept *kept;   /* what the kernel refers to; one that was inherited: the mount is there already */
 	bool no_passthrough; /* for comparison, and for kernels where it fails */
 	bool debug;          /* libfuse's own trace on standard error */
 };
 
-/* Mounts, and returns once the kernel's INIT was answered and requests are served. `error` gets a sentence on failure. */
+/* Mounts, or takes the mount over, and returns once the kernel's INIT was answered and requests are served. `error` gets a sentence on failure. */
 int fs_start(const struct fs_options *options, const struct monitor *monitor, const struct target *target, struct fs **fs,
              char *error, size_t error_size);
 
@@ -44,6 +47,9 @@ void fs_name_appeared(struct fs *fs, const struct handle *dir, const char *name)
 
 /* This file has other contents and attributes now than the kernel may remember. Any thread. */
 void fs_file_renewed(struct fs *fs, const struct handle *file);
+
+/* No request is begun any more; returns when none is being run. Those that wait, and those that come, are the next process's. */
+void fs_close_gate(struct fs *fs);
 
 bool fs_uses_passthrough(const struct fs *fs);
 

@@ -14,6 +14,7 @@
 #include "fs/fs.h"
 #include "fs/node.h"
 #include "fs/turn.h"
+#include "keeper/memory.h"
 
 #define FUSE_USE_VERSION 318
 #include <fuse_lowlevel.h>
@@ -33,17 +34,27 @@ struct patience {
 	bool stop;
 };
 
+/* A thread that receives requests. */
+struct receiver {
+	struct fs *fs;
+	pthread_t thread;
+	atomic_bool busy;
+};
+
 struct fs {
 	struct fs_options options; /* constant */
 	const struct monitor *monitor;
 	const struct target *target;
 	struct node_table *nodes;
+	struct kept *kept;
 	struct fuse_session *session;
 	struct lane *woken;   /* runs calls that were woken */
 	struct lane *notices; /* tells the kernel to drop what it caches */
 	struct turn turn; /* of those that receive requests */
-	pthread_t *threads;
+	struct receiver *receivers;
 	unsigned n_threads;
+	atomic_bool gate_closed; /* fs_close_gate() */
+	atomic_uint woken_running;
 	atomic_bool serving, ended;
 	atomic_bool passthrough; /* negotiated, and it has not failed */
 	atomic_bool uncached;    /* fs_stop_caching() */
@@ -68,6 +79,11 @@ struct call {
 	bool on_heap;
 	int error;           /* it was woken with */
 	uint64_t started_ns; /* clock_monotonic_ns(); 0: nobody wants to know how long it takes */
+
+	uint64_t unique;              /* the kernel's number of the request */
+	bool resent;                  /* another process had it before */
+	bool begun_before;            /* and had begun to do it: `change` says what it knew */
+	struct memory_change *change; /* noted until it is answered */
 
 	/* An answer that waits for a record: sent by this function when it is durable. */
 	void (*answer)(struct call *call);
@@ -100,6 +116,9 @@ int call_end(struct call *call, struct subject *subject, const struct event *eve
              uint64_t value);
 /* Just the names of a directory. */
 int call_names(struct call *call, struct node *dir);
+/* What follows must not be done twice: `moved` and `victim` are inode numbers that tell later whether it was done. True: another process
+ * was about to do it, may have done it, and noted call->change. */
+bool call_attempt(struct call *call, uint64_t moved, uint64_t victim);
 /* Ends the wait of a parked call with EINTR, unless it is being woken. */
 void call_interrupt(struct call *call);
 
@@ -134,12 +153,24 @@ uint32_t attr_pending_flags(struct fs *fs, struct node *node);
 bool is_ours(const struct node *dir, const char *name);
 
 /* --- file.c --- */
-/* fh: not a pointer and not a descriptor, so that it means the same in another process. */
-#define FH_WATCHED (1ull << 32) /* EVENT_OPEN went on while the migration had an interest: EVENT_CLOSE is due */
-#define FH_PASSTHROUGH (1ull << 33)
-#define FH_FLAGS(fh) ((int)((fh)&0xffffffffu))
-/* Decides the open mode and answers. */
-void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, uint64_t fh);
+/* Decides the open mode and answers. The kernel's file handle names an entry of the memory (keeper/memory.h), so it means the same in
+ * another process. */
+void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, bool watched);
+/* A request to open something comes again: what another process noted of its answer counts no more. */
+void file_open_again(struct call *call);
+/* What another process has opened is open. */
+void file_adopt(struct fs *fs);
+
+/* --- adopt.c: a mount that another process has served --- */
+/* The session is as it was after INIT. */
+int adopt_init(struct fs *fs, char *error, size_t error_size);
+/* What is open is known again, and the kernel sends again what was not answered. Before requests are received. */
+int adopt_rest(struct fs *fs);
+/* The kernel's INIT and what was agreed, for the next process. */
+void adopt_keep_init(struct fs *fs, const struct fuse_buf *buf);
+void adopt_keep_agreed(struct fs *fs, const struct fuse_conn_info *conn);
+/* Asks for what the process before had agreed. */
+void adopt_agree(struct fs *fs, struct fuse_conn_info *conn);
 
 /* --- data.c --- */
 void data_thread_stop(void *context); /* gives the thread's buffer back */
@@ -185,6 +216,10 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+
+/* Of the request that this thread processes, with REQUEST_RESENT; libfuse does not hand it on. */
+extern __thread uint64_t request_unique;
+#define REQUEST_RESENT (1ull << 63) /* FUSE_UNIQUE_RESEND */
 
 /* The kernel's FUSE_SETXATTR_ACL_KILL_SGID of the request that this thread processes; libfuse does not hand it on. */
 extern __thread bool setxattr_kills_sgid;

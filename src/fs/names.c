@@ -6,11 +6,13 @@
 #include "fs/internal.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 /* The directory of a call, populated, and a descriptor of it. CALL_DONE: go on. */
 static int open_dir(struct call *call, uint64_t ino, const char *name, struct node **dir, struct node_fd **fd)
@@ -41,6 +43,30 @@ static unsigned how_to_make(const struct call *call)
 	return call->mode & S_ISGID ? CREDS_GROUPS : 0;
 }
 
+/* --- done by another process ---
+ *
+ * The kernel sends again what was not answered when another process was killed, and that one may have done it. Meanwhile the kernel has
+ * kept the directories locked, so the names in them are as it left them. Where it had noted that it begins, what is there tells the rest.
+ */
+
+static uint64_t ino_of(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* Something of this type that is no older than the attempt. */
+static bool made_before(const struct call *call, int dirfd, mode_t type)
+{
+	struct statx st;
+
+	if (statx(dirfd, call->name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_BTIME, &st) < 0 || (st.stx_mode & S_IFMT) != type)
+		return false;
+	uint64_t born_ns = (uint64_t)st.stx_btime.tv_sec * NS_PER_S + st.stx_btime.tv_nsec;
+	return !(st.stx_mask & STATX_BTIME) || born_ns >= call->change->began_ns;
+}
+
 /* --- making --- */
 
 static int make(struct call *call, int dirfd)
@@ -65,8 +91,11 @@ static int run_make(struct call *call)
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	int result = open_dir(call, call->ino, call->name, &dir, &fd);
 
+	bool before = result == CALL_DONE && call_attempt(call, 0, 0);
 	if (result == CALL_DONE)
 		result = make(call, fd->fd);
+	if (result == -EEXIST && before && made_before(call, fd->fd, call->mode & S_IFMT))
+		result = CALL_DONE;
 	return result != CALL_DONE ? result : reply_made(call, fd->fd, call->name);
 }
 
@@ -103,17 +132,21 @@ static int reply_created(struct call *call, int created, bool has_name)
 	else
 		node_pin_fd(call->fs->nodes, node, steal_fd(&fd), true);
 	atomic_store(&node->subject.quiet, true); /* it never was at the source */
-	file_reply_open(call, node, &entry, (uint32_t)call->fi.flags);
+	file_reply_open(call, node, &entry, false);
 	return CALL_DONE;
 }
 
 /* An existing file is for open(): ESTALE makes the kernel look the name up once more and come back that way. */
 static int create(struct call *call, int dirfd)
 {
+	bool before = call_attempt(call, 0, 0);
+
 	creds_become(call->req, how_to_make(call));
 	int fd = openat(dirfd, call->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, call->mode & 07777);
 	int error = errno;
 	creds_return();
+	if (fd < 0 && error == EEXIST && before && made_before(call, dirfd, S_IFREG))
+		fd = openat(dirfd, call->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error == EEXIST && !(call->fi.flags & O_EXCL) ? -ESTALE : -error;
 	return reply_created(call, fd, true);
@@ -125,6 +158,7 @@ static int run_create(struct call *call)
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	int result = open_dir(call, call->ino, call->name, &dir, &fd);
 
+	file_open_again(call);
 	return result != CALL_DONE ? result : create(call, fd->fd);
 }
 
@@ -141,6 +175,7 @@ static int run_tmpfile(struct call *call)
 
 	if (!dir)
 		return -ESTALE;
+	file_open_again(call);
 	int result = node_fd_get(call->fs->nodes, dir, NODE_READ, &dirfd);
 	if (result < 0)
 		return result;
@@ -178,7 +213,9 @@ static int run_link(struct call *call)
 		return result;
 	if (is_frozen(call, node))
 		return -EPERM;
-	if (linkat(fd->fd, "", dirfd->fd, call->name, AT_EMPTY_PATH) < 0)
+	bool before = call_attempt(call, node->subject.ino, 0);
+	if (linkat(fd->fd, "", dirfd->fd, call->name, AT_EMPTY_PATH) < 0 &&
+	    !(errno == EEXIST && before && ino_of(dirfd->fd, call->name) == node->subject.ino))
 		return -errno;
 	node->times = TIMES_REAL;
 	return reply_made(call, dirfd->fd, call->name);
@@ -225,6 +262,12 @@ static struct subject *subject_of(struct call *call, const struct victim *victim
 	return &call->stranger;
 }
 
+static bool is_open(struct node *node)
+{
+	LOCKED(&node->lock);
+	return node->latched > 0;
+}
+
 /* Before its name goes: a directory must be populated, or it would look empty; what the kernel knows must stay reachable. */
 static int before_removal(struct call *call, struct victim *victim)
 {
@@ -238,9 +281,12 @@ static int before_removal(struct call *call, struct victim *victim)
 		if (result != CALL_DONE)
 			return result;
 	}
-	if (victim->node && (S_ISDIR(victim->st.st_mode) || victim->st.st_nlink == 1))
-		return node_pin(call->fs->nodes, victim->node);
-	return CALL_DONE;
+	if (!victim->node || (!S_ISDIR(victim->st.st_mode) && victim->st.st_nlink > 1))
+		return CALL_DONE;
+	int result = node_pin(call->fs->nodes, victim->node);
+	if (result >= 0 && is_open(victim->node))
+		node_hold(call->fs->nodes, victim->node);
+	return result;
 }
 
 /* What was pinned for nothing: descriptors are few. */
@@ -274,7 +320,9 @@ static int run_remove(struct call *call)
 		result = before_removal(call, &victim);
 	if (result != CALL_DONE)
 		return result;
-	if (unlinkat(fd->fd, call->name, call->flags) < 0)
+	bool before = call_attempt(call, 0, victim.exists ? victim.st.st_ino : 0);
+	bool removed = before && !victim.exists && call->change->victim;
+	if (!removed && unlinkat(fd->fd, call->name, call->flags) < 0)
 		return not_removed(call, &victim, -errno);
 	after_removal(call, &victim);
 	fuse_reply_err(call->req, 0);
@@ -292,6 +340,15 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		.fs = fs_of(req), .req = req, .run = run_remove, .ino = parent, .name = name, .flags = AT_REMOVEDIR});
 }
 
+/* Two names of one file are left as they are by a rename, so that can be done again. */
+static bool renamed_before(struct call *call, int from_fd, int to_fd)
+{
+	struct memory_change *change = call->resent ? kept_change_find(call->fs->kept, call->unique) : NULL;
+
+	return change && change->moved && ino_of(to_fd, call->name2) == change->moved &&
+	       ino_of(from_fd, call->name) != change->moved;
+}
+
 static int run_rename(struct call *call)
 {
 	struct node *from, *to;
@@ -302,6 +359,11 @@ static int run_rename(struct call *call)
 
 	if (result == CALL_DONE)
 		result = open_dir(call, call->ino2, call->name2, &to, &to_fd);
+	if (result == CALL_DONE && renamed_before(call, from_fd->fd, to_fd->fd)) {
+		call_attempt(call, 0, 0); /* it is answered now */
+		fuse_reply_err(call->req, 0);
+		return CALL_DONE;
+	}
 	if (result == CALL_DONE && !(call->flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
 		result = find_victim(call->fs, to_fd->fd, call->name2, &victim);
 	if (result == CALL_DONE)
@@ -312,6 +374,7 @@ static int run_rename(struct call *call)
 		result = -EPERM;
 	if (result != CALL_DONE)
 		return result;
+	call_attempt(call, moved.exists ? moved.st.st_ino : 0, victim.exists ? victim.st.st_ino : 0);
 	bool same = victim.exists && moved.exists && moved.st.st_ino == victim.st.st_ino;
 	if (renameat2(from_fd->fd, call->name, to_fd->fd, call->name2, (unsigned)call->flags) < 0)
 		return not_removed(call, &victim, -errno);

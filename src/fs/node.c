@@ -26,7 +26,10 @@
 
 struct node_table {
 	const struct target *target;
+	struct kept *kept;
 	bool packed; /* ids are handles */
+	node_doubt_fn doubt;
+	void *doubt_context;
 	pthread_mutex_t lock;
 	struct node **buckets;
 	size_t n_buckets, count; /* n_buckets: a power of two */
@@ -73,20 +76,6 @@ static size_t bucket_of(const struct node_table *table, uint64_t id)
 	return (id * 0x9E3779B97F4A7C15ull >> 17) & (table->n_buckets - 1);
 }
 
-struct node_table *node_table_new(const struct target *target, unsigned max_fds)
-{
-	struct node_table *table = must_alloc(sizeof(*table));
-
-	table->target = target;
-	table->packed = target->root_handle.len == sizeof(uint64_t);
-	table->n_buckets = FIRST_BUCKETS;
-	table->buckets = must_alloc(table->n_buckets * sizeof(*table->buckets));
-	table->max_cached = max_fds;
-	pthread_mutex_init(&table->lock, NULL);
-	pthread_mutex_init(&table->cache_lock, NULL);
-	return table;
-}
-
 static void grow(struct node_table *table)
 {
 	struct node **old = table->buckets;
@@ -117,7 +106,7 @@ static struct node *find(struct node_table *table, uint64_t id)
 /* Under the table lock. */
 static bool is_needed(const struct node_table *table, const struct node *node)
 {
-	return node->is_root || node->refs || node->unused || (node->lookups && !table->packed) ||
+	return node->is_root || node->refs || node->unused || ((node->lookups || node->past) && !table->packed) ||
 	       atomic_load_explicit(&node->users, memory_order_acquire) || node->pinned;
 }
 
@@ -151,7 +140,8 @@ static struct node *insert(struct node_table *table, uint64_t id, const struct h
 	node->is_root = id == ROOT_ID;
 	node->fresh = true;
 	atomic_init(&node->users, 1);
-	node->written_past = table->gave_up; /* nobody knows any more whether it was */
+	node->past = kept_inherited(table->kept) && !table->packed;
+	node->written_past = table->gave_up || node->past; /* nobody knows any more whether it was */
 	node->subject.ino = st->st_ino;
 	node->subject.handle = *handle;
 	node->subject.is_dir = S_ISDIR(st->st_mode);
@@ -166,6 +156,41 @@ static struct node *insert(struct node_table *table, uint64_t id, const struct h
 	table->buckets[bucket] = node;
 	give_up_some(table);
 	return node;
+}
+
+/* Where ids are hashes: all that another process had on record. */
+static void recall_all(struct node_table *table)
+{
+	struct memory *memory = kept_memory(table->kept);
+
+	for (uint32_t i = 1; i < memory->nodes_used; i++) {
+		const struct memory_node *kept = &memory->nodes[i];
+		if (!kept->id || find(table, kept->id))
+			continue;
+		struct handle handle = {.type = kept->type, .len = kept->len};
+		memcpy(handle.bytes, kept->bytes, kept->len);
+		struct node *node = insert(table, kept->id, &handle, &(struct stat){.st_ino = kept->ino, .st_mode = kept->kind});
+		node->kept = i;
+		atomic_store(&node->users, 0);
+	}
+}
+
+struct node_table *node_table_new(const struct target *target, struct kept *kept, unsigned max_fds)
+{
+	struct node_table *table = must_alloc(sizeof(*table));
+
+	table->target = target;
+	table->kept = kept;
+	table->packed = target->root_handle.len == sizeof(uint64_t);
+	table->gave_up = kept_inherited(kept) && table->packed; /* another process knew more */
+	table->n_buckets = FIRST_BUCKETS;
+	table->buckets = must_alloc(table->n_buckets * sizeof(*table->buckets));
+	table->max_cached = max_fds;
+	pthread_mutex_init(&table->lock, NULL);
+	pthread_mutex_init(&table->cache_lock, NULL);
+	if (kept_inherited(kept) && !table->packed)
+		recall_all(table);
+	return table;
 }
 
 static struct node *use(struct node *node)
@@ -241,7 +266,10 @@ struct node *node_enter(struct node_table *table, const struct handle *handle, c
 	uint64_t id = id_of(table, handle);
 	struct node *node = find(table, id);
 
+	bool is_new = !node;
 	node = node ? use(node) : insert(table, id, handle, st);
+	if (is_new && !table->packed && id != ROOT_ID)
+		node->kept = kept_node(table->kept, id, handle, st->st_ino, st->st_mode & S_IFMT);
 	node->lookups++;
 	return node;
 }
@@ -448,6 +476,27 @@ int node_offer_fd(struct node_table *table, struct node *node, int fd)
 	return -1;
 }
 
+void node_hold(struct node_table *table, struct node *node)
+{
+	LOCKED(&node->lock);
+
+	if (node->held || !node->cached)
+		return;
+	node->held = true;
+	kept_hold(table->kept, node->id, node->cached->fd);
+}
+
+int node_adopt_held(struct node_table *table, struct node *node)
+{
+	int result = node_pin(table, node);
+
+	if (result < 0)
+		return result;
+	LOCKED(&table->lock);
+	node->held = node->past = true;
+	return 0;
+}
+
 /* --- the end of a node --- */
 
 static void destroy(struct node_table *table, struct node *node)
@@ -457,6 +506,9 @@ static void destroy(struct node_table *table, struct node *node)
 	pthread_mutex_unlock(&table->cache_lock);
 	if (node->cached)
 		node_fd_put(node->cached);
+	if (node->held)
+		kept_let_go(table->kept, node->id);
+	kept_node_forget(table->kept, node->kept);
 	pthread_mutex_destroy(&node->lock);
 	pthread_mutex_destroy(&node->listing);
 	free(node);
@@ -479,7 +531,7 @@ static void sweep(struct node_table *table)
 	struct node **at = &table->unused, *node;
 
 	while ((node = *at)) {
-		bool wanted = node->lookups || node->refs;
+		bool wanted = node->lookups || node->refs || node->past;
 		if (!wanted && atomic_load(&node->users)) {
 			at = &node->unused_next;
 			continue;
@@ -495,7 +547,7 @@ static void sweep(struct node_table *table)
 /* A request that still uses it is about to end. It sees n_unused then, or sweep() sees that it has ended. */
 static void remove_if_unused(struct node_table *table, struct node *node)
 {
-	if (node->lookups || node->refs || node->is_root)
+	if (node->lookups || node->refs || node->is_root || node->past)
 		return;
 	if (!node->unused) {
 		node->unused = true;
@@ -536,7 +588,30 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 
 	if (!node)
 		return;
+	/* More than we know of: those of another process are among them, and so it is all of them. */
+	if (lookups > node->lookups)
+		node->past = false;
 	node->lookups = node->lookups > lookups ? node->lookups - lookups : 0;
+	if (node->past && node->lookups == 0 && table->doubt)
+		table->doubt(table->doubt_context, id);
+	remove_if_unused(table, node);
+}
+
+void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context)
+{
+	LOCKED(&table->lock);
+	table->doubt = doubt;
+	table->doubt_context = context;
+}
+
+void node_unknown(struct node_table *table, uint64_t id)
+{
+	LOCKED(&table->lock);
+	struct node *node = find(table, id);
+
+	if (!node || node->lookups)
+		return;
+	node->past = false;
 	remove_if_unused(table, node);
 }
 

@@ -19,12 +19,17 @@
  *
  * A request uses the nodes that it found until its thread says nodes_done(): none of them goes before.
  *
+ * A process that took the connection over does not know how often the kernel has looked a node up before. Where that matters (`past`: ids
+ * that are hashes, objects without a name) a node goes only when the kernel forgets more lookups than are known of, or says that it has
+ * no such node.
+ *
  * Locks: table (hash chains, lookup counts), node->lock (descriptor, latch), cache (the list of cached descriptors): in this
  * order.
  */
 #ifndef DMM_FS_NODE_H
 #define DMM_FS_NODE_H
 
+#include "keeper/memory.h"
 #include "monitor/monitor.h"
 #include "target/target.h"
 
@@ -47,15 +52,18 @@ struct node {
 	unsigned refs;          /* table lock: open files */
 	_Atomic unsigned users; /* requests; becomes more than 0 only under the table lock */
 	bool fresh;             /* table lock: used since it was last considered for giving up */
+	bool past;              /* table lock: another process may have handed lookups out as well */
 	bool unused;            /* table lock: in the list of those that go with their last request */
 	struct node *unused_next;
-	uint64_t id; /* constant, as the subject's identity is */
+	uint64_t id;   /* constant, as the subject's identity is */
+	uint32_t kept; /* its entry in the memory; 0: it needs none */
 	struct subject subject;
 	bool is_root;
 
 	pthread_mutex_t lock;
 	struct node_fd *cached;
 	bool pinned;
+	bool held;                  /* by the keeper, since it has no name any more */
 	struct node *newer, *older; /* cache lock: list of nodes with a cached descriptor */
 	bool listed;
 
@@ -77,7 +85,7 @@ struct node {
 
 struct node_table;
 
-struct node_table *node_table_new(const struct target *target, unsigned max_fds);
+struct node_table *node_table_new(const struct target *target, struct kept *kept, unsigned max_fds);
 void node_table_free(struct node_table *table);
 
 /* The node of an id the kernel uses; NULL when there is none (ESTALE). Valid until this thread's nodes_done(). */
@@ -92,6 +100,11 @@ void nodes_done(struct node_table *table);
 /* The id of an object that the kernel may know; 0: it does not. */
 uint64_t node_id(struct node_table *table, const struct handle *handle);
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
+/* Called, with the table's lock held, for a node of which nobody knows whether the kernel still has it. */
+typedef void (*node_doubt_fn)(void *context, uint64_t id);
+void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context);
+/* The kernel has no such node. */
+void node_unknown(struct node_table *table, uint64_t id);
 void node_ref(struct node_table *table, struct node *node);
 void node_unref(struct node_table *table, struct node *node);
 void node_each(struct node_table *table, void (*each)(void *context, struct node *node), void *context);
@@ -103,7 +116,11 @@ void node_fd_put(struct node_fd *fd);
 /* Keeps a descriptor until the kernel forgets the node, or it is unpinned because nothing was removed after all. */
 int node_pin(struct node_table *table, struct node *node);
 void node_unpin(struct node_table *table, struct node *node);
-/* The same with a descriptor that the caller has; takes it over. */
+/* A pinned node's descriptor outlives this process, if there is a keeper. */
+void node_hold(struct node_table *table, struct node *node);
+/* One that the keeper holds for another process. */
+int node_adopt_held(struct node_table *table, struct node *node);
+/* Pins with a descriptor that the caller has; takes it over. */
 void node_pin_fd(struct node_table *table, struct node *node, int fd, bool writable);
 
 /* A descriptor of a file that was just made, for reading and writing: what follows need not open the file again. Returns -1, or

@@ -2,8 +2,8 @@
  *
  * The session with the kernel: INIT, the receive loops, mount and unmount.
  *
- * /dev/fuse is opened and mounted here, not by libfuse, and read by our own loops on that one descriptor: a keeper may hold it
- * one day while the worker that serves it is replaced.
+ * /dev/fuse is mounted here, not by libfuse, and read by our own loops on that one descriptor: a keeper holds it (keeper/keeper.h) while
+ * the worker that serves it is replaced. What differs for one that comes later is in adopt.c.
  */
 #include "fs/internal.h"
 
@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define MAX_WRITE (1u << 20)
 #define READAHEAD_KB "1024"
 /* The kernel's own limit (12) would let a few reads that wait for the source block all others. */
 #define MAX_BACKGROUND 65535
 #define WOKEN_THREADS 4
+#define GATE_LOOK_US 100
 
 /* --- INIT --- */
 
@@ -34,10 +36,8 @@ static void want(struct fuse_conn_info *conn, uint64_t flag, bool wanted)
 		fuse_unset_feature_flag(conn, flag);
 }
 
-static void init(void *userdata, struct fuse_conn_info *conn)
+static void ask_for(struct fs *fs, struct fuse_conn_info *conn)
 {
-	struct fs *fs = userdata;
-
 	want(conn, FUSE_CAP_ASYNC_READ, true);
 	want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
 	want(conn, FUSE_CAP_EXPORT_SUPPORT, true);
@@ -60,15 +60,29 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, false); /* excludes passthrough */
 	want(conn, FUSE_CAP_POSIX_LOCKS, false);     /* locks stay in the kernel, and so outlive the daemon */
 	want(conn, FUSE_CAP_FLOCK_LOCKS, false);
+	want(conn, FUSE_CAP_OVER_IO_URING, false); /* its requests are not sent again */
 	bool passthrough = !fs->options.no_passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+	conn->max_write = MAX_WRITE;
+	atomic_store(&fs->passthrough, passthrough);
+}
+
+static void init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+
+	if (kept_inherited(fs->kept))
+		adopt_agree(fs, conn);
+	else
+		ask_for(fs, conn);
 	conn->max_backing_stack_depth = fs->target->on_overlay ? 1 : 0;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND / 4 * 3;
-	conn->max_write = MAX_WRITE;
 	conn->max_readahead = MAX_WRITE;
 	conn->time_gran = 1;
 	conn->no_interrupt = 0;
-	atomic_store(&fs->passthrough, passthrough);
+	if (!kept_inherited(fs->kept))
+		adopt_keep_agreed(fs, conn);
+	bool passthrough = atomic_load(&fs->passthrough);
 	log_info("serving: mountpoint=%s passthrough=%s", fs->options.mountpoint,
 	         passthrough                  ? "yes"
 	         : fs->options.no_passthrough ? "no (switched off)"
@@ -136,6 +150,7 @@ static void look_ahead(const struct fuse_buf *buf)
 	const struct in_header *header = buf->mem;
 	const struct setxattr_in *setxattr = (const struct setxattr_in *)(header + 1);
 
+	request_unique = header->unique;
 	setxattr_kills_sgid = buf->size >= sizeof(*header) + sizeof(*setxattr) && header->opcode == OPCODE_SETXATTR &&
 	                      (setxattr->setxattr_flags & SETXATTR_ACL_KILL_SGID);
 }
@@ -154,9 +169,29 @@ static void note_end(struct fs *fs)
 	pthread_cond_broadcast(&fs->changed);
 }
 
+/* Whoever closes the gate looks at `busy` afterwards, so one of both sees the other. */
+static void process(struct receiver *receiver, struct fuse_buf *buf)
+{
+	struct fs *fs = receiver->fs;
+
+	atomic_store(&receiver->busy, true);
+	if (atomic_load(&fs->gate_closed)) {
+		atomic_store(&receiver->busy, false);
+		for (;;)
+			pause(); /* the process ends, and the next one gets the request */
+	}
+	if (!kept_memory(fs->kept)->n_init)
+		adopt_keep_init(fs, buf);
+	look_ahead(buf);
+	fuse_session_process_buf(fs->session, buf);
+	nodes_done(fs->nodes);
+	atomic_store_explicit(&receiver->busy, false, memory_order_release);
+}
+
 static void *receive(void *context)
 {
-	struct fs *fs = context;
+	struct receiver *receiver = context;
+	struct fs *fs = receiver->fs;
 	struct fuse_buf buf = {0};
 
 	pthread_setname_np(pthread_self(), "fuse");
@@ -171,9 +206,7 @@ static void *receive(void *context)
 		if (result <= 0)
 			break;
 		note_taken(fs, &buf);
-		look_ahead(&buf);
-		fuse_session_process_buf(fs->session, &buf);
-		nodes_done(fs->nodes);
+		process(receiver, &buf);
 	}
 	turn_end(&fs->turn);
 	free(buf.mem);
@@ -188,8 +221,12 @@ static int mount_fuse(struct fs *fs, char *error, size_t error_size)
 {
 	const struct fs_options *options = &fs->options;
 	char data[256];
-	CLEAN_FD int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	CLEAN_FD int fd = kept_take_fuse(fs->kept);
 
+	if (kept_inherited(fs->kept))
+		return steal_fd(&fd);
+	if (fd < 0)
+		fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
 		snprintf(error, error_size, "cannot open /dev/fuse: %s; load the fuse module, or give the container the device",
 		         strerror(errno));
@@ -214,6 +251,8 @@ static void raise_readahead(struct fs *fs)
 	 * ends when its descriptor is closed. */
 	if (statx(AT_FDCWD, fs->options.mountpoint, AT_STATX_DONT_SYNC, 0, &st) < 0)
 		return;
+	kept_memory(fs->kept)->device_major = st.stx_dev_major;
+	kept_memory(fs->kept)->device_minor = st.stx_dev_minor;
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major, st.stx_dev_minor);
 	CLEAN_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, READAHEAD_KB, strlen(READAHEAD_KB)) < 0)
@@ -267,11 +306,15 @@ static int start_threads(struct fs *fs)
 		result = lane_start(&notices, &fs->notices);
 	if (result >= 0)
 		result = patience_start(&fs->patience);
-	fs->threads = calloc(fs->options.threads, sizeof(*fs->threads));
-	if (!fs->threads)
+	if (result >= 0 && kept_inherited(fs->kept))
+		result = adopt_rest(fs);
+	fs->receivers = calloc(fs->options.threads, sizeof(*fs->receivers));
+	if (!fs->receivers)
 		return -ENOMEM;
 	while (result >= 0 && fs->n_threads < fs->options.threads) {
-		result = -pthread_create(&fs->threads[fs->n_threads], NULL, receive, fs);
+		struct receiver *receiver = &fs->receivers[fs->n_threads];
+		receiver->fs = fs;
+		result = -pthread_create(&receiver->thread, NULL, receive, receiver);
 		fs->n_threads += result == 0;
 	}
 	return result;
@@ -305,23 +348,29 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 	fs->options = *options;
 	fs->monitor = monitor;
 	fs->target = target;
-	fs->nodes = node_table_new(target, most_descriptors());
+	fs->kept = options->kept;
+	fs->nodes = node_table_new(target, fs->kept, most_descriptors());
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->changed, NULL);
 	turn_start(&fs->turn);
 	*started = fs;
 	warn_of_timeouts();
+	bool inherited = kept_inherited(fs->kept);
 	int result = start_session(fs, error, error_size);
+	if (result >= 0 && inherited)
+		result = adopt_init(fs, error, error_size);
 	if (result < 0)
 		return result;
 	result = start_threads(fs);
 	if (result < 0) {
 		snprintf(error, error_size, "cannot start threads: %s", strerror(-result));
-		umount2(options->mountpoint, MNT_DETACH);
+		if (!inherited)
+			umount2(options->mountpoint, MNT_DETACH);
 		return result;
 	}
 	await_init(fs);
-	raise_readahead(fs);
+	if (!inherited)
+		raise_readahead(fs);
 	return 0;
 }
 
@@ -334,13 +383,23 @@ bool fs_uses_passthrough(const struct fs *fs)
 
 int fs_unmount(struct fs *fs, int flags)
 {
-	return umount2(fs->options.mountpoint, flags) < 0 ? -errno : 0;
+	return fs->options.unmount(fs->options.mountpoint, flags);
+}
+
+void fs_close_gate(struct fs *fs)
+{
+	atomic_store(&fs->gate_closed, true);
+	for (unsigned i = 0; i < fs->n_threads; i++)
+		while (atomic_load(&fs->receivers[i].busy))
+			usleep(GATE_LOOK_US);
+	while (atomic_load(&fs->woken_running))
+		usleep(GATE_LOOK_US);
 }
 
 void fs_wait(struct fs *fs)
 {
 	for (unsigned i = 0; i < fs->n_threads; i++)
-		pthread_join(fs->threads[i], NULL);
+		pthread_join(fs->receivers[i].thread, NULL);
 	fs->n_threads = 0;
 	if (fs->looking)
 		pthread_join(fs->looker, NULL);
@@ -359,6 +418,6 @@ void fs_free(struct fs *fs)
 		fuse_session_destroy(fs->session);
 	turn_stop(&fs->turn);
 	node_table_free(fs->nodes);
-	free(fs->threads);
+	free(fs->receivers);
 	free(fs);
 }

@@ -68,11 +68,22 @@ static int clear_group_id(const char *path, int fd)
 	return (st.st_mode & S_ISGID) && chmod(path, st.st_mode & 07777 & ~(mode_t)S_ISGID) < 0 ? -errno : 0;
 }
 
+/* Another process has set it, and was killed before it could say so. */
+static bool has_value(const struct call *call, const char *path)
+{
+	CLEAN_FREE char *value = malloc(call->data_len + 1);
+
+	return value && getxattr(path, call->name, value, call->data_len + 1) == (ssize_t)call->data_len &&
+	       memcmp(value, call->data, call->data_len) == 0;
+}
+
 static int apply_set(struct call *call, int fd)
 {
 	char path[FD_PATH_SIZE];
 
-	if (setxattr(target_fd_path(fd, path), call->name, call->data, call->data_len, call->flags) < 0)
+	bool before = (call->flags & XATTR_CREATE) && call_attempt(call, 0, 0);
+	if (setxattr(target_fd_path(fd, path), call->name, call->data, call->data_len, call->flags) < 0 &&
+	    !(errno == EEXIST && before && has_value(call, path)))
 		return -errno;
 	return call->valid ? clear_group_id(path, fd) : 0;
 }
@@ -99,7 +110,10 @@ static int apply_remove(struct call *call, int fd)
 {
 	char path[FD_PATH_SIZE];
 
-	return removexattr(target_fd_path(fd, path), call->name) < 0 ? -errno : 0;
+	bool before = call_attempt(call, 0, 0); /* by another process, perhaps wholly */
+	if (removexattr(target_fd_path(fd, path), call->name) < 0 && !(errno == ENODATA && before))
+		return -errno;
+	return 0;
 }
 
 static int run_removexattr(struct call *call)

@@ -102,6 +102,18 @@ static int answer_open(struct object *file, const struct event *event, struct wa
 	return result;
 }
 
+/* Nothing is waited for, and what is unlinked meanwhile goes on coming over. */
+static int answer_still_open(struct object *file, bool *quiet)
+{
+	LOCKED(&file->lock);
+	*quiet = file->finished;
+	if (!*quiet) {
+		file->opens++;
+		object_ref(file);
+	}
+	return MONITOR_GO;
+}
+
 static int answer_whole(struct object *file, struct waiter *waiter, bool *quiet)
 {
 	LOCKED(&file->lock);
@@ -175,6 +187,8 @@ static int answer(struct object *object, const struct event *event, struct waite
 			store_hurry(object->migrate->store);
 		return result;
 	}
+	case EVENT_STILL_OPEN:
+		return answer_still_open(object, quiet);
 	case EVENT_WHOLE:
 		return answer_whole(object, waiter, quiet);
 	case EVENT_CLOSE:

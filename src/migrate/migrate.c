@@ -50,7 +50,7 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	struct totals totals;
 
 	migrate->options = *options;
-	migrate->started_ns = clock_wall_ns() - BESIDE_SLACK_NS;
+	migrate->started_ns = (options->began_ns ? options->began_ns : clock_wall_ns()) - BESIDE_SLACK_NS;
 	tuned_set(migrate, options);
 	migrate->store = store;
 	migrate->target = target;

@@ -62,6 +62,8 @@ struct migrate_options {
 	/* When the last daemon had done its last to the target, by the target's clock (nanoseconds since the epoch); what changed
 	 * between then and this start was changed past us. 0: not known, nothing was. */
 	uint64_t left_ns;
+	/* Wall clock, nanoseconds: when the mount that is served was begun, before anything was done to the target; 0: now. */
+	uint64_t began_ns;
 	/* The same of earlier starts: what was changed then may not have been looked at yet. */
 	struct beside_gap {
 		uint64_t left_ns, back_ns;

@@ -61,11 +61,11 @@ struct migration_stat {
 	uint64_t demand_bytes, background_bytes;
 	uint64_t source_requests, source_bytes, source_retries;
 	uint64_t state_bytes, state_commits;
-	int state_trouble; /* 0, or the errno that keeps the state from being written */
+	int state_trouble;             /* 0, or the errno that keeps the state from being written */
 	uint64_t source_down_since_ns; /* wall clock: since when the source cannot be reached; 0: it can */
 	int source_error;              /* the last one, positive */
-	int target_full;   /* reads are answered from the source without storing */
-	bool passthrough;  /* kernel passthrough is in use */
+	int target_full;               /* reads are answered from the source without storing */
+	bool passthrough;              /* kernel passthrough is in use */
 	uint64_t segsize;
 	struct background_stat background;
 	struct order_stat order;
@@ -156,6 +156,14 @@ struct migration_report {
 	struct verify_status verify;
 };
 
+/* The process that serves, and how it came to serve. */
+struct upgrade_status {
+	pid_t pid;
+	const char *version;
+	uint32_t takeovers; /* of this mount, by processes that took the place of another one */
+	uint64_t pause_ns;  /* of the last one: how long nobody served */
+};
+
 /* What admin/ asks of a migration. All calls from any thread; 0 or negative errno. */
 struct migration_port {
 	void *context;
@@ -197,6 +205,9 @@ struct migration_port {
 	/* The entries of the ledger with an id above `after`, with those that are of no object (ERROR_PROTOCOL). */
 	int (*errors_after)(void *context, uint64_t after, int (*each)(void *each_context, const struct error_record *record),
 	                    void *each_context);
+	/* What serves now. `begin`: another process of the program as it is installed takes its place, soon after the answer. Refuses with a
+	 * sentence; then nothing has changed. */
+	int (*upgrade)(void *context, bool begin, struct upgrade_status *status, char *error, size_t error_size);
 };
 
 #endif

@@ -20,6 +20,11 @@ static bool exclusive(enum event_kind kind)
 	return kind == EVENT_WRITE || kind == EVENT_RESIZE || kind == EVENT_PUNCH || kind == EVENT_CHANGE || kind == EVENT_TIMES;
 }
 
+static bool opens(enum event_kind kind)
+{
+	return kind == EVENT_OPEN || kind == EVENT_OPEN_WRITE || kind == EVENT_STILL_OPEN;
+}
+
 static void undo(const struct monitor *monitor, struct subject *subject, const struct event *event, unsigned count)
 {
 	struct event nothing = *event;
@@ -55,7 +60,7 @@ int monitor_begin(const struct monitor *monitor, struct subject *subject, const 
 	if (all_quiet)
 		atomic_store_explicit(&subject->quiet, true, memory_order_release);
 	if (held)
-		*held = (exclusive(event->kind) || event->kind == EVENT_OPEN || event->kind == EVENT_OPEN_WRITE) && !all_quiet;
+		*held = (exclusive(event->kind) || opens(event->kind)) && !all_quiet;
 	return MONITOR_GO;
 }
 

@@ -28,6 +28,7 @@ enum event_kind {
 	EVENT_NAMES,      /* the entries of a directory are needed (XDSM: none; DMM: VOP_LOOKUP, VOP_READDIR, VOP_CREATE) */
 	EVENT_OPEN,       /* a file is opened for reading */
 	EVENT_OPEN_WRITE, /* a file is opened for writing; len 0: for nothing else */
+	EVENT_STILL_OPEN, /* a file was opened by the process that served before, and an EVENT_CLOSE is due; never parks */
 	EVENT_WHOLE,      /* all of a file is needed, on record */
 	EVENT_CLOSE,      /* the last descriptor of an open file is closed; never parks */
 	EVENT_READ,       /* (DM_EVENT_READ) bytes of the span are needed */

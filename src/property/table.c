@@ -182,11 +182,11 @@ static const struct property table[] = {
 			"TO, where FROM is an id, a range such as 1000-1999, or * for all others, and TO the id, or the first of "
 			"the "
 			"range, that it becomes; a # begins a comment. Ids in POSIX ACLs are mapped as well. Lines sid SID TO "
-                        "are for "
+			"are for "
 			"servers of Windows and Samba, see dmmfs-plugin-cifs(7). Where the source has names (NFSv4), user NAME "
-                        "ID and "
+			"ID and "
 			"group NAME ID give one an id, before anything else does, and user * ID all names that nothing else "
-                        "knows; a "
+			"knows; a "
 			"blank in a name is written \\040. What has come over already keeps its owner when the file changes.",
 	},
 	{
@@ -327,7 +327,8 @@ static const struct property table[] = {
 		.standard = "10000000",
 		.min = 1000,
 		.max = FILES_MAX,
-		.help = "The most entries that a directory of the source may have. One that lists more is taken for a fault of the "
+		.help = "The most entries that a directory of the source may have. One that lists more is taken for a fault of "
+                        "the "
 			"source, which would go on without end, and is in error until this is raised and it is retried.",
 	},
 	{
@@ -432,6 +433,16 @@ static const struct property table[] = {
 		.help = "Whether the kernel reads and writes files that have come over by itself. It does so from Linux 6.9 on, "
 			"and "
 			"where it can not this is in the log.",
+	},
+	{
+		.name = "keeper",
+		.group = MOUNT,
+		.type = PROPERTY_BOOL,
+		.when = PROPERTY_HALTED,
+		.standard = "on",
+		.help = "Whether a small process holds the mount while the daemon dies or is replaced, so that programs go on "
+                        "without "
+			"an error. It needs Linux 6.9.",
 	},
 	{
 		.name = "fsname",

@@ -59,7 +59,7 @@ int join_open(const struct source_options *options, struct source **result, char
 		ret = open_side(options, options, &join->first, error, error_size);
 	if (ret == 0)
 		ret = open_side(options->nt, options, &join->second, error, error_size);
-	if (ret == 0)
+	if (ret == 0 && !options->known)
 		ret = join_check(join, options, error, error_size);
 	if (ret < 0) {
 		if (join)

@@ -145,7 +145,9 @@ int source_open(const struct source_options *options, struct source **result, ch
 		ret = idmap_load(options->idmap, &source->idmap, error, error_size);
 	if (ret == 0)
 		ret = open_instance(source, options, error, error_size);
-	if (ret == 0)
+	if (ret == 0 && options->known)
+		source->capabilities = options->known[0];
+	else if (ret == 0)
 		ret = connect_first(source, options, error, error_size);
 	if (ret < 0) {
 		source_close(source);
@@ -217,6 +219,12 @@ const char *source_advice(const struct source *source, int error)
 uint64_t source_capabilities(const struct source *source)
 {
 	return source->capabilities;
+}
+
+void source_known(const struct source *source, uint64_t known[2])
+{
+	known[0] = source->join ? source->join->first->capabilities : source->capabilities;
+	known[1] = source->join ? source->join->second->capabilities : 0;
 }
 
 const struct idmap *source_sids(const struct source *source)

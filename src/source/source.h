@@ -31,6 +31,10 @@ struct source_options {
 	unsigned timeout_ms;  /* deadline of one attempt; 0: none */
 	unsigned connections; /* most of them, for a plugin that does one request at a time on each; 0: 16 */
 
+	/* What source_known() told of it in another process: it is not connected until something is asked of it, and need not answer now.
+	 * NULL: it must. */
+	const uint64_t *known;
+
 	/* A second source of the same tree, which gives NT attributes alone (join.h): security descriptors, DOS attributes, streams. Its
 	 * plugin_dir, tries and timeout_ms are those above. NULL: there is none. */
 	const struct source_options *nt;
@@ -49,6 +53,9 @@ const char *source_advice(const struct source *source, int error);
 
 const char *source_plugin_name(const struct source *source);
 uint64_t source_capabilities(const struct source *source); /* DMM_CAP_* */
+
+/* What it can do, and the second one of two: for source_options.known. */
+void source_known(const struct source *source, uint64_t known[2]);
 
 /* The map of ids, where owners are to be found by their SIDs; NULL: they are as the entries say. */
 struct idmap;

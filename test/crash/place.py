@@ -220,6 +220,8 @@ class Place:
         self.env = {**os.environ, "DMMFS_CONFDIR": f"{self.top}/conf", "DMMFS_RUNDIR": f"{self.top}/run",
                     "DMMFS_PLUGINDIR": os.environ.get("DMMFS_PLUGINDIR", str(BUILDDIR / "plugins")), "LC_ALL": "C"}
         self.daemon = None
+        # What is tried here is a daemon that dies and for a while is not there; test/integration/keeper has the other case.
+        self.keeper = "off"
 
     def start(self, fault=None, wait_s=120):
         """True when the mount serves; False when the daemon ended before."""
@@ -234,7 +236,7 @@ class Place:
             log.write(f"--- start {fault or ''}\n")
             log.flush()
             self.daemon = subprocess.Popen(
-                [DMMFS, self.source, self.mount, "-f", "-o", ",".join([f"target={self.target}", *self.options])],
+                [DMMFS, self.source, self.mount, "-f", "-o", ",".join([f"target={self.target}", f"keeper={self.keeper}", *self.options])],
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             for _ in range(int(wait_s / 0.05)):
                 try:

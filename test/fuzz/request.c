@@ -189,9 +189,9 @@ static json_t *make_value(struct bytes *bytes, unsigned depth)
 
 static json_t *make_request(struct bytes *bytes)
 {
-	static const char *const ops[] = {"stat",         "where",  "errors", "retry",  "waive",     "log",   "finish",
-	                                  "halt",         "pause",  "resume", "set",    "get",       "first", "verify",
-	                                  "verification", "report", "fetch",  "losses", "loss-list", "x"};
+	static const char *const ops[] = {"stat",         "where",  "errors",  "retry", "waive",  "log",       "finish",
+	                                  "halt",         "pause",  "resume",  "set",   "get",    "first",     "verify",
+	                                  "verification", "report", "upgrade", "fetch", "losses", "loss-list", "x"};
 	static const char *const members[] = {"path",
 	                                      "after",
 	                                      "max",

@@ -131,9 +131,9 @@ for what in garbage half slow many; do check "$what" timeout 150 python3 clients
 for ((i = 0; i < 100; i++)); do "$admin" stat --json 1 >"stat.$i" & clients[i]=$!; done
 for ((i = 0; i < 100; i++)); do wait "${clients[i]}" || fail "one of a hundred dmmfs-admin at once got no answer"; done
 say 'ok: a hundred dmmfs-admin at once'
-descriptors=$(find "/proc/${pid[one]}/fd" | wc -l)
+descriptors=$(find "/proc/$(worker one)/fd" | wc -l)
 for ((i = 0; i < 50; i++)); do "$admin" stat --json 1 >/dev/null; done
-wait_for 15 sh -c "[ \$(find /proc/${pid[one]}/fd | wc -l) -le $((descriptors + 2)) ]"
+wait_for 15 sh -c "[ \$(find /proc/$(worker one)/fd | wc -l) -le $((descriptors + 2)) ]"
 say 'ok: no descriptor is lost'
 
 say '--- two administrators'
@@ -169,18 +169,18 @@ check 'and what was listed can be read' cmp source/many/1999 target/many/1999
 say kept >target/kept; sync -f target/kept
 
 say '--- a daemon that hangs'
-kill -STOP "${pid[one]}"
+kill -STOP "$(worker one)"
 refused 'stat of one that hangs' 5 'does not answer' timeout 100 "$admin" stat 1
 "$admin" list >out
 check 'list says so' grep -q 'no answer' out
 status=0; timeout 2 "$admin" set -p errorretries=77 1 >out 2>&1 || status=$?
 equal 'who asks one that hangs gives up' 124 "$status"
-kill -CONT "${pid[one]}"
+kill -CONT "$(worker one)"
 check 'and answers when it goes on' timeout 100 "$admin" stat 1
 check 'what it was asked for in vain is not done then' sh -c "! '$admin' get -p errorretries 1 | grep -q 77"
 
 say '--- a daemon that dies'
-kill -STOP "${pid[one]}"
+kill -STOP "$(worker one)"
 timeout 30 "$admin" errors 1 >asked.out 2>asked.err &
 asking=$!
 sleep 0.5

@@ -84,7 +84,7 @@ smb_serve "$work/served/source" 'case sensitive = yes'
 mkdir second
 start two //127.0.0.1/share "$work/second" -o protocol=cifs,seal,credentials="$work/credentials",background=off
 equal 'an encrypted session' plain "$(cat second/plain)"
-pkill -9 -P "${pid[two]}" dmmfs-smb
+pkill -9 -P "$(worker two)" dmmfs-smb
 check 'the helper was killed: another one takes over' cmp served/source/large second/large
 smb_kill
 equal 'what is here is here without the server' plain "$(cat second/plain)"

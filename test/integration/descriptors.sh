@@ -12,7 +12,7 @@ for n in range(1500):
     open(f"source/{n}/file", "w").write("x")'
 ulimit -n 1024
 start one "$work/source" "$work/target" -o background=off
-open_now() { find "/proc/${pid[one]}/fd" -mindepth 1 | wc -l; }
+open_now() { find "/proc/$(worker one)/fd" -mindepth 1 | wc -l; }
 find target -type f -exec cat {} + >/dev/null
 [ "$(open_now)" -lt 900 ] || fail "$(open_now) descriptors after reading"
 rmdir target/* 2>/dev/null || :

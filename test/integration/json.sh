@@ -153,6 +153,7 @@ valid finish 1
 fails 4 start 1
 fails 4 halt 1
 fails 4 pause 1
+fails 5 upgrade 1
 fails 4 delete --remove -f 1
 valid delete 1
 
@@ -166,6 +167,7 @@ valid pause "$work/again"
 valid start "$work/again"
 valid start "$work/again"
 valid resume "$work/again"
+valid upgrade "$work/again"
 printf x | dd of=again/large bs=1 seek=1000000 conv=notrunc status=none
 fails 4 delete "$work/again"
 exec 9<again/plain

@@ -156,6 +156,7 @@ launch()
 	local name=$1
 	shift
 	[ ! -e "$name.log" ] || mv "$name.log" "$name.before.log"
+	[ -z "${DMMFS_FAULT:-}" ] || set -- "$@" -o keeper=off # it is to end there
 	"$dmmfs" "$@" -f >"$name.log" 2>&1 &
 	pid[$name]=$!
 }
@@ -188,11 +189,20 @@ stop()
 	reap "$1"
 }
 
-# kill_hard NAME: kill -9. The mount stays, dead.
+# worker NAME: the process that serves; the daemon's own is its keeper.
+worker() { pgrep -P "${pid[$1]}" -f "$dmmfs|^dmmfs " || echo "${pid[$1]}"; }
+
+# Has this process ended?
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# kill_hard NAME: kill -9 of the worker and its keeper. The mount stays, dead.
 kill_hard()
 {
+	local worker
+	worker=$(worker "$1")
 	kill -9 "${pid[$1]}"
 	wait "${pid[$1]}" 2>/dev/null || :
+	wait_for 60 gone "$worker"
 	unset "pid[$1]"
 }
 

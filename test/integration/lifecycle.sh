@@ -9,7 +9,13 @@ make_tree source
 mkdir target other
 # Nobody else is in this name space of processes.
 daemons() { { pgrep -cf '^dmmfs --migid' || :; }; }
-kill_daemon() { kill -9 "$(pgrep -f '^dmmfs --migid 2$')"; }
+kill_daemon()
+{
+	local all one
+	all="$(pgrep -f "^dmmfs-keeper --keeper $m\$") $(pgrep -f '^dmmfs --migid 2$')"
+	kill -9 $all
+	for one in $all; do wait_for 10 gone "$one"; done
+}
 state() { figure "$m" state; }
 
 no_daemon() { [ "$(daemons)" = 0 ]; }

@@ -22,6 +22,8 @@ check 'version 4 is spoken where nothing is said' grep -q 'NFS version 4' any.lo
 equal 'a file reads' small "$(cat negotiated/dir/file)"
 nfs_kill
 equal 'what is here is here without the server' small "$(cat negotiated/dir/file)"
+kill -9 "$(worker any)"
+equal 'also from a daemon that begins meanwhile' small "$(cat negotiated/dir/file)"
 md5sum negotiated/big >sum &
 reader=$!
 sleep 1

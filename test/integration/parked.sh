@@ -14,14 +14,14 @@ slow
 start_slow one "$work/source" "$work/target" -o background=off,whole=0
 stat target/many/1 >/dev/null
 cat target/other/resident >/dev/null
-before=$(awk '/^VmRSS/ { print $2 }' "/proc/${pid[one]}/status")
+before=$(awk '/^VmRSS/ { print $2 }' "/proc/$(worker one)/status")
 slow 'read hang -'
 "$DMMFS_BUILDDIR/test/integration/readers" target/many "$count" >readers.out &
 readers=$!
 wait_for 60 grep -q parked readers.out
 sleep 1
 equal 'as many wait' "parked $count" "$(cat readers.out)"
-grown=$(($(awk '/^VmRSS/ { print $2 }' "/proc/${pid[one]}/status") - before))
+grown=$(($(awk '/^VmRSS/ { print $2 }' "/proc/$(worker one)/status") - before))
 say "the daemon has grown by $grown KiB"
 [ $grown -lt 200000 ] || fail 'the daemon has grown too much'
 

@@ -10,7 +10,7 @@ from() { "$admin" get --json -p "$1" "${2:-1}" | sed -n 's/^ *"from": "\([^"]*\)
 is() { equal "$1 is $2, from $3" "$2 $3" "$(value "$1") $(from "$1")"; }
 # The lengths of the pieces that came over of a file.
 pieces() { "$admin" where --json "$1" | awk '/"length"/ { length_ = $2 + 0 } /"where": "resident"/ { print length_ }' | xargs; }
-threads() { grep -l "^$1-" /proc/"${pid[one]}"/task/*/comm | wc -l; }
+threads() { grep -l "^$1-" /proc/"$(worker one)"/task/*/comm | wc -l; }
 
 check 'without a migration get shows the defaults' sh -c "'$admin' get | grep -q 'segsize *1M *default'"
 refused 'an unknown name' 2 "no property 'colour'.*--describe" "$admin" get -p colour

@@ -20,7 +20,7 @@ read_late() { cat "target/there/$1" >read.out & reader=$!; }
 still_waits() { kill -0 $reader || fail 'who needs the source did not wait'; }
 comes() { wait $reader || fail "the read of $1 failed"; cmp "served/source/there/$1" read.out || fail "$1 is not the source's"; say "ok: the read of $1 went on"; }
 resident_is_fast() { check "$1: what is here is read and written" timeout 60 sh -c "cmp served/source/here/1 target/here/1 && echo more >>target/here/2"; }
-helpers() { pgrep -P "${pid[one]}" dmmfs-smb; }
+helpers() { pgrep -P "$(worker one)" dmmfs-smb; }
 signal_helpers() { helpers | xargs -r kill "$1" || :; } # one may be gone by itself
 
 # patience DS: of one attempt, in tenths of a second. Short only while nothing is answered: a slow machine is no fault of the server's.

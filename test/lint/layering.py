@@ -12,7 +12,7 @@ import sys
 FLOORS = [
     {"base"},
     {"wire", "property"},  # on base
-    {"monitor", "state", "target", "source"},
+    {"keeper", "monitor", "state", "target", "source"},
     {"migrate", "cutover", "volume"},
     {"fs", "admin", "dmapi"},
     {"daemon"},

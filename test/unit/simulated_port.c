@@ -166,6 +166,17 @@ static int simulated_pause(void *context, bool paused)
 	return simulated->stat_error;
 }
 
+static int simulated_upgrade(void *context, bool begin, struct upgrade_status *status, char *error, size_t error_size)
+{
+	struct simulated *simulated = context;
+	LOCKED(&simulated->lock);
+	simulated->takeovers += begin;
+	*status = (struct upgrade_status){
+		.pid = 77, .version = "9.8", .takeovers = simulated->takeovers, .pause_ns = 12 * 1000000ull};
+	snprintf(error, error_size, "the program is not there");
+	return simulated->stat_error;
+}
+
 /* One property, segsize; the value "busy" can not be set now. */
 static int simulated_set(void *context, const struct setting_change *changes, size_t n, char *error, size_t error_size)
 {
@@ -235,6 +246,7 @@ void simulated_init(struct simulated *simulated, uint32_t migid, const char *mou
 	                                          .uuid = SIMULATED_UUID,
 	                                          .halt = simulated_halt,
 	                                          .pause = simulated_pause,
+	                                          .upgrade = simulated_upgrade,
 	                                          .set = simulated_set,
 	                                          .get = simulated_get,
 	                                          .fetch = simulated_fetch,

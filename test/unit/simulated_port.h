@@ -20,9 +20,10 @@ struct simulated {
 	struct migration_port port;
 	struct migration_stat stat;
 	int stat_error;
-	unsigned n_errors; /* entries of the error ledger */
-	int finish_result; /* what finish gives */
-	bool finish_waits; /* until simulated_release() */
+	uint32_t takeovers; /* upgrades that were asked for */
+	unsigned n_errors;  /* entries of the error ledger */
+	int finish_result;  /* what finish gives */
+	bool finish_waits;  /* until simulated_release() */
 	unsigned finishes, finishes_waiting, halts;
 	bool released;
 	struct finish_request asked; /* the last one */

@@ -246,6 +246,22 @@ START_TEST(test_halt)
 }
 END_TEST
 
+START_TEST(test_upgrade)
+{
+	json_t *reply = ask(json_pack("{s:s}", "op", "upgrade"));
+	const json_t *status = json_object_get(reply, "upgrade");
+	ck_assert_int_eq(json_integer_value(json_object_get(status, "takeovers")), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(status, "pause_ms")), 12);
+	ck_assert_str_eq(json_string_value(json_object_get(status, "version")), "9.8");
+	json_decref(reply);
+	json_decref(ask(json_pack("{s:s, s:b}", "op", "upgrade", "begin", 1)));
+	ck_assert_uint_eq(simulated.takeovers, 1);
+	expect_refusal(json_pack("{s:s, s:i}", "op", "upgrade", "begin", 1), "EINVAL", "'upgrade' takes");
+	simulated.stat_error = -ENOENT;
+	expect_refusal(json_pack("{s:s, s:b}", "op", "upgrade", "begin", 1), "ENOENT", "the program is not there");
+}
+END_TEST
+
 START_TEST(test_pause)
 {
 	json_decref(ask(json_pack("{s:s}", "op", "pause")));
@@ -617,6 +633,7 @@ int main(void)
 	tcase_add_test(tests, test_decisions);
 	tcase_add_test(tests, test_halt);
 	tcase_add_test(tests, test_pause);
+	tcase_add_test(tests, test_upgrade);
 	tcase_add_test(tests, test_properties);
 	tcase_add_test(tests, test_another_migration);
 	tcase_add_test(tests, test_guests);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * An upgrade: this process gives way to one of the program that is installed now, and applications go on.
+ *
+ * It is a death at a chosen moment. What is being done for an application is done to its end; what waits, and what comes, is for the next
+ * process, to which the kernel sends it again. All else is as after a kill, for which everything is made: nothing is flushed, since
+ * applications would wait for that. The keeper sees why it ended, and puts the program in its own place, too.
+ */
+#include "daemon/daemon.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "dmmfs-config.h"
+#include "keeper/keeper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* So that who asked for it has its answer, and the log its lines. Applications are served meanwhile. */
+#define LEAVE_AFTER_US 200000
+#define LOG_WAIT_MS 1000
+
+static void *give_way(void *context)
+{
+	struct daemon *daemon = context;
+	struct memory *memory = kept_memory(daemon->kept);
+
+	pthread_setname_np(pthread_self(), "upgrade");
+	usleep(LEAVE_AFTER_US);
+	log_event(LOG_LEVEL_INFO, "upgrade", "program=%s", memory->program);
+	log_flush(LOG_WAIT_MS);
+	memory->upgrading = true;
+	fs_close_gate(daemon->fs);
+	_exit(0);
+}
+
+/* Under lock. */
+static int check(struct daemon *daemon, char *error, size_t error_size)
+{
+	if (daemon->finishing) {
+		snprintf(error, error_size, "it is being halted or finished");
+		return -EBUSY;
+	}
+	if (!kept_memory(daemon->kept)->resends) {
+		snprintf(error, error_size,
+		         "nothing holds its mount meanwhile (keeper=off, or a kernel before Linux 6.9): halt it and start it again");
+		return -EOPNOTSUPP;
+	}
+	if (daemon->upgrading) {
+		snprintf(error, error_size, "it is being upgraded already");
+		return -EALREADY;
+	}
+	return worker_check_program(kept_memory(daemon->kept), error, error_size);
+}
+
+static int begin(struct daemon *daemon, char *error, size_t error_size)
+{
+	pthread_t thread;
+	LOCKED(&daemon->lock);
+	int result = check(daemon, error, error_size);
+
+	if (result >= 0)
+		result = -pthread_create(&thread, NULL, give_way, daemon);
+	if (result < 0)
+		return result;
+	pthread_detach(thread);
+	daemon->upgrading = true;
+	return 0;
+}
+
+int daemon_upgrade(void *context, bool wanted, struct upgrade_status *status, char *error, size_t error_size)
+{
+	struct daemon *daemon = context;
+	const struct memory *memory = kept_memory(daemon->kept);
+
+	*status = (struct upgrade_status){
+		.pid = getpid(), .version = DMM_VERSION, .takeovers = memory->takeovers, .pause_ns = memory->pause_ns};
+	return wanted ? begin(daemon, error, error_size) : 0;
+}

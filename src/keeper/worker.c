@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The worker that goes on from where another one stopped.
+ *
+ * Its target, its state, perhaps its source lie below the mount that it is to serve; a look at any of them through the mount would wait
+ * for itself. So it works in a mount name space of its own, where the mount is detached; what others mount comes in. Only taking the
+ * mount away is done where everybody sees it. The mounts of other migrations are detached as well, or this process would keep them alive
+ * where their end does not come in; but not one that our source lies in.
+ */
+#include "keeper/keeper.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COPIES_MAX 64
+
+static int everybodys = -1; /* the mount name space that we came from; -1: it is ours */
+
+/* As in /proc/self/mountinfo: blanks and backslashes are \ooo. */
+static void unescape(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from;) {
+		if (from[0] == '\\' && isdigit((unsigned char)from[1]) && isdigit((unsigned char)from[2]) &&
+		    isdigit((unsigned char)from[3])) {
+			*to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+static bool lies_below(const char *path, const char *mountpoint)
+{
+	size_t len = strlen(mountpoint);
+
+	return strncmp(path, mountpoint, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+static bool is_in_the_way(const struct memory *memory, const char *line, char path[PATH_MAX])
+{
+	unsigned device_major, device_minor;
+
+	if (!strstr(line, " - fuse.dmmfs ") || sscanf(line, "%*s %*s %u:%u %*s %4095s", &device_major, &device_minor, path) != 3)
+		return false;
+	unescape(path);
+	if (memory->device_major || memory->device_minor
+	            ? device_major == memory->device_major && device_minor == memory->device_minor
+	            : strcmp(path, memory->mountpoint) == 0)
+		return true;
+	return !lies_below(memory->source, path);
+}
+
+/* Ours also where it is mounted a second time. The newest first: one may lie on another. */
+static int detach_mounts(const struct memory *memory)
+{
+	char *paths[COPIES_MAX], line[2 * PATH_MAX], path[PATH_MAX];
+	int n = 0, result = 0;
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+
+	if (!mounts)
+		return -errno;
+	while (n < COPIES_MAX && fgets(line, sizeof(line), mounts))
+		if (is_in_the_way(memory, line, path))
+			paths[n++] = strdup(path);
+	fclose(mounts);
+	while (n-- > 0) {
+		if (paths[n] && umount2(paths[n], MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			result = -errno;
+		free(paths[n]);
+	}
+	return result;
+}
+
+static int step_aside(const struct memory *memory)
+{
+	everybodys = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (everybodys < 0 || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return -errno;
+	return detach_mounts(memory);
+}
+
+int worker_adopt(struct kept **kept)
+{
+	const char *descriptors = getenv("DMMFS_KEEPER");
+	int memory_fd, fuse_fd, socket_fd;
+
+	if (!descriptors)
+		return 0;
+	if (sscanf(descriptors, "%d:%d:%d", &memory_fd, &fuse_fd, &socket_fd) != 3)
+		return -EINVAL;
+	unsetenv("DMMFS_KEEPER");
+	struct memory *memory = memory_map(memory_fd);
+	if (!memory)
+		return -errno;
+	close(memory_fd);
+	fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
+	fcntl(socket_fd, F_SETFD, FD_CLOEXEC);
+	int result = step_aside(memory);
+	if (result < 0) {
+		memory_unmap(memory);
+		return result;
+	}
+	*kept = kept_new(memory, fuse_fd, socket_fd, true);
+	return 1;
+}
+
+/* --- taking the mount away --- */
+
+struct unmounting {
+	const char *mountpoint;
+	int flags, result;
+};
+
+/* A thread can leave a mount name space alone when it shares its directories with nobody. */
+static void *unmount_out_there(void *context)
+{
+	struct unmounting *unmounting = context;
+
+	if (unshare(CLONE_FS) < 0 || setns(everybodys, CLONE_NEWNS) < 0 || umount2(unmounting->mountpoint, unmounting->flags) < 0)
+		unmounting->result = -errno;
+	return NULL;
+}
+
+int worker_unmount(const char *mountpoint, int flags)
+{
+	struct unmounting unmounting = {.mountpoint = mountpoint, .flags = flags};
+	pthread_t thread;
+
+	if (everybodys < 0)
+		return umount2(mountpoint, flags) < 0 ? -errno : 0;
+	int result = pthread_create(&thread, NULL, unmount_out_there, &unmounting);
+	if (result)
+		return -result;
+	pthread_join(thread, NULL);
+	return unmounting.result;
+}
+
+/* --- an upgrade --- */
+
+int worker_check_program(const struct memory *memory, char *error, size_t error_size)
+{
+	extern char **environ;
+	char name[] = "dmmfs", how[] = "--keeper-format";
+	char *argv[] = {name, how, NULL};
+	int pipe_fds[2], status;
+	char answer[32] = "";
+	pid_t child;
+	posix_spawn_file_actions_t actions;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -errno;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], 1);
+	int result = -posix_spawn(&child, memory->program, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(pipe_fds[1]);
+	if (result == 0 && read(pipe_fds[0], answer, sizeof(answer) - 1) < 0)
+		result = -errno;
+	close(pipe_fds[0]);
+	if (result < 0) {
+		snprintf(error, error_size, "the program %s cannot be started: %s; install it, and try again", memory->program,
+		         strerror(-result));
+		return result;
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) || strtoul(answer, NULL, 10) != MEMORY_FORMAT) {
+		snprintf(error, error_size,
+		         "the program %s cannot go on from where this one is: halt the migration and start it again instead",
+		         memory->program);
+		return -EPROTO;
+	}
+	return 0;
+}
