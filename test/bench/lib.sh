@@ -73,11 +73,12 @@ seconds_of()
 	awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f", b - a }'
 }
 
-# Seconds of processor time of a process and its children so far.
+# Seconds of processor time of a process, its children and theirs so far: keeper, worker, helpers.
 processor_of()
 {
-	local one
-	for one in "$1" $(pgrep -P "$1"); do cat "/proc/$one/stat" 2>/dev/null || :; done |
+	local one children
+	children=$(pgrep -d, -P "$1" || :)
+	for one in "$1" ${children//,/ } $([ -z "$children" ] || pgrep -P "$children"); do cat "/proc/$one/stat" 2>/dev/null || :; done |
 		awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); sum += $12 + $13 } END { printf "%.2f", sum / hz }'
 }
 

@@ -20,7 +20,7 @@ counted()
 {
 	local name=$1 tracer
 	shift
-	strace -f -c -U calls,name -o calls -p "${pid[$name]}" 2>tracer &
+	strace -f -c -U calls,name -o calls -p "$(worker "$name")" 2>tracer &
 	tracer=$!
 	pid[tracer]=$tracer
 	wait_for 30 all_traced "$name" $tracer
@@ -33,7 +33,7 @@ counted()
 all_traced()
 {
 	local thread
-	for thread in "/proc/${pid[$1]}"/task/*; do
+	for thread in "/proc/$(worker "$1")"/task/*; do
 		[ "$(awk '/^TracerPid/ { print $2 }' "$thread/status")" = "$2" ] || return 1
 	done
 }
