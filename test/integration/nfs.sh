@@ -20,6 +20,7 @@ mkdir negotiated
 start any 127.0.0.1:/export "$work/negotiated" -o protocol=nfs,background=off,retrans=49
 check 'version 4 is spoken where nothing is said' grep -q 'NFS version 4' any.log
 equal 'a file reads' small "$(cat negotiated/dir/file)"
+wait_for 60 figure_is "$work/negotiated" files_migrated 1 # on record
 nfs_kill
 equal 'what is here is here without the server' small "$(cat negotiated/dir/file)"
 kill -9 "$(worker any)"
