@@ -147,6 +147,13 @@ static void give_verification(void *context, struct verify_status *status)
 	*status = (struct verify_status){0};
 }
 
+static int give_upgrade(void *context, bool begin, struct upgrade_status *status, char *error, size_t error_size)
+{
+	*status = (struct upgrade_status){.pid = 1, .version = "1", .takeovers = take(context, 100)};
+	snprintf(error, error_size, "not now");
+	return begin ? -(int)take(context, 130) : 0;
+}
+
 static int give_report(void *context, struct migration_report *report)
 {
 	memset(report, 0, sizeof(*report));
@@ -238,6 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.verify_stop = outcome,
 		.verify_status = give_verification,
 		.report = give_report,
+		.upgrade = give_upgrade,
 		.errors_after = give_errors_after,
 	};
 	json_t *request;
