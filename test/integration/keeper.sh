@@ -3,7 +3,7 @@
 # The daemon is killed again and again, and programs that work on the mount notice nothing (untroubled.py). At the end the migration is
 # what it would have been.   usage: keeper.sh [KILLS [FILE-SYSTEM]]; 100 is the long form
 . "$(dirname "$0")/lib.sh"
-kills=${1:-15}
+kills=${1:-10}
 m=$work/target
 
 mkdir -p source/many target plain
