@@ -148,7 +148,8 @@ static void refuse_open(struct call *call, struct node *node, const struct fuse_
 
 static unsigned open_flags(int flags, bool watched, int backing_id)
 {
-	return (writes(flags) ? OPEN_WRITES : 0) | ((flags & O_ACCMODE) == O_RDWR ? OPEN_MAPS : 0) | (watched ? OPEN_WATCHED : 0) | (backing_id ? OPEN_PASSTHROUGH : 0);
+	return (writes(flags) ? OPEN_WRITES : 0) | ((flags & O_ACCMODE) == O_RDWR ? OPEN_MAPS : 0) |
+	       (watched ? OPEN_WATCHED : 0) | (backing_id ? OPEN_PASSTHROUGH : 0);
 }
 
 void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, bool watched)

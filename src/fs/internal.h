@@ -50,7 +50,7 @@ struct fs {
 	struct fuse_session *session;
 	struct lane *woken;   /* runs calls that were woken */
 	struct lane *notices; /* tells the kernel to drop what it caches */
-	struct turn turn; /* of those that receive requests */
+	struct turn turn;     /* of those that receive requests */
 	struct receiver *receivers;
 	unsigned n_threads;
 	atomic_bool gate_closed; /* fs_close_gate() */
