@@ -267,10 +267,8 @@ int populate_take(struct making *making, const struct dmm_entry *entry)
 	return fault_hit(FAULT_POPULATE_ENTRY);
 }
 
-static int take_entry(void *context, const struct dmm_entry *entry)
+static int take_listed(struct making *making, const struct dmm_entry *entry)
 {
-	struct making *making = context;
-
 	if (!name_set_add(making->names, entry->name))
 		return take_again(making, entry);
 	if (make_reserved(making->dir, entry->name)) {
@@ -282,9 +280,18 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 	return making->comings ? comings_add(making, entry) : populate_take(making, entry);
 }
 
+static int take_entry(void *context, const struct dmm_entry *entry)
+{
+	struct making *making = context;
+	int result = take_listed(making, entry);
+
+	making->entry_failed = result < 0;
+	return result;
+}
+
 int populate_take_entry(struct making *making, const struct dmm_entry *entry)
 {
-	return take_entry(making, entry);
+	return take_listed(making, entry);
 }
 
 static int open_listing(struct making *making, struct source_file **listing)
@@ -295,8 +302,9 @@ static int open_listing(struct making *making, struct source_file **listing)
 }
 
 /* A listing goes on in the session alone that it was begun in. When that ends in between, because the server is started anew or a
- * ticket has run out, another one is begun: whoever looks into the directory is no worse off than who reads a file. *listing is NULL
- * when there is none any more. */
+ * ticket has run out, another one is begun: whoever looks into the directory is no worse off than who reads a file. An entry that could
+ * not be made for want of a connection is none of this: another listing would pass over its name. *listing is NULL when there is none
+ * any more. */
 #define LISTINGS_LOST_MOST 5
 
 static int list_all(struct making *making, struct source_file **listing)
@@ -306,7 +314,7 @@ static int list_all(struct making *making, struct source_file **listing)
 	for (unsigned lost = 0;; lost++) {
 		while ((result = source_list(*listing, take_entry, making)) > 0)
 			;
-		if (!source_listing_is_lost(result) || lost == LISTINGS_LOST_MOST)
+		if (making->entry_failed || !source_listing_is_lost(result) || lost == LISTINGS_LOST_MOST)
 			return result;
 		log_info("a listing was lost with its connection and is begun anew: ino=%llu error=%s",
 		         (unsigned long long)making->dir->ino, errno_name(result));

@@ -1394,6 +1394,27 @@ START_TEST(a_listing_that_is_lost_is_begun_anew)
 }
 END_TEST
 
+/* What fails for want of a connection is an entry here, not the listing: to pass over its name in another one would lose it. */
+START_TEST(an_entry_that_fails_is_no_lost_listing)
+{
+	fake_dir(1, 0, "dir");
+	fake_file(2, 1, "file", 10);
+	fake_file(3, 1, "other", 20);
+	fake_objects[2].xattr = "user.x";
+	fake_objects[2].xattr_bytes = 1;
+	fake_objects[2].second_error = -ENOTCONN;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(names("dir"), -ENOTCONN);
+	world_close();
+	fake_objects[2].second_error = 0;
+	complete();
+	expect("dir/file", 2, 0, 10, false);
+	expect("dir/other", 3, 0, 20, false);
+	world_close();
+}
+END_TEST
+
 /* One that never comes to its end is an error of that directory, after a few. */
 START_TEST(a_listing_that_is_always_lost_is_an_error)
 {
@@ -1447,6 +1468,7 @@ static void add_drift(TCase *tcase)
 	tcase_add_test(tcase, a_restless_directory_comes_to_an_end);
 	tcase_add_test(tcase, a_listing_that_is_lost_is_begun_anew);
 	tcase_add_test(tcase, a_listing_that_is_always_lost_is_an_error);
+	tcase_add_test(tcase, an_entry_that_fails_is_no_lost_listing);
 	tcase_add_test(tcase, an_nfs4_acl_is_kept);
 }
 
