@@ -17,6 +17,7 @@ echo inside >source/dir/sub/inside
 head -c 200K /dev/urandom >source/dir/file
 ln -s file source/dir/symlink
 echo theirs >source/dir/taken
+setfattr -h -n trusted.asked -v for source/dir/{file,sub,symlink,taken} # what has no attributes is not asked for them
 
 say '--- no name of a directory can be made'
 start_slow one "$work/source" "$m" -o background=off,segsize=64K
@@ -70,6 +71,7 @@ say '--- what cannot be read keeps its directory away no longer than it is tried
 m=$work/three
 mkdir -p three three.source/dir
 echo secret >three.source/dir/secret
+setfattr -n trusted.asked -v for three.source/dir/secret
 slow
 start_slow three "$work/three.source" "$m" -o background=off,errorretries=0
 ls three >/dev/null
