@@ -8,7 +8,7 @@ dirs=36 files=1000
 work_on_fresh_fs 1G -N 80000
 mkdir target
 start one "many:///$dirs/$files/5000" "$work/target" -o background=off,verify=off
-memory() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/${pid[one]}/status"; }
+memory() { awk -v name="$1:" '$1 == name { print $2 }' "/proc/$(worker one)/status"; }
 
 cat >users.py <<-'EOT'
 	import os, sys
