@@ -220,6 +220,7 @@ static int give(struct relay *relay, const struct dmm_entry *from, const struct 
 	if (entry.handle.len)
 		memcpy(handle + sizeof(*head), entry.handle.data, entry.handle.len);
 	entry.handle = (struct dmm_bytes){handle, sizeof(*head) + entry.handle.len};
+	entry.attr.valid &= ~DMM_ATTR_NO_XATTRS; /* the lies among them would not be asked for */
 	lie_about(&entry, head);
 	if (head->lie == NO_HANDLE)
 		entry.handle.len = 0;
