@@ -586,6 +586,8 @@ class Again(Scenario):
             place.write_file(f"{top}/dir/{name}", noise(name, 20_000))
         os.link(f"{top}/dir/linked", f"{top}/linked-too")
         os.symlink("file", f"{top}/dir/symlink")
+        for name in ("file", "taken", "sub", "symlink"):  # or the source would not be asked for any
+            os.setxattr(f"{top}/dir/{name}", "trusted.one", b"1", follow_symlinks=False)
         place.age(top, random.Random(1))
 
     def prepare(self):
