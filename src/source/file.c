@@ -7,6 +7,9 @@
  * Life of an opening: made with two references, the file's and that of its first user; replaced in file->now by a newer one, or
  * taken out by source_file_close(); closed by whoever drops the last reference.
  *
+ * Where a connection carries one request at a time (DMM_THREADS_CONNECTION) a file that several read at once has further openings, each
+ * on a connection of its own: one is made when those there are are in use.
+ *
  * Of a source that is two (join.h) a file is the first side's own; a directory stands for a listing of both, and does nothing else.
  */
 #include "source/join.h"
@@ -14,6 +17,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of one file, beside the first: each costs a connection, which may be a process. */
+#define FURTHER_MOST 3
 
 struct opening {
 	struct connection *connection;
@@ -23,8 +29,10 @@ struct opening {
 
 struct source_file {
 	struct source *source;
-	pthread_mutex_t lock;        /* guards what follows; held while the file is opened anew, so that this is done once */
-	struct opening *now;         /* NULL while there is none */
+	pthread_mutex_t lock; /* guards what follows; held while the file is opened anew, so that this is done once */
+	struct opening *now;  /* NULL while there is none */
+	struct opening *further[FURTHER_MOST];
+	bool opening_one;            /* somebody makes a further one */
 	bool pinned;                 /* must stay the one it is */
 	uint64_t listed;             /* entries so far; of whoever lists it */
 	struct join_listing *joined; /* a directory of two sources: nothing else of this is used */
@@ -130,8 +138,20 @@ void source_file_close(struct source_file *file)
 	}
 	if (file->now)
 		opening_close(file->source, file->now);
+	for (unsigned i = 0; i < FURTHER_MOST; i++)
+		if (file->further[i])
+			opening_close(file->source, file->further[i]);
 	pthread_mutex_destroy(&file->lock);
 	free(file);
+}
+
+/* Where the file has it; NULL: no more. */
+static struct opening **place_of(struct source_file *file, const struct opening *opening)
+{
+	for (unsigned i = 0; i < FURTHER_MOST; i++)
+		if (file->further[i] == opening)
+			return &file->further[i];
+	return file->now == opening ? &file->now : NULL;
 }
 
 /* Gives back a use. When it failed because this opening is of no use any more, the next user opens anew. */
@@ -140,8 +160,9 @@ static void drop(struct source_file *file, struct opening *opening, bool useless
 	bool last;
 
 	pthread_mutex_lock(&file->lock);
-	if (useless && file->now == opening && !file->pinned) {
-		file->now = NULL;
+	struct opening **place = place_of(file, opening);
+	if (useless && place && !file->pinned) {
+		*place = NULL;
 		opening->references--;
 	}
 	last = --opening->references == 0;
@@ -165,6 +186,51 @@ static int64_t use(struct source_file *file, struct opening **opening)
 	return ret;
 }
 
+/* The one that fewest use; *vacant: room for another one, or NULL. */
+static struct opening *least_used(struct source_file *file, struct opening ***vacant)
+{
+	struct opening *least = file->now;
+
+	*vacant = NULL;
+	for (unsigned i = 0; i < FURTHER_MOST; i++) {
+		if (!file->further[i])
+			*vacant = &file->further[i];
+		else if (!least || file->further[i]->references < least->references)
+			least = file->further[i];
+	}
+	return least;
+}
+
+/* One that nobody uses; otherwise a new one, which is made without the lock, by one reader at a time; otherwise the least used. */
+static int64_t use_any(struct source_file *file, struct opening **opening)
+{
+	struct opening **vacant, *made;
+
+	pthread_mutex_lock(&file->lock);
+	struct opening *least = least_used(file, &vacant);
+	bool wanted = least && least->references > 1 && vacant && !file->opening_one && !file->pinned;
+	if (least && !wanted) {
+		least->references++;
+		*opening = least;
+	}
+	file->opening_one |= wanted;
+	pthread_mutex_unlock(&file->lock);
+	if (!least)
+		return use(file, opening); /* the first */
+	if (!wanted)
+		return 0;
+
+	int64_t ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &made);
+	pthread_mutex_lock(&file->lock);
+	file->opening_one = false;
+	if (ret >= 0) {
+		*vacant = *opening = made;
+		made->references++;
+	}
+	pthread_mutex_unlock(&file->lock);
+	return ret < 0 ? use(file, opening) : 0; /* then those there are have to do */
+}
+
 static void pin(struct source_file *file)
 {
 	pthread_mutex_lock(&file->lock);
@@ -177,7 +243,8 @@ static int64_t attempt(struct source_file *file, struct call *call)
 	struct opening *opening;
 	int64_t ret;
 
-	ret = use(file, &opening);
+	bool any = call->request.kind == DMM_REQ_READ && file->source->pool.exclusive;
+	ret = any ? use_any(file, &opening) : use(file, &opening);
 	if (ret < 0)
 		return ret;
 	call->request.file = opening->file;
@@ -311,7 +378,8 @@ bool source_takes_many(const struct source *source)
 {
 	if (source->join)
 		return source_takes_many(source->join->first);
-	return source->module.plugin.threads == DMM_THREADS_ASYNC;
+	return source->module.plugin.threads == DMM_THREADS_ASYNC ||
+	       (source->pool.exclusive && source->pool.wanted > FURTHER_MOST);
 }
 
 int source_file_fd(struct source_file *file)
