@@ -8,7 +8,7 @@
  *   ceiling-smb first URL FILE N                  4 KiB at N places of a file
  *
  * URL is smb://server/share; the user is that of the environment variables SMB_USER and SMB_PASSWORD. With SMB_DESCRIPTORS=1 the
- * security descriptor of each file is read, too, as a migration does. The processes take their directories from one queue, a
+ * security descriptor of each file is read, too, as a migration does. SMB_PORT is the server's, if it is not 445. The processes take their directories from one queue, a
  * socket; one that finds it full goes on with the directory itself.
  */
 #include <err.h>
@@ -86,6 +86,8 @@ static void open_context(void)
 	smbc_setOptionOneSharePerServer(context, 1);
 	smbc_setOptionFullTimeNames(context, 1);
 	smbc_setOptionUrlEncodeReaddirEntries(context, 0);
+	if (getenv("SMB_PORT"))
+		smbc_setPort(context, (uint16_t)atoi(getenv("SMB_PORT")));
 	if (!smbc_init_context(context) || !smbc_setOptionProtocols(context, "SMB2_10", "SMB3_11"))
 		err(1, "libsmbclient");
 	if (smbc_getFunctionStat(context)(context, base, &st) < 0)
