@@ -123,7 +123,14 @@ enum dmm_request_kind {
 	DMM_REQ_XATTRS,   /* file if not NULL, else handle -> xattr() for each extended attribute; ACLs come in the forms of Linux:
 	                     system.posix_acl_access, system.posix_acl_default */
 	DMM_REQ_EXTENTS,  /* file, off, len -> extent() for each range of data that touches it, ascending */
+	DMM_REQ_WHOLE,    /* With DMM_CAP_WHOLE: handle, len (at most DMM_WHOLE_MOST), buf -> what XATTRS of the handle gives, and of a
+	                     file the first len bytes, in as few round trips as can be. Where `entry` is not NULL, also its attributes as
+	                     they are after the reading, as with READ. result: bytes read. What is out of the ordinary with an object
+	                     is for the other requests: before it has called a sink the plugin may complete with any error, such as
+	                     -EOPNOTSUPP, and is then asked one by one. */
 };
+
+#define DMM_WHOLE_MOST (256u << 10) /* bytes */
 
 struct dmm_request {
 	/* Set by the host. */
@@ -169,6 +176,7 @@ struct dmm_request {
 #define DMM_CAP_CHANGE (1ull << 7)
 #define DMM_CAP_PERSISTENT_HANDLES (1ull << 8) /* a handle stays good when the object is renamed at the source */
 #define DMM_CAP_FD (1ull << 9)                 /* file_fd() gives a descriptor the kernel can copy from */
+#define DMM_CAP_WHOLE (1ull << 10)             /* DMM_REQ_WHOLE, by submit_many() */
 
 enum dmm_thread_model {
 	DMM_THREADS_SERIAL,     /* one request at a time in the whole instance; submit() blocks until it is complete */
@@ -234,6 +242,10 @@ struct dmm_plugin {
 	 * it; asked for once, after the first connect(). `kind` as in request->loss, `sentence` for the administrator. Each is told
 	 * once for the migration, not for each object. */
 	void (*limits)(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
+
+	/* With DMM_CAP_WHOLE and DMM_THREADS_CONNECTION: several requests of the kind WHOLE (no others) at once, for a library that can
+	 * have them all on their way. Blocks until each has completed, in any order. When one of them is cancelled all may be. */
+	void (*submit_many)(struct dmm_conn *conn, struct dmm_request *const *requests, size_t n);
 };
 
 #define DMM_PLUGIN_ENTRY dmmfs_plugin_entry

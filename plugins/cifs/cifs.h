@@ -114,12 +114,22 @@ void handle_head(unsigned char bytes[HANDLE_HEAD], const struct wire_entry *entr
 
 /* requests.c */
 int64_t request_answer(struct dmm_conn *conn, struct dmm_request *request);
+/* `path` is that of the object; `name` its name for the host. */
+int give_entry(struct dmm_conn *conn, struct dmm_request *request, const struct wire_entry *from, const char *path,
+               size_t len_path, const char *name);
+int give_dosattrib(struct dmm_request *request, const struct handle *handle);
+
+/* whole.c: small objects, many at once. Completes each of them. */
+void whole_answer(struct dmm_conn *conn, struct dmm_request *const *requests, size_t n);
 
 /* limits.c */
 void cifs_limits(struct dmm_conn *conn, void (*tell)(void *context, const char *kind, const char *sentence), void *context);
 
 /* raw.c: descriptor and streams as the server has them, to the sinks; only with CONNECTED_RAW */
 int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path);
+/* The same from what a helper answered: `left` bytes. -EBADMSG before the first sink when that cannot be right. */
+int64_t give_described(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path,
+                       const struct wire_raw *raw, const char *bytes, size_t left);
 /* To the host, if it wants to know. */
 int tell_loss(struct dmm_request *request, const char *kind, const char *detail);
 

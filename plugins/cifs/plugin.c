@@ -132,11 +132,16 @@ static int cifs_connect(struct dmm_instance *instance, struct dmm_conn **result)
 
 static uint64_t cifs_capabilities(struct dmm_conn *conn)
 {
-	return DMM_CAP_XATTR | DMM_CAP_NT_ACL | DMM_CAP_BTIME | (conn->can & CONNECTED_RAW ? DMM_CAP_STREAMS : 0);
+	return DMM_CAP_XATTR | DMM_CAP_NT_ACL | DMM_CAP_BTIME | (conn->can & CONNECTED_RAW ? DMM_CAP_STREAMS : 0) |
+	       (conn->can & CONNECTED_WHOLE ? DMM_CAP_WHOLE : 0);
 }
 
 static void cifs_submit(struct dmm_conn *conn, struct dmm_request *request)
 {
+	if (request->kind == DMM_REQ_WHOLE) {
+		whole_answer(conn, &request, 1);
+		return;
+	}
 	request->result = request_answer(conn, request);
 	request->complete(request);
 }
@@ -175,6 +180,7 @@ static const struct dmm_plugin plugin = {
 	.disconnect = cifs_disconnect,
 	.capabilities = cifs_capabilities,
 	.submit = cifs_submit,
+	.submit_many = whole_answer,
 	.cancel = helper_wake,
 	.limits = cifs_limits,
 };

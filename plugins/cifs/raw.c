@@ -135,6 +135,21 @@ static int give_streams(struct dmm_conn *conn, struct dmm_request *request, cons
 	return ret;
 }
 
+/* That what it says of lengths and errors can be. */
+static bool is_sound(const struct wire_raw *raw, size_t left)
+{
+	return (uint64_t)raw->len_descriptor + raw->len_streams <= left && raw->descriptor_error <= 0 && raw->streams_error <= 0;
+}
+
+int64_t give_described(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path,
+                       const struct wire_raw *raw, const char *bytes, size_t left)
+{
+	if (!is_sound(raw, left))
+		return -EBADMSG;
+	int ret = give_descriptor(request, bytes, raw);
+	return ret < 0 ? ret : give_streams(conn, request, path, len_path, bytes + raw->len_descriptor, raw);
+}
+
 int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *path, size_t len_path)
 {
 	struct ask ask = {.kind = ASK_RAW, .len_path = (uint32_t)len_path};
@@ -145,13 +160,10 @@ int give_raw(struct dmm_conn *conn, struct dmm_request *request, const char *pat
 
 	if (ret >= 0 && more && reply.len_more >= sizeof(raw))
 		memcpy(&raw, more, sizeof(raw));
-	if (ret >= 0 && (!more || (uint64_t)raw.len_descriptor + raw.len_streams + sizeof(raw) != reply.len_more ||
-	                 raw.descriptor_error > 0 || raw.streams_error > 0))
+	if (ret >= 0 && (!more || (uint64_t)raw.len_descriptor + raw.len_streams + sizeof(raw) != reply.len_more))
 		ret = -EBADMSG;
 	if (ret >= 0)
-		ret = give_descriptor(request, more + sizeof(raw), &raw);
-	if (ret >= 0)
-		ret = give_streams(conn, request, path, len_path, more + sizeof(raw) + raw.len_descriptor, &raw);
+		ret = give_described(conn, request, path, len_path, &raw, more + sizeof(raw), reply.len_more - sizeof(raw));
 	free(more);
-	return ret;
+	return (int)ret;
 }

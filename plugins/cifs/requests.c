@@ -48,9 +48,8 @@ static void attr_from(const struct address *address, const struct wire_entry *fr
 	};
 }
 
-/* `path` is that of the object; `name` its name for the host. */
-static int give_entry(struct dmm_conn *conn, struct dmm_request *request, const struct wire_entry *from, const char *path,
-                      size_t len_path, const char *name)
+int give_entry(struct dmm_conn *conn, struct dmm_request *request, const struct wire_entry *from, const char *path,
+               size_t len_path, const char *name)
 {
 	struct dmm_entry entry = {.name = name, .name_len = strlen(name)};
 	unsigned char *handle = malloc(HANDLE_HEAD + len_path);
@@ -216,17 +215,21 @@ static int give_security(struct dmm_conn *conn, struct dmm_request *request, con
 	return len < 0 ? len : 0;
 }
 
+int give_dosattrib(struct dmm_request *request, const struct handle *handle)
+{
+	unsigned char dosattrib[DOSATTRIB_SIZE];
+
+	dosattrib_make(dosattrib, handle->attributes, handle->created);
+	return request->xattr(request, "user.DOSATTRIB", dosattrib, sizeof(dosattrib));
+}
+
 /* What needs no server comes last: a request of which something was given is not tried again when the connection ends. */
 static int64_t give_xattrs(struct dmm_conn *conn, struct dmm_request *request, const struct handle *handle)
 {
-	unsigned char dosattrib[DOSATTRIB_SIZE];
 	int64_t ret = conn->can & CONNECTED_RAW ? give_raw(conn, request, handle->path, handle->len_path)
 	                                        : give_security(conn, request, handle->path, handle->len_path);
 
-	if (ret < 0)
-		return ret;
-	dosattrib_make(dosattrib, handle->attributes, handle->created);
-	return request->xattr(request, "user.DOSATTRIB", dosattrib, sizeof(dosattrib));
+	return ret < 0 ? ret : give_dosattrib(request, handle);
 }
 
 static int64_t xattrs(struct dmm_conn *conn, struct dmm_request *request)

@@ -5,7 +5,10 @@
  *
  *   question   struct ask, then `len_path` bytes of path below the share (no NUL), or the settings for ASK_CONNECT
  *   answer     struct reply, then `len_more` bytes: packed entries for ASK_STAT and ASK_LIST, text for ASK_SECURITY,
- *              struct wire_raw and what follows it for ASK_RAW
+ *              struct wire_raw and what follows it for ASK_RAW, a struct wire_whole and what follows it for each object of ASK_WHOLE
+ *
+ * ASK_WHOLE is about several objects: in place of a path a struct wire_want and a path for each. Their data lies in the shared memory, one
+ * behind the other, each in the room that was wanted for it.
  */
 #ifndef CIFS_WIRE_H
 #define CIFS_WIRE_H
@@ -28,11 +31,16 @@ enum ask_kind {
 	ASK_READ,     /* file, off, len -> result: bytes in the shared memory */
 	ASK_SECURITY, /* path -> the security descriptor in the words of libsmbclient */
 	ASK_RAW,      /* path -> struct wire_raw, the security descriptor and the list of streams as the server has them */
+	ASK_WHOLE,    /* objects -> the same of each, its data, and its attributes after the reading */
 };
 
 /* What the helper can do. */
 #define CONNECTED_RAW 1u   /* ASK_RAW */
 #define CONNECTED_AUDIT 2u /* with audit lists */
+#define CONNECTED_WHOLE 4u /* ASK_WHOLE */
+
+/* Of one ASK_WHOLE. */
+#define WHOLE_OBJECTS_MOST 16
 
 struct ask {
 	uint32_t kind, len_path;
@@ -62,6 +70,21 @@ struct wire_entry {
 struct wire_raw {
 	uint32_t len_descriptor, len_streams;
 	int32_t descriptor_error, streams_error; /* negative errno: there is none of it */
+};
+
+/* Followed by the path. */
+struct wire_want {
+	uint32_t len_path, len; /* bytes of data */
+};
+
+/* Followed by what follows struct wire_raw. */
+struct wire_whole {
+	int32_t error; /* negative errno: nothing is known of it, nothing follows */
+	uint32_t len;  /* bytes in the shared memory, at most as many as wanted */
+	uint32_t seen; /* there are attributes; they lack a number and a name */
+	uint32_t padding;
+	struct wire_entry entry;
+	struct wire_raw raw;
 };
 
 /* [MS-FSCC] 2.6 */

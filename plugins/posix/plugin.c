@@ -99,6 +99,8 @@ static int64_t answer(struct dmm_conn *conn, struct dmm_request *request)
 		return posix_xattrs(conn, request);
 	case DMM_REQ_EXTENTS:
 		return posix_extents(request->file, request);
+	case DMM_REQ_WHOLE:
+		break;
 	}
 	return -EOPNOTSUPP;
 }

@@ -11,52 +11,14 @@
  * ATTR when the attributes did not come with the data, CLOSE, each begun by the window's thread when it finds the one before done,
  * so that no thread of the plugin ever has to.
  *
- * With a plugin that can only block (DMM_THREADS_CONNECTION) threads of the source make the ordinary calls instead, all that one
- * object needs in one thread (source->helpers): fewer than there are connections, so that demand finds one. So it is with a source
+ * With a plugin that can only block (DMM_THREADS_CONNECTION) threads of the source ask instead (ahead_threads.c). So it is with a source
  * that is two (join.h), whatever its plugins are. A plugin without round trips gains nothing and has no window.
  */
+#include "source/ahead.h"
 #include "source/join.h"
-
-#include "base/cleanup.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* Of the threads for a plugin that blocks, so many are there for those whom somebody waits for. */
-#define HELPERS_RESERVED 2
-
-/* One request on its way. */
-struct step {
-	struct call call;
-	bool begun;
-};
-
-enum stage { STAGE_NONE, STAGE_OPEN, STAGE_READ, STAGE_ATTR, STAGE_CLOSE };
-
-struct asked {
-	struct source_wish wish;
-	struct source_found found;
-	struct step link, xattrs, data;
-	enum stage stage; /* of the data; NONE: it is over */
-	struct dmm_file *file;
-	struct connection *home; /* of the file */
-	struct lane_job job;     /* with threads */
-	struct source_ahead *ahead;
-	bool done; /* ahead->lock */
-};
-
-struct source_ahead {
-	struct source *source;
-	enum lane_class class;
-	pthread_mutex_t lock; /* with threads: guards `done` and `forgone` */
-	pthread_cond_t changed;
-	bool forgone;
-	unsigned first, used; /* a ring */
-	bool shut;
-	uint64_t answers; /* of the source, when it was shut */
-	struct asked objects[SOURCE_AHEAD_MOST];
-};
 
 /* --- one step --- */
 
@@ -130,7 +92,7 @@ static void begin_by_handle(struct source_ahead *ahead, struct asked *asked, str
 
 /* --- data --- */
 
-static int take_attr(void *context, const struct dmm_entry *entry)
+int asked_take_attr(void *context, const struct dmm_entry *entry)
 {
 	struct source_found *found = context;
 
@@ -159,7 +121,7 @@ static void begin_stage(struct source_ahead *ahead, struct asked *asked, enum st
 		call->handle = asked->wish.handle;
 	}
 	if (stage == STAGE_READ || stage == STAGE_ATTR) {
-		call->entry = take_attr;
+		call->entry = asked_take_attr;
 		call->context = &asked->found;
 	}
 	begin(ahead, &asked->data, asked->file ? asked->home : NULL);
@@ -227,70 +189,6 @@ static bool may_go_on(struct asked *asked)
 	return asked->stage != STAGE_NONE && (!asked->data.begun || call_is_done(&asked->data.call));
 }
 
-/* --- with threads, for a plugin that blocks --- */
-
-static void ask(struct source *source, struct asked *asked, bool data)
-{
-	const struct source_wish *wish = &asked->wish;
-	struct source_found *found = &asked->found;
-	struct source_file *file = NULL;
-
-	if (wish->link) {
-		found->link = source_readlink(source, wish->handle, wish->link, wish->link_size);
-		found->link_known = true;
-	}
-	if (wish->data && data) {
-		found->data = source_file_open(source, wish->handle, &file);
-		if (found->data >= 0)
-			found->data = source_read(file, wish->data, 0, wish->bytes);
-		found->data_known = true;
-	}
-	if (file && found->data == (int64_t)wish->bytes)
-		source_attr(source, wish->handle, take_attr, found);
-	if (wish->xattr) {
-		found->xattrs = source_attributes(source, wish->handle, file, wish->xattr, wish->loss, wish->context);
-		found->xattrs_known = true;
-	}
-	source_file_close(file);
-}
-
-static void run_ask(struct lane_job *job)
-{
-	struct asked *asked = (struct asked *)((char *)job - offsetof(struct asked, job));
-	struct source_ahead *ahead = asked->ahead;
-
-	pthread_mutex_lock(&ahead->lock);
-	bool data = !ahead->forgone;
-	pthread_mutex_unlock(&ahead->lock);
-	ask(ahead->source, asked, data);
-	LOCKED(&ahead->lock);
-	asked->done = true;
-	pthread_cond_signal(&ahead->changed);
-}
-
-static void await_helper(struct source_ahead *ahead, struct asked *asked)
-{
-	LOCKED(&ahead->lock);
-	while (!asked->done)
-		pthread_cond_wait(&ahead->changed, &ahead->lock);
-}
-
-/* The first who wants them makes them. */
-static bool have_helpers(struct source *source)
-{
-	const struct lane_options options = {.name = "ask",
-	                                     .max = source->pool.wanted / 2,
-	                                     .reserve = HELPERS_RESERVED < source->pool.wanted / 2 ? HELPERS_RESERVED : 0};
-	LOCKED(&source->sleep_lock);
-
-	if (source->helpers || source->pool.wanted < 4)
-		return source->helpers != NULL;
-	int ret = lane_start(&options, &source->helpers);
-	if (ret < 0)
-		log_warning("no threads to ask the source ahead: error=%s", errno_name(ret));
-	return ret >= 0;
-}
-
 /* --- the window --- */
 
 static bool has_round_trips(const struct source *source)
@@ -316,12 +214,13 @@ struct source_ahead *source_ahead_new(struct source *source, bool urgent)
 	                          : has_round_trips(source);
 
 	if (gains && needs_threads(source))
-		gains = have_helpers(source);
+		gains = ask_threads_have(source);
 	struct source_ahead *ahead = gains ? calloc(1, sizeof(*ahead)) : NULL;
 
 	if (!ahead)
 		return NULL;
 	ahead->source = source;
+	ahead->many = !source->join && source->capabilities & DMM_CAP_WHOLE && source->module.plugin.submit_many;
 	ahead->class = urgent ? LANE_DEMAND : LANE_BACKGROUND;
 	pthread_mutex_init(&ahead->lock, NULL);
 	pthread_cond_init(&ahead->changed, NULL);
@@ -355,22 +254,13 @@ static void begin_all(struct source_ahead *ahead, struct asked *asked)
 		next_stage(ahead, asked);
 }
 
-/* What is refused, since the threads are ending, is not known. */
-static void submit(struct source_ahead *ahead, struct asked *asked)
-{
-	if (lane_submit(ahead->source->helpers, &asked->job, ahead->class))
-		return; /* and maybe done already */
-	LOCKED(&ahead->lock);
-	asked->done = true;
-}
-
 void source_ahead_add(struct source_ahead *ahead, const struct source_wish *wish)
 {
 	struct asked *asked = object_at(ahead, ahead->used++);
 
-	*asked = (struct asked){.wish = *wish, .ahead = ahead, .job.run = run_ask};
+	*asked = (struct asked){.wish = *wish, .ahead = ahead};
 	if (has_threads(ahead))
-		submit(ahead, asked);
+		ask_threads_add(ahead, asked);
 	else if (!is_shut(ahead))
 		begin_all(ahead, asked);
 }
@@ -413,7 +303,7 @@ void source_ahead_take(struct source_ahead *ahead, bool data, struct source_foun
 	if (!data)
 		forgo_data(ahead);
 	if (has_threads(ahead)) {
-		await_helper(ahead, asked);
+		ask_threads_await(ahead, asked);
 	} else {
 		end_all(ahead, asked);
 		pump(ahead);

@@ -74,7 +74,7 @@ static int on_entry(struct dmm_request *request, const struct dmm_entry *entry)
 
 	if (call->refused)
 		return call->refused;
-	if (request->kind == DMM_REQ_READ && (call->entry || call->look))
+	if ((request->kind == DMM_REQ_READ || request->kind == DMM_REQ_WHOLE) && (call->entry || call->look))
 		return on_read_attr(call, entry);
 	if (!call->entry)
 		return refuse(call, -EBADMSG);
@@ -242,7 +242,8 @@ static void prepare(struct call *call, struct connection *connection)
 	call->refused = 0;
 	call->extent_end = call->request.off;
 	call->name_bytes = 0;
-	call->request.entry = call->entry || call->look || call->request.kind != DMM_REQ_READ ? on_entry : NULL;
+	bool unasked = call->request.kind == DMM_REQ_READ || call->request.kind == DMM_REQ_WHOLE;
+	call->request.entry = call->entry || call->look || !unasked ? on_entry : NULL;
 	if (call->look)
 		call->look->attr_known = false;
 	call->request.xattr = on_xattr;
@@ -254,7 +255,8 @@ static void prepare(struct call *call, struct connection *connection)
 	atomic_store(&call->request.cancelled, false);
 }
 
-bool call_send(struct call *call, struct connection *connection)
+/* Of what a plugin is to see: false, when the source is being cancelled. */
+static bool begin(struct call *call, struct connection *connection)
 {
 	struct source *source = call->source;
 	bool closing = call->request.kind == DMM_REQ_CLOSE;
@@ -269,7 +271,30 @@ bool call_send(struct call *call, struct connection *connection)
 	}
 	if (timeout_ns && !closing)
 		call->request.deadline_ns = clock_monotonic_ns() + timeout_ns;
-	source->module.plugin.submit(connection->conn, &call->request);
+	return true;
+}
+
+bool call_send(struct call *call, struct connection *connection)
+{
+	if (!begin(call, connection))
+		return false;
+	call->source->module.plugin.submit(connection->conn, &call->request);
+	return true;
+}
+
+bool call_send_many(struct call *calls, size_t n, struct connection *connection)
+{
+	struct dmm_request *requests[SOURCE_AHEAD_MOST];
+
+	for (size_t i = 0; i < n; i++) {
+		requests[i] = &calls[i].request;
+		if (begin(&calls[i], connection))
+			continue;
+		while (i--)
+			delist(&calls[i]);
+		return false;
+	}
+	calls->source->module.plugin.submit_many(connection->conn, requests, n);
 	return true;
 }
 
@@ -341,7 +366,7 @@ void count_result(struct source *source, enum dmm_request_kind kind, int64_t res
 	shard->counters.requests[kind]++;
 	if (result < 0)
 		shard->counters.errors++;
-	else if (kind == DMM_REQ_READ)
+	else if (kind == DMM_REQ_READ || kind == DMM_REQ_WHOLE)
 		shard->counters.bytes_read += (uint64_t)result;
 	pthread_mutex_unlock(&shard->lock);
 }

@@ -205,6 +205,7 @@ int64_t check_result(const struct call *call)
 		/* Entries promised and not given would pass for the end of the directory, or go on for ever. */
 		return call->delivered || request->result == 0 ? (int64_t)call->delivered : -EBADMSG;
 	case DMM_REQ_READ:
+	case DMM_REQ_WHOLE:
 		return (uint64_t)request->result <= request->len ? request->result : -EBADMSG;
 	case DMM_REQ_READLINK:
 		if (request->result == 0 || (uint64_t)request->result > request->len)

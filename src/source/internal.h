@@ -80,7 +80,7 @@ struct call {
 	size_t name_bytes;        /* of the extended attributes so far */
 	int refused;              /* by a check or a sink: ends the call */
 	bool unwanted;            /* call_forgo() */
-	struct dmm_bytes handle;  /* READ with `entry` or `look`: of the object whose attributes may come */
+	struct dmm_bytes handle;  /* READ, WHOLE with `entry`, or `look`: of the object whose attributes may come */
 	struct source_look *look; /* READ: as of source_read_look(), of the last attempt. Or NULL */
 
 	/* In flight: in a shard's list. */
@@ -104,6 +104,8 @@ int64_t call_once(struct call *call, struct connection *connection);
 /* The same in two steps, between which others may begin: with DMM_THREADS_ASYNC only. False: the source is being cancelled, and there
  * is nothing to end. Each call that began is ended, by the thread that began it. */
 bool call_send(struct call *call, struct connection *connection);
+/* The same for several at once, by submit_many(); at most SOURCE_AHEAD_MOST. */
+bool call_send_many(struct call *calls, size_t n, struct connection *connection);
 bool call_is_done(struct call *call); /* call_await() will not wait */
 int64_t call_await(struct call *call);
 /* Between the two: its answer is wanted no more. It may come all the same; otherwise call_await() gives -ECANCELED. */

@@ -550,6 +550,280 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* --- several readers of one file of a plugin that blocks: each on a connection of its own, up to a few --- */
+
+#define READERS 8
+
+static struct source_file *shared_file;
+static atomic_uint lost_sessions;
+
+static int64_t answer_and_lose(unsigned object, struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind == DMM_REQ_READ && ++lost_sessions % 97 == 0)
+		return -ECONNRESET;
+	return answer_well(object, conn, request);
+}
+
+static void *read_much(void *context)
+{
+	unsigned char data[BYTES];
+
+	for (unsigned n = 0; n < 100; n++) {
+		ck_assert_int_eq(source_read(shared_file, data, 0, BYTES), BYTES);
+		ck_assert_uint_eq(data[1], byte_of(3, 1));
+		*(unsigned *)context += 1;
+	}
+	return NULL;
+}
+
+START_TEST(test_many_readers)
+{
+	unsigned object = 3, reads[READERS] = {0}, all = 0;
+	pthread_t threads[READERS];
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.plugin->submit = submit_blocking;
+	plugin.answer = _i ? answer_and_lose : answer_well;
+	most_at_once = lost_sessions = 0;
+	struct source *source = sim_open();
+	ck_assert(source_takes_many(source));
+	ck_assert_int_eq(source_file_open(source, (struct dmm_bytes){&object, sizeof(object)}, &shared_file), 0);
+	for (unsigned i = 0; i < READERS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_much, &reads[i]), 0);
+	for (unsigned i = 0; i < READERS; i++) {
+		pthread_join(threads[i], NULL);
+		all += reads[i];
+	}
+	ck_assert_uint_eq(all, READERS * 100);
+	ck_assert_int_gt(sim.files_opened, 1);
+	ck_assert_uint_gt(most_at_once, 1);
+	if (!_i)
+		ck_assert_int_le(sim.files_opened, 4);
+	source_file_close(shared_file);
+	source_close(source); /* and each was closed on its own connection: see sim_teardown() */
+}
+END_TEST
+
+/* --- whole objects, many at once --- */
+
+static atomic_uint batches, in_batches, most_in_batch;
+static int64_t (*answer_one_whole)(unsigned object, struct dmm_request *request);
+
+static int64_t whole_well(unsigned object, struct dmm_request *request)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "user.%u", object);
+	int ret = request->xattr(request, text, "value", 5);
+	if (ret < 0 || !request->entry)
+		return ret;
+	for (unsigned i = 0; i < request->len; i++)
+		((unsigned char *)request->buf)[i] = byte_of(object, i);
+	ret = tell_attr(object, request);
+	return ret < 0 ? ret : (int64_t)request->len;
+}
+
+static void submit_many(struct dmm_conn *conn, struct dmm_request *const *requests, size_t n)
+{
+	(void)conn;
+	batches++;
+	in_batches += (unsigned)n;
+	most_in_batch = n > most_in_batch ? (unsigned)n : most_in_batch;
+	if (batches % 2)
+		usleep(100);
+	for (size_t i = n; i--;) { /* in any order */
+		ck_assert_int_eq(requests[i]->kind, DMM_REQ_WHOLE);
+		requests[i]->result = answer_one_whole(object_of(requests[i]), requests[i]);
+		requests[i]->complete(requests[i]);
+	}
+}
+
+static uint64_t can_whole(struct dmm_conn *conn)
+{
+	(void)conn;
+	return DMM_CAP_XATTR | DMM_CAP_WHOLE;
+}
+
+static void add_whole(struct source_ahead *ahead, unsigned object)
+{
+	struct want *want = &wants[object];
+
+	*want = (struct want){.object = object};
+	source_ahead_add(ahead, &(struct source_wish){.handle = {&want->object, sizeof(want->object)},
+	                                              .xattr = keep_xattr,
+	                                              .context = want,
+	                                              .data = want->data,
+	                                              .bytes = BYTES});
+}
+
+static struct source *open_whole(int64_t (*answer)(unsigned object, struct dmm_request *request))
+{
+	answer_one_whole = answer;
+	batches = in_batches = most_in_batch = 0;
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.plugin->submit = submit_blocking;
+	sim.plugin->submit_many = submit_many;
+	sim.plugin->capabilities = can_whole;
+	return sim_open();
+}
+
+static void run_whole(struct source *source, void (*check)(unsigned object, const struct source_found *found))
+{
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	struct source_found found;
+	unsigned added = 0;
+
+	ck_assert_ptr_nonnull(ahead);
+	for (unsigned taken = 0; taken < OBJECTS; taken++) {
+		while (added < OBJECTS && added - taken < SOURCE_AHEAD_MOST / 2)
+			add_whole(ahead, added++);
+		source_ahead_take(ahead, true, &found);
+		check(taken, &found);
+	}
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++)
+		add_whole(ahead, i);
+	source_ahead_free(ahead); /* with what is on its way, and what was not sent */
+}
+
+static void check_whole(unsigned object, const struct source_found *found)
+{
+	char text[32];
+
+	ck_assert(found->xattrs_known && found->data_known && found->attr_known);
+	snprintf(text, sizeof(text), "user.%u", object);
+	ck_assert_str_eq(wants[object].xattr, text);
+	ck_assert_uint_eq(wants[object].n_xattrs, 1);
+	ck_assert_int_eq(found->xattrs, 0);
+	ck_assert_int_eq(found->data, BYTES);
+	check_data(object);
+	ck_assert_uint_eq(found->attr.fileid, object);
+}
+
+START_TEST(test_whole)
+{
+	struct source *source = open_whole(whole_well);
+	run_whole(source, check_whole);
+	ck_assert_int_eq(sim.files_opened, 0); /* no ordinary call */
+	ck_assert_uint_gt(most_in_batch, 8);
+	ck_assert_uint_lt(batches, OBJECTS / 4);
+	source_close(source);
+}
+END_TEST
+
+/* By the last digit: 1 does not come this way, 2 takes its session with it, 3 fails when something was given, 4 is short, 5 brings no
+ * attributes, 6 brings such that cannot be. */
+static int64_t whole_badly(unsigned object, struct dmm_request *request)
+{
+	struct dmm_entry bad = {.name = "", .attr = {.mode = 0, .size = UINT64_MAX}};
+	unsigned digit = object % 10;
+	int64_t ret;
+
+	if (digit == 1)
+		return -EOPNOTSUPP;
+	if (digit == 2 && object % 100 == 2)
+		return -ECONNABORTED;
+	if (digit == 3) {
+		ret = request->xattr(request, "user.part", "value", 5);
+		return ret < 0 ? ret : -EIO;
+	}
+	if (digit == 5 || digit == 6) {
+		int (*entry)(struct dmm_request *, const struct dmm_entry *) = request->entry;
+		if (digit == 6 && entry && entry(request, &bad) < 0)
+			return -EBADMSG;
+		ret = request->xattr(request, "user.5", "value", 5);
+		for (unsigned i = 0; i < request->len; i++)
+			((unsigned char *)request->buf)[i] = byte_of(object, i);
+		return ret < 0 ? ret : (int64_t)request->len;
+	}
+	ret = whole_well(object, request);
+	return digit == 4 && ret > 0 ? ret / 2 : ret;
+}
+
+static void check_badly(unsigned object, const struct source_found *found)
+{
+	unsigned digit = object % 10;
+
+	ck_assert_int_eq(found->xattrs_known, digit != 3);
+	ck_assert_int_eq(found->data_known, digit != 3 && digit != 4);
+	ck_assert_int_eq(found->attr_known, digit != 3 && digit != 4 && digit != 5 && digit != 6);
+	ck_assert_uint_eq(wants[object].n_xattrs, 1); /* none is given twice */
+	if (found->data_known) {
+		ck_assert_int_eq(found->data, BYTES);
+		check_data(object);
+	}
+}
+
+START_TEST(test_whole_badly)
+{
+	plugin.answer = answer_well;
+	struct source *source = open_whole(whole_badly);
+	run_whole(source, check_badly);
+	ck_assert_int_ge(sim.files_opened, OBJECTS / 10); /* the ordinary calls */
+	source_close(source);
+}
+END_TEST
+
+/* Links, and data of more than DMM_WHOLE_MOST, come one by one, in their turn among the others. */
+START_TEST(test_whole_among_others)
+{
+	struct source *source = open_whole(whole_well);
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	struct source_found found;
+	plugin.answer = answer_well;
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++)
+		(i % 5 == 4 ? add : add_whole)(ahead, i);
+	for (unsigned i = 0; i < SOURCE_AHEAD_MOST; i++) {
+		source_ahead_take(ahead, true, &found);
+		(i % 5 == 4 ? check_all : check_whole)(i, &found);
+	}
+	ck_assert_int_eq(sim.files_opened, SOURCE_AHEAD_MOST / 5);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+START_TEST(test_whole_forgoes_data)
+{
+	struct source *source = open_whole(whole_well);
+	struct source_ahead *ahead = source_ahead_new(source, true);
+	struct source_found found;
+	for (unsigned i = 0; i < 40; i++)
+		add_whole(ahead, i);
+	for (unsigned i = 0; i < 40; i++) {
+		source_ahead_take(ahead, false, &found);
+		ck_assert(found.xattrs_known);
+		ck_assert_int_eq(found.data_known, found.attr_known);
+	}
+	for (unsigned i = 0; i < 10; i++)
+		add_whole(ahead, i);
+	for (unsigned i = 0; i < 10; i++) {
+		source_ahead_take(ahead, false, &found);
+		ck_assert(found.xattrs_known && !found.data_known);
+	}
+	ck_assert_int_eq(sim.files_opened, 0);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
+/* At the end of the daemon nothing more is sent, and nothing hangs. */
+START_TEST(test_whole_cancelled)
+{
+	struct source *source = open_whole(whole_well);
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	struct source_found found;
+	source_cancel_all(source);
+	for (unsigned i = 0; i < 20; i++)
+		add_whole(ahead, i);
+	for (unsigned i = 0; i < 20; i++) {
+		source_ahead_take(ahead, true, &found);
+		ck_assert_int_lt(found.data_known ? found.data : -1, 0);
+	}
+	ck_assert_uint_eq(batches, 0);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+END_TEST
+
 /* Nothing is gained where there is no round trip, or where one request comes after the other. */
 START_TEST(test_without)
 {
@@ -577,6 +851,12 @@ int main(void)
 	tcase_add_test(tcase, test_data_is_forgone);
 	tcase_add_test(tcase, test_cancelled);
 	tcase_add_test(tcase, test_threads);
+	tcase_add_loop_test(tcase, test_many_readers, 0, 2);
+	tcase_add_test(tcase, test_whole);
+	tcase_add_test(tcase, test_whole_badly);
+	tcase_add_test(tcase, test_whole_among_others);
+	tcase_add_test(tcase, test_whole_forgoes_data);
+	tcase_add_test(tcase, test_whole_cancelled);
 	tcase_add_loop_test(tcase, test_without, 0, 2);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATH_MOST (128u << 10)
+#define PATH_MOST (2u << 20) /* of several objects */
 
 void *answer_more(struct answer *answer, size_t bytes)
 {
@@ -159,6 +159,8 @@ static int64_t answer_ask(struct session *session, const struct ask *ask, const 
 		return answer_read(session, ask);
 	case ASK_RAW:
 		return answer_raw(session, path, ask->len_path, answer);
+	case ASK_WHOLE:
+		return answer_whole(session, path, ask->len_path, answer);
 	default:
 		return answer_path(session, ask, path, answer);
 	}

@@ -27,3 +27,8 @@ int64_t answer_raw(struct session *session, const char *path, size_t len, struct
 	(void)answer;
 	return -EOPNOTSUPP;
 }
+
+int64_t answer_whole(struct session *session, const char *wants, size_t len, struct answer *answer)
+{
+	return answer_raw(session, wants, len, answer);
+}
