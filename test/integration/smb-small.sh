@@ -47,7 +47,7 @@ all_is_there()
 }
 
 begun one target
-strace -f -c -U calls,name -e trace=sendto -o calls -p "${pid[one]}" 2>tracer &
+strace -f -c -U calls,name -e trace=sendto -o calls -p "$(worker one)" 2>tracer &
 pid[tracer]=$!
 wait_for 30 grep -q attached tracer
 "$admin" set -p background=on "$work/target" >set.out || fail "$(cat set.out)"
@@ -72,7 +72,7 @@ begun three killed
 "$admin" set -p background=on "$work/killed" >set.out || fail "$(cat set.out)"
 for _ in 1 2 3; do
 	sleep 0.1
-	pkill -9 -P "${pid[three]}" dmmfs-smb || : # or all is over by now
+	pkill -9 -P "$(worker three)" dmmfs-smb || : # or all is over by now
 done
 await_complete "$work/killed" 120
 all_is_there killed
