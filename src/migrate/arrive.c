@@ -129,9 +129,10 @@ static bool share(struct object *object, int fd, const struct bytes_from *from, 
 	if (len < SHARE_LEAST || from->fd < 0 || atomic_load_explicit(&object->migrate->no_sharing, memory_order_relaxed))
 		return false;
 	int result = target_share_range(from->fd, fd, start, len);
-	if (result == -EXDEV || result == -EOPNOTSUPP)
+	bool never = result == -EXDEV || result == -EOPNOTSUPP;
+	if (never)
 		atomic_store(&object->migrate->no_sharing, true);
-	*holes = *holes && result < 0;
+	*holes = *holes && never; /* any other failure may have shared a part */
 	return result == 0 && drift_open_is_known(object, from->fd);
 }
 
