@@ -5,7 +5,8 @@
  * While everything passes through us the kernel's cache is true, and it is told to drop nothing by itself (FUSE_AUTO_INVAL_DATA):
  * a stat(2) that finds a new modification time would wait, unkillably, for pages that wait for the source. Now nothing waits for
  * the source any more, and a thread looks after the few files that are still open through the cache. A change that leaves the
- * size as it is is seen within milliseconds; the kernel sees one of the size by itself.
+ * size as it is is seen within milliseconds; the kernel sees one of the size by itself. It also closes what is open for writing
+ * and nobody writes through: such a program could not be run from the plain tree (ETXTBSY).
  */
 #include "fs/internal.h"
 
@@ -75,6 +76,7 @@ static uint64_t look(struct fs *fs)
 	uint64_t start = clock_monotonic_ns();
 	struct id_list open = {0};
 
+	node_shed_writable(fs->nodes);
 	node_each(fs->nodes, collect_cached, &open);
 	for (size_t i = 0; i < open.count; i++) {
 		if (has_changed(fs, open.ids[i]))
@@ -107,6 +109,7 @@ void fs_stop_caching(struct fs *fs)
 	/* Nodes that were given up are not among them: the kernel is to ask for each name again (Linux 6.17; before, it keeps what it
 	 * knows of these for KEEP_LONG). */
 	fuse_lowlevel_notify_increment_epoch(fs->session);
+	node_shed_writable(fs->nodes);
 	node_each(fs->nodes, collect_all, &list);
 	invalidate_all(fs, &list);
 	free(list.ids);

@@ -360,7 +360,18 @@ static void keep(struct node_table *table, struct node *node, struct node_fd *fd
 
 static bool serves(const struct node_fd *fd, enum node_access access)
 {
-	return fd && (access == NODE_PATH || (access == NODE_READ ? !fd->path_only : fd->writable));
+	if (!fd)
+		return false;
+	switch (access) {
+	case NODE_READ:
+		return !fd->path_only;
+	case NODE_READ_ONLY:
+		return !fd->path_only && !fd->writable;
+	case NODE_WRITE:
+		return fd->writable;
+	default:
+		return true;
+	}
 }
 
 static int open_with(struct node_table *table, struct node *node, int flags)
@@ -378,8 +389,8 @@ static int open_node(struct node_table *table, struct node *node, enum node_acce
 {
 	int flags = node->subject.is_dir  ? O_RDONLY | O_DIRECTORY
 	            : access == NODE_PATH ? O_PATH
-	            : access == NODE_READ ? O_RDONLY
-	                                  : O_RDWR;
+	            : access == NODE_WRITE ? O_RDWR
+	                                   : O_RDONLY;
 	int fd = open_with(table, node, flags);
 
 	if (fd == -EPERM && flags == O_RDWR) /* it may be append-only */
@@ -474,6 +485,33 @@ int node_offer_fd(struct node_table *table, struct node *node, int fd)
 	atomic_init(&owned->refs, 1);
 	keep(table, node, owned);
 	return -1;
+}
+
+/* Under node->lock and the cache's. Who has it open goes on with it, also when it loses its name. */
+static void shed(struct node_table *table, struct node *node)
+{
+	struct node_fd *opened = NULL;
+
+	if (node->latched && open_node(table, node, NODE_READ, &opened) < 0)
+		return;
+	if (!node->latched)
+		unlist(table, node);
+	node_fd_put(node->cached);
+	node->cached = opened;
+}
+
+void node_shed_writable(struct node_table *table)
+{
+	LOCKED(&table->cache_lock);
+
+	for (struct node *node = table->oldest, *newer; node; node = newer) {
+		newer = node->newer;
+		if (pthread_mutex_trylock(&node->lock) != 0)
+			continue;
+		if (node->cached && node->cached->writable && node->writers == 0)
+			shed(table, node);
+		pthread_mutex_unlock(&node->lock);
+	}
 }
 
 void node_hold(struct node_table *table, struct node *node)

@@ -109,10 +109,12 @@ void node_ref(struct node_table *table, struct node *node);
 void node_unref(struct node_table *table, struct node *node);
 void node_each(struct node_table *table, void (*each)(void *context, struct node *node), void *context);
 
-/* A descriptor for the object: O_PATH at least, or one that reads (directories: that lists), or reads and writes. */
-enum node_access { NODE_PATH, NODE_READ, NODE_WRITE };
+/* A descriptor for the object: O_PATH at least, or one that reads (directories: that lists), or reads alone, or reads and writes. */
+enum node_access { NODE_PATH, NODE_READ, NODE_READ_ONLY, NODE_WRITE };
 int node_fd_get(struct node_table *table, struct node *node, enum node_access access, struct node_fd **fd);
 void node_fd_put(struct node_fd *fd);
+/* Closes, of all nodes that nobody has open for writing, what is open for writing. */
+void node_shed_writable(struct node_table *table);
 /* Keeps a descriptor until the kernel forgets the node, or it is unpinned because nothing was removed after all. */
 int node_pin(struct node_table *table, struct node *node);
 void node_unpin(struct node_table *table, struct node *node);

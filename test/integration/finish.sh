@@ -49,8 +49,16 @@ start two "$work/source" "$work/other"
 await_complete "$work/other"
 exec 5<>other/plain 6<other/data 7<other/deep/er/est/file
 cat <&7 >/dev/null
+cp /bin/true other/made
+cp /bin/true other/made-and-open
+exec 8<other/made-and-open
 check '--lazy' timeout 60 "$admin" finish --lazy "$work/other"
 check 'new opens reach the plain tree' sh -c "! findmnt -rn -M '$work/other'"
+wait_for 10 other/made
+wait_for 10 other/made-and-open
+say 'ok: what was made here can be run from the plain tree, also when it is open'
+rm other/made other/made-and-open
+touch -r source other
 equal 'what was open is read' "$(cksum <source/data)" "$(cksum <&6)"
 echo 'from the plain tree' >other/plain
 equal 'a write to the plain tree is seen through the old descriptor' 'from the plain tree' "$(cat <&5)"
@@ -59,7 +67,7 @@ check 'and the other way' grep -q 'through the old descriptor' other/plain
 echo longer >>other/deep/er/est/file
 equal 'what is appended there, too' longer "$(cat <&7)"
 check 'the daemon stays for what is open' kill -0 "${pid[two]}"
-exec 5>&- 6>&- 7>&-
+exec 5>&- 6>&- 7>&- 8>&-
 reap two
 no_trace other
 check 'the tree is the source' same -t plain -t deep/er/est/file -x plain -x deep/er/est/file source other
