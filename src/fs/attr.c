@@ -58,32 +58,43 @@ uint32_t attr_pending_flags(struct fs *fs, struct node *node)
 	return overlay.inode_flags;
 }
 
-double attr_show(struct fs *fs, struct node *node, struct stat *st)
+/* What is shown of it, and how long the kernel may keep that: what is not all here is substituted, by an overlay that was got before the attributes were: a file that has come over in between
+ * would be shown as it was while it was written, and kept so. */
+static double show(struct fs *fs, struct node *node, struct stat *st, const struct attr_overlay *overlay)
 {
-	struct attr_overlay overlay = {0};
-
-	monitor_attr(fs->monitor, &node->subject, &overlay);
-	if (overlay.has_mtime)
-		st->st_mtim = overlay.mtime;
-	hold_times(node, st, &overlay);
-	if ((uint64_t)st->st_blocks < overlay.blocks)
-		st->st_blocks = (blkcnt_t)overlay.blocks;
-	if (overlay.has_nlink)
-		st->st_nlink = overlay.nlink;
+	if (overlay->has_mtime)
+		st->st_mtim = overlay->mtime;
+	hold_times(node, st, overlay);
+	if ((uint64_t)st->st_blocks < overlay->blocks)
+		st->st_blocks = (blkcnt_t)overlay->blocks;
+	if (overlay->has_nlink)
+		st->st_nlink = overlay->nlink;
 	else if (node->is_root && st->st_nlink > 2) /* 1: the file system does not count directories */
 		st->st_nlink--;                     /* our own directory */
 	/* A directory gets its last size and change time when it is populated: who opens it then must see these, not those of before. */
-	bool empty_yet = node->subject.is_dir && overlay.has_mtime;
+	bool empty_yet = node->subject.is_dir && overlay->has_mtime;
 	if (atomic_load_explicit(&fs->uncached, memory_order_relaxed) || node->writers || empty_yet)
 		return 0;
-	return subject_quiet(&node->subject) && !overlay.has_nlink ? KEEP_LONG : KEEP_SHORT;
+	return overlay->quiet && !overlay->has_nlink ? KEEP_LONG : KEEP_SHORT;
+}
+
+/* The attributes anew, since those that we have may be older than what the monitors say. */
+static int look_again(int dirfd, const char *name, struct stat *st)
+{
+	ino_t ino = st->st_ino;
+
+	if (fstatat(dirfd, name, st, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0)
+		return -errno;
+	return st->st_ino == ino ? 0 : -ESTALE;
 }
 
 int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_param *entry)
 {
+	struct attr_overlay overlay = {0};
 	struct handle handle;
 
 	*entry = (struct fuse_entry_param){.entry_timeout = entry_timeout(fs)};
+	uint64_t settled = monitor_settled(fs->monitor);
 	if (fstatat(dirfd, name, &entry->attr, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0)
 		return -errno;
 	int result = target_handle(dirfd, name, &handle);
@@ -91,9 +102,15 @@ int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_par
 		return result;
 	struct node *node = node_enter(fs->nodes, &handle, &entry->attr);
 	entry->ino = node->id;
-	entry->attr_timeout = attr_show(fs, node, &entry->attr);
+	monitor_attr(fs->monitor, &node->subject, &overlay);
+	if (settled != monitor_settled(fs->monitor))
+		result = look_again(dirfd, name, &entry->attr);
+	if (result >= 0)
+		entry->attr_timeout = show(fs, node, &entry->attr, &overlay);
 	node_leave(fs->nodes, node);
-	return 0;
+	if (result < 0)
+		node_forget(fs->nodes, entry->ino, 1);
+	return result;
 }
 
 /* --- lookup --- */
@@ -191,14 +208,16 @@ static int stat_node(struct fs *fs, struct node *node, struct stat *st)
 static int run_getattr(struct call *call)
 {
 	struct node *node = node_of(call->fs, call->ino);
+	struct attr_overlay overlay = {0};
 	struct stat st;
 
 	if (!node)
 		return -ESTALE;
+	monitor_attr(call->fs->monitor, &node->subject, &overlay);
 	int result = stat_node(call->fs, node, &st);
 	if (result < 0)
 		return result;
-	double timeout = attr_show(call->fs, node, &st);
+	double timeout = show(call->fs, node, &st, &overlay);
 	fuse_reply_attr(call->req, &st, timeout);
 	return CALL_DONE;
 }

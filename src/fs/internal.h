@@ -139,9 +139,6 @@ void creds_become(fuse_req_t req, unsigned how);
 void creds_return(void);
 
 /* --- attr.c --- */
-/* The attributes to show of an object whose real ones are in st: what is not all here is substituted. Returns how long the
- * kernel may keep them. */
-double attr_show(struct fs *fs, struct node *node, struct stat *st);
 /* Fills an entry for the object `name` below dirfd, with a lookup counted. */
 int attr_enter(struct fs *fs, int dirfd, const char *name, struct fuse_entry_param *entry);
 double entry_timeout(const struct fs *fs);

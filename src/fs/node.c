@@ -387,8 +387,8 @@ static int open_with(struct node_table *table, struct node *node, int flags)
 
 static int open_node(struct node_table *table, struct node *node, enum node_access access, struct node_fd **opened)
 {
-	int flags = node->subject.is_dir  ? O_RDONLY | O_DIRECTORY
-	            : access == NODE_PATH ? O_PATH
+	int flags = node->subject.is_dir   ? O_RDONLY | O_DIRECTORY
+	            : access == NODE_PATH  ? O_PATH
 	            : access == NODE_WRITE ? O_RDWR
 	                                   : O_RDONLY;
 	int fd = open_with(table, node, flags);

@@ -318,6 +318,13 @@ static uint64_t epoch(void *context, const struct subject *subject)
 	return atomic_load(&migrate->renewals[subject->ino % RENEWALS_APART]);
 }
 
+static uint64_t settled(void *context)
+{
+	struct migrate *migrate = context;
+
+	return atomic_load(&migrate->settled);
+}
+
 static void served(void *context, uint64_t took_ns)
 {
 	struct migrate *migrate = context;
@@ -333,4 +340,5 @@ const struct monitor_ops migrate_monitor = {
 	.resident = resident,
 	.served = served,
 	.epoch = epoch,
+	.settled = settled,
 };

@@ -19,6 +19,7 @@ static void file_finished(struct object *object, int error, void *context)
 	if (error < 0)
 		return;
 	pthread_mutex_lock(&object->lock);
+	atomic_fetch_add(&object->migrate->settled, 1);
 	object->finished = true;
 	pthread_mutex_unlock(&object->lock);
 	ledger_clear(&object->migrate->ledger, object->ino); /* a fetch that nobody needed any more may have failed meanwhile */

@@ -61,6 +61,7 @@ struct migrate {
 	uint64_t started_ns;                    /* constant: wall clock, before anything was done to the target */
 	atomic_ullong touched_ns;               /* beside.c */
 	atomic_ullong renewals[RENEWALS_APART]; /* renew.c: of files whose inode numbers have the same remainder */
+	atomic_ullong settled;                  /* files and directories that have come over, since the start */
 	atomic_bool stopping, paused;
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
 	atomic_bool no_sharing;       /* source and target cannot share blocks */

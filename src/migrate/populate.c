@@ -512,6 +512,7 @@ static void populated(struct object *dir, int error, void *context)
 	if (error < 0)
 		return;
 	pthread_mutex_lock(&dir->lock);
+	atomic_fetch_add(&dir->migrate->settled, 1);
 	dir->life = DIR_POPULATED;
 	dir->error = 0;
 	bool touched = dir->hurry;

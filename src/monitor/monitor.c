@@ -95,6 +95,7 @@ void monitor_attr(const struct monitor *monitor, struct subject *subject, struct
 		monitor->slots[i].ops->attr(monitor->slots[i].context, subject, overlay);
 		all_quiet = all_quiet && overlay->quiet;
 	}
+	overlay->quiet = all_quiet;
 	if (all_quiet && !subject_quiet(subject))
 		atomic_store_explicit(&subject->quiet, true, memory_order_release);
 }
@@ -117,6 +118,16 @@ uint64_t monitor_epoch(const struct monitor *monitor, const struct subject *subj
 		if (monitor->slots[i].ops->epoch)
 			epoch += monitor->slots[i].ops->epoch(monitor->slots[i].context, subject);
 	return epoch;
+}
+
+uint64_t monitor_settled(const struct monitor *monitor)
+{
+	uint64_t settled = 0;
+
+	for (unsigned i = 0; i < monitor->count; i++)
+		if (monitor->slots[i].ops->settled)
+			settled += monitor->slots[i].ops->settled(monitor->slots[i].context);
+	return settled;
 }
 
 void monitor_served(const struct monitor *monitor, uint64_t took_ns)

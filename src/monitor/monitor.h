@@ -104,6 +104,8 @@ struct monitor_ops {
 	bool (*resident)(void *context, struct subject *subject, uint64_t off, uint64_t *run);
 	/* Grows before bytes of the object go away that an event was let go on for (and may do for others). NULL: none ever do. */
 	uint64_t (*epoch)(void *context, const struct subject *subject);
+	/* Grows before it tells of an object for the first time that it has no interest in it any more. NULL: it never has had one. */
+	uint64_t (*settled)(void *context);
 	/* A door answered an operation that waited for no monitor, so long after it was asked. Doors tell it of some of them only.
 	 * Never waits for anything. May be NULL. */
 	void (*served)(void *context, uint64_t took_ns);
@@ -132,6 +134,8 @@ bool monitor_resident(const struct monitor *monitor, struct subject *subject, ui
 /* Taken before an event of reading is raised, and when the bytes are read: another one means that they may have gone away in between,
  * and are to be read again, from the event on. */
 uint64_t monitor_epoch(const struct monitor *monitor, const struct subject *subject);
+/* Another number than before: what was seen of any object in between may be from before its end, though it is quiet now. */
+uint64_t monitor_settled(const struct monitor *monitor);
 void monitor_served(const struct monitor *monitor, uint64_t took_ns);
 
 static inline bool subject_quiet(struct subject *subject)

@@ -29,4 +29,24 @@ equal 'blocks of a file that is here' "$(blocks source/file)" "$(blocks target/f
 [ "$(blocks target/sparse)" -lt 1000 ] || fail 'the hole was filled'
 touch target/file
 [ "$before" != "$(shown)" ] || fail 'a change does not show'
+
+say '--- stores through a mapping, while the file is open'
+cat >mapped.py <<-'EOT'
+	import mmap, os, sys, time
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+	if os.fstat(fd).st_size == 0:
+	    os.ftruncate(fd, 65536)
+	mapping = mmap.mmap(fd, 65536)
+	before = os.stat(sys.argv[1]).st_mtime_ns
+	end = time.monotonic() + 20
+	while os.stat(sys.argv[1]).st_mtime_ns == before:
+	    if time.monotonic() > end:
+	        sys.exit("the modification time stays as it was")
+	    time.sleep(0.2)
+	    mapping[0:1] = b"x"
+EOT
+check 'a file that was just made' python3 mapped.py target/made
+cat target/made >/dev/null
+stat target/made >stat.out
+check 'a file whose attributes the kernel knows' python3 mapped.py target/made
 stop one target
