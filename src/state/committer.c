@@ -68,6 +68,9 @@ static int fill_transaction(struct store *store, MDB_txn *txn, const struct grou
 	int code = engine_meta_get_number(txn, meta, META_COMMIT, &number);
 	/* An earlier attempt is in the database already, only its last step failed: what remains is to make it durable. */
 	bool applied = !code && number == outcome->commit_number;
+	/* Of an earlier moment: what is changed in it would pass for the last state. */
+	if (!code && !applied && number != store->commit_number)
+		code = MDB_CORRUPTED;
 	if (!code && !applied)
 		code = engine_apply(store, txn, group->first, group->n_batches);
 	if (!code && outcome->next_error != store->next_error)

@@ -54,6 +54,7 @@ static int read_begin(struct store *store, struct read_slot **taken)
 {
 	for (int tries = 0;; tries++) {
 		struct read_slot *slot = slot_take(store);
+		slot->commit = store->opened_commit + atomic_load(&store->commits); /* before the transaction sees anything */
 		int code = slot_begin(store, slot);
 		if (!code) {
 			if (slot->reads % RESIDENT_STEP == 0)
@@ -103,6 +104,14 @@ static int look_up_number(struct store *store, struct read_slot *slot, enum data
 	return look_up(store, slot, database, key, sizeof(key), value);
 }
 
+/* A page at the top that is one of an earlier commit shows the whole state as it was then, and all chains agree. LMDB's code. */
+static int not_of_before(struct store *store, struct read_slot *slot)
+{
+	uint64_t commit;
+	int code = engine_meta_get_number(slot->txn, store->dbi[DB_META], META_COMMIT, &commit);
+	return !code && commit < slot->commit ? MDB_CORRUPTED : code;
+}
+
 /* What an entry that is before `ino` says of the one that follows: 0, or -EBADMSG when `ino` should be there. */
 static int missing_between(uint64_t ino, uint64_t previous, uint64_t next)
 {
@@ -118,7 +127,9 @@ static int look_up_chained(struct store *store, struct read_slot *slot, enum dat
 	MDB_cursor *cursor;
 	uint64_t previous = 0, next;
 	key_put_u64(bytes, ino);
-	int code = mdb_cursor_open(slot->txn, store->dbi[database], &cursor);
+	int code = not_of_before(store, slot);
+	if (!code)
+		code = mdb_cursor_open(slot->txn, store->dbi[database], &cursor);
 	if (code)
 		return engine_errno(code);
 	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
@@ -254,7 +265,10 @@ static int collect_chained(struct store *store, struct read_slot *slot, enum dat
 	MDB_val key = {sizeof(bytes), bytes}, value;
 	struct sealed sealed;
 	int n = 0;
-	int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	int code = not_of_before(store, slot);
+	if (code)
+		return engine_errno(code);
+	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	if (!code || code == MDB_NOTFOUND)
 		code = mdb_cursor_get(cursor, &key, &value, code ? MDB_LAST : MDB_PREV);
 	MDB_cursor_op step = code == MDB_NOTFOUND ? MDB_FIRST : MDB_NEXT;

@@ -199,6 +199,7 @@ static int read_memory(struct store *store)
 	mdb_txn_abort(txn);
 	if (code)
 		return code;
+	store->opened_commit = store->commit_number;
 	store->noted_durable = store->noted;
 	atomic_store(&store->next_error_id, store->next_error);
 	store_publish(store, &counts);

@@ -57,6 +57,7 @@ struct read_slot {
 	pthread_mutex_t lock;
 	MDB_txn *txn; /* reset, or NULL before first use; belongs to the environment */
 	unsigned reads;
+	uint64_t commit; /* the read sees this one, or a later one */
 } __attribute__((aligned(64)));
 
 /* --- batches --- */
@@ -140,6 +141,7 @@ struct store {
 	atomic_uint_least64_t used_bytes, commits, next_error_id;
 	atomic_int trouble; /* negative errno of the present trouble, or 0 */
 
+	uint64_t opened_commit;   /* META_COMMIT at the start; `commits` were made since */
 	uint64_t commit_number;   /* (committer) of the last commit, META_COMMIT */
 	uint64_t next_error;      /* (committer) META_NEXT_ERROR as stored */
 	uint64_t noted;           /* (committer) META_NOTED as stored */
