@@ -247,9 +247,19 @@ static int identify(struct daemon *daemon, char *error, size_t error_size)
 
 	if (result >= 0)
 		result = store_meta_get(daemon->store, "uuid", uuid, sizeof(uuid));
+	if (result == -ENOENT && daemon->marked) {
+		/* The mark comes last: what has no name below it is not a beginning. */
+		snprintf(error, error_size,
+		         "the state in %s is older than the target %s, or damaged: the target belongs to a migration (%s), the "
+		         "state "
+		         "says nothing of one. If it comes from a backup, put back the one that it replaced; if that is lost, "
+		         "'dmmfs-admin db rebuild' makes a new one from source and target",
+		         daemon->statedir, options->target, daemon->uuid);
+		daemon->fresh = false;
+		return -ESTALE;
+	}
 	if (result == -ENOENT) {
-		if (!daemon->marked)
-			make_uuid(daemon->uuid);
+		make_uuid(daemon->uuid);
 		result = store_meta_put(daemon->store, "uuid", daemon->uuid);
 		if (result >= 0)
 			result = identify_second(daemon, true, error, error_size);

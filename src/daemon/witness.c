@@ -83,7 +83,9 @@ static int stored_name(struct daemon *daemon, char name[WITNESS_NAME_SIZE], char
 	int result = store_meta_get(daemon->store, IDENTITY_WITNESS, name, WITNESS_NAME_SIZE);
 
 	if (result == -ENOENT)
-		result = store_meta_get(daemon->store, "planted", planted, sizeof(planted)) == -ENOENT ? 0 : -ENOENT;
+		result = !daemon->marked && store_meta_get(daemon->store, "planted", planted, sizeof(planted)) == -ENOENT
+		                 ? 0
+		                 : -ENOENT;
 	else if (result >= 0)
 		result = 1;
 	if (result < 0)

@@ -38,6 +38,12 @@ for copy in exported halted; do
 	check "db check says so of $copy" grep -q '"the state ends with commit [0-9]*, the target has seen' check.json
 	refused 'nor is it deleted by such a state' 1 'older than the target' "$admin" delete -f --keep 1
 done
+mkdir begun begun.state
+DMMFS_FAULT=state-made:1 "$dmmfs" "$s" "$work/begun" -o "statedir=$work/begun.state" >begun.out 2>&1 || :
+check 'a state that says nothing yet' test -e begun.state/new/data.mdb
+put_back begun.state/new
+refused 'a state of the very beginning' 32 'older than the target.*rebuild' "$dmmfs" "$s" "$t"
+equal 'what an application wrote is as it was' changed "$(cat disk/target/plain)"
 put_back last
 start one "$s" "$t"
 equal 'with its own state it goes on' changed "$(cat "$t/plain")"
