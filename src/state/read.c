@@ -112,10 +112,11 @@ static int not_of_before(struct store *store, struct read_slot *slot)
 	return !code && commit < slot->commit ? MDB_CORRUPTED : code;
 }
 
-/* What an entry that is before `ino` says of the one that follows: 0, or -EBADMSG when `ino` should be there. */
-static int missing_between(uint64_t ino, uint64_t previous, uint64_t next)
+/* What an entry that is before `ino` says of the one that follows, and the one that does, 0 when none does: 0, or -EBADMSG when `ino`
+ * should be there, or they do not agree. */
+static int missing_between(uint64_t ino, uint64_t previous, uint64_t next, uint64_t follows)
 {
-	return previous < ino && (next == 0 || next > ino) ? 0 : -EBADMSG;
+	return previous < ino && next == follows && (next == 0 || next > ino) ? 0 : -EBADMSG;
 }
 
 /* In dirs and files, where an entry is missing only if the one before it says so. 1, 0 or negative errno. */
@@ -133,7 +134,8 @@ static int look_up_chained(struct store *store, struct read_slot *slot, enum dat
 	if (code)
 		return engine_errno(code);
 	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	bool found = !code && key.mv_size == sizeof(bytes) && key_get_u64(key.mv_data) == ino;
+	uint64_t follows = !code && key.mv_size == sizeof(bytes) ? key_get_u64(key.mv_data) : 0;
+	bool found = !code && follows == ino;
 	if (!found && (!code || code == MDB_NOTFOUND))
 		code = mdb_cursor_get(cursor, &key, &value, code ? MDB_LAST : MDB_PREV);
 	mdb_cursor_close(cursor);
@@ -146,7 +148,7 @@ static int look_up_chained(struct store *store, struct read_slot *slot, enum dat
 	}
 	if (code)
 		return engine_errno(code);
-	return found ? 1 : missing_between(ino, previous, next);
+	return found ? 1 : missing_between(ino, previous, next, follows);
 }
 
 /* --- single records --- */

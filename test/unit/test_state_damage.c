@@ -157,6 +157,21 @@ START_TEST(a_lost_directory_is_missed)
 }
 END_TEST
 
+/* The number of the first entry has no sum of its own. */
+START_TEST(a_lost_first_is_missed)
+{
+	static const char *const names[] = {META_FIRST_FILE, META_FIRST_DIR};
+	uint8_t number[8];
+	uint64_t ino = ino_of(0) + (uint64_t)_i;
+	write_u64(number, ino | 0xe1ull << 40);
+	forge(DB_META, names[_i], strlen(names[_i]), number, sizeof(number));
+	hide(_i ? DB_DIRS : DB_FILES, ino);
+	ck_assert_int_eq(_i ? get_dir(ino) : get_file(ino), -EBADMSG);
+	ck_assert_int_eq(_i ? get_dir(ino - 1) : get_file(ino - 1), -EBADMSG);
+	ck_assert_int_eq(_i ? get_dir(ino + STEP) : get_file(ino + STEP), 1);
+}
+END_TEST
+
 START_TEST(all_lost_is_missed)
 {
 	char error[512] = "";
@@ -534,6 +549,7 @@ int main(void)
 	tcase_add_checked_fixture(entries, setup, state_teardown);
 	tcase_add_loop_test(entries, a_lost_file_is_missed, 0, 4);
 	tcase_add_loop_test(entries, a_lost_directory_is_missed, 0, 4);
+	tcase_add_loop_test(entries, a_lost_first_is_missed, 0, 2);
 	tcase_add_test(entries, all_lost_is_missed);
 	tcase_add_loop_test(entries, damage_is_not_covered_up, 0, 3);
 	tcase_add_loop_test(entries, a_changed_byte_is_seen, 0, 2);
