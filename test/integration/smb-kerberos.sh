@@ -78,14 +78,19 @@ renew
 start one "$source" "$work/one" -o protocol=cifs,sec=krb5,keytab="$work/root.keytab",background=off,retrans=1
 KRB5CCNAME=$work/cache start two "$source" "$work/two" -o protocol=cifs,sec=krb5,background=off,retrans=1
 login root secret-word by-ticket
-start three "$source" "$work/three" -o protocol=cifs,sec=krb5,seal,credentials="$work/by-ticket"
-for dir in one two three; do equal "$dir: a file" plain "$(cat $dir/plain)"; done
+# Streams and encryption are libsmb2's, which must have been built with Kerberos.
+other_library=
 if grep -q gss_init_sec_context "$(ls "$DMMFS_PLUGINDIR"/dmmfs-smb "$DMMFS_PLUGINDIR"/cifs/dmmfs-smb 2>/dev/null | head -n 1)"; then
+	other_library=yes
+fi
+start three "$source" "$work/three" -o "protocol=cifs,sec=krb5${other_library:+,seal},credentials=$work/by-ticket"
+for dir in one two three; do equal "$dir: a file" plain "$(cat $dir/plain)"; done
+if [ "$other_library" ]; then
 	equal 'and a stream, by the other library' words "$(getfattr --only-values -n 'user.DosStream.notes:$DATA' one/plain | tr -d '\0')"
 fi
 await_complete "$work/three"
 finish three "$work/three"
-check 'what came encrypted is all' diff -r served/source three
+check 'what came by a password is all' diff -r served/source three
 ls one/dir two/dir >/dev/null
 
 say '--- tickets end, nobody renews them, and the KDC is away'
