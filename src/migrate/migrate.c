@@ -439,6 +439,9 @@ int migrate_check_finished(struct migrate *migrate, char *message, size_t size)
 		else if (!atomic_load(&migrate->tuned.background))
 			snprintf(message + len, size - (size_t)len,
 			         ", and nothing comes by itself: 'dmmfs-admin set -p background=on %u' lets it", migid);
+		else if (target_is_full(migrate))
+			snprintf(message + len, size - (size_t)len,
+			         ", and the target is full: make room on it, and they come by themselves");
 		else
 			snprintf(message + len, size - (size_t)len, ": 'dmmfs-admin stat -w 10 %u' ends when they have", migid);
 		return -EINPROGRESS;
