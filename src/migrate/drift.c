@@ -63,7 +63,7 @@ static int take_attr(void *context, const struct dmm_entry *entry)
 
 bool drift_since(struct migrate *migrate, const struct dmm_entry *listed)
 {
-	struct file_record then = seen_of(&listed->attr), now;
+	struct file_record then = seen_of(&listed->attr), now = {0};
 	struct dmm_attr attr;
 
 	if (source_attr(migrate->source, listed->handle, take_attr, &attr) < 0)
@@ -88,7 +88,7 @@ static int seen_open(int fd, struct file_record *seen)
 
 bool drift_of_open(const struct dmm_entry *listed, int fd)
 {
-	struct file_record then = seen_of(&listed->attr), now;
+	struct file_record then = seen_of(&listed->attr), now = {0};
 
 	if (seen_open(fd, &now) < 0)
 		return false;
@@ -98,7 +98,7 @@ bool drift_of_open(const struct dmm_entry *listed, int fd)
 
 bool drift_open_is_known(struct object *object, int fd)
 {
-	struct file_record now;
+	struct file_record now = {0};
 
 	if (seen_open(fd, &now) < 0)
 		return false;

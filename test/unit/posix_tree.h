@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,18 +37,25 @@ static char top_dir[64]; /* of the whole run */
 static char source_dir[128];
 static char tree_dir[160]; /* where the test puts its tree: the source, or a directory in it */
 
+/* The plugin comes along: who has no capability cannot reach a build in somebody's home. */
 static inline void make_top_dir(void)
 {
+	const char *plugins = getenv("DMMFS_PLUGINDIR");
+	char command[PATH_MAX + 128];
+
 	strcpy(top_dir, "/tmp/dmmfs-posix-XXXXXX");
-	if (!mkdtemp(top_dir)) {
-		perror("mkdtemp");
+	if (!plugins || !mkdtemp(top_dir)) {
+		perror(plugins ? "mkdtemp" : "DMMFS_PLUGINDIR is not set: run this by meson test");
 		exit(EXIT_FAILURE);
 	}
+	snprintf(command, sizeof(command), "cp '%s/posix.so' %s/", plugins, top_dir);
+	if (system(command) != 0 || setenv("DMMFS_PLUGINDIR", top_dir, 1) < 0)
+		exit(EXIT_FAILURE);
 }
 
 static inline void remove_top_dir(void)
 {
-	char command[128];
+	char command[256];
 	snprintf(command, sizeof(command), "chmod -R u+rwx %s; rm -rf %s", top_dir, top_dir);
 	if (system(command) != 0)
 		fprintf(stderr, "not removed: %s\n", top_dir);
@@ -150,7 +158,6 @@ static inline struct source *open_tree_source(void)
 		.source = source_dir, .protocol = "posix", .plugin_dir = getenv("DMMFS_PLUGINDIR"), .tries = 1};
 	char error[512] = "";
 	struct source *source = NULL;
-	ck_assert_msg(options.plugin_dir != NULL, "DMMFS_PLUGINDIR is not set: run this by meson test");
 	int ret = source_open(&options, &source, error, sizeof(error));
 	ck_assert_msg(ret == 0, "%d: %s", ret, error);
 	return source;
