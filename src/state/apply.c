@@ -89,16 +89,16 @@ static int chain_put_change(struct apply *apply, enum database database, const s
 static int file_put_again(struct apply *apply, const struct change *change, const struct sealed *old)
 {
 	struct file_digest kept, given;
-	struct sealed sealed = {.marked = old->marked, .len = change->value_bytes};
+	struct sealed sealed = {.marked = old->marked};
 	if (file_record_digest_get(old->record, old->len, &kept) ||
 	    file_record_digest_get(change->value, change->value_bytes, &given))
 		return MDB_CORRUPTED;
 	kept.undigested = kept.undigested || given.undigested;
-	uint8_t *record = malloc(change->value_bytes);
+	uint8_t *record = malloc(change->value_bytes + FILE_DIGEST_ROOM);
 	if (!record)
 		return ENOMEM;
 	memcpy(record, change->value, change->value_bytes);
-	file_record_digest_set(record, &kept);
+	sealed.len = file_record_digest_set(record, change->value_bytes, &kept);
 	sealed.record = record;
 	int code = chain_put(apply, DB_FILES, change->a, &sealed);
 	free(record);
@@ -108,7 +108,7 @@ static int file_put_again(struct apply *apply, const struct change *change, cons
 /* With the digest that is given, and without that of a file that had this number before. Its segments are dropped already. */
 static int file_put_new(struct apply *apply, const struct change *change)
 {
-	int code = delete_by_number(apply, DB_DIGESTS, change->a);
+	int code = digests_delete(apply, change->a);
 	return code ? code : chain_put_change(apply, DB_FILES, change);
 }
 
@@ -124,7 +124,7 @@ static int file_put(struct apply *apply, const struct change *change)
 	int code = chain_get(apply, DB_FILES, change->a, &old);
 	if (code && code != MDB_NOTFOUND)
 		return code;
-	if (!code && file_record_same_object(old.record, old.len, change->value, change->value_bytes))
+	if (!code && file_record_same_object(change->a, old.record, old.len, change->value, change->value_bytes))
 		return file_put_again(apply, change, &old);
 	return code ? file_put_new(apply, change) : file_renew(apply, change);
 }
@@ -135,11 +135,17 @@ static int file_delete(struct apply *apply, const struct change *change)
 	return code ? code : chain_delete(apply, DB_FILES, change->a);
 }
 
-static int digest_put(struct apply *apply, const struct digest_record *record)
+static int digest_leave(struct apply *apply, const struct file_record *file, const struct file_stamp *stamp)
 {
-	uint8_t key[INO_KEY], value[DIGEST_RECORD_ROOM];
-	key_put_u64(key, record->ino);
-	return apply_put(apply, DB_DIGESTS, key, sizeof(key), value, digest_record_encode(record, value));
+	uint8_t value[DIGEST_RECORD_ROOM];
+	struct digest_record record = {.ino = file->ino,
+	                               .handle = file->handle,
+	                               .size = stamp->size,
+	                               .segsize = file->segsize,
+	                               .mtime = stamp->mtime,
+	                               .ctime = stamp->ctime,
+	                               .digest = file->digest};
+	return digests_put(apply, file->ino, value, digest_record_encode(&record, value));
 }
 
 static int file_complete(struct apply *apply, const struct change *change)
@@ -156,13 +162,7 @@ static int file_complete(struct apply *apply, const struct change *change)
 		return code == -ENOMEM ? ENOMEM : MDB_CORRUPTED;
 	memcpy(&stamp, change->value, sizeof(stamp));
 	if (!record->undigested && !record->changed && stamp.size > 0)
-		code = digest_put(apply, &(struct digest_record){.ino = change->a,
-		                                                 .handle = record->handle,
-		                                                 .size = stamp.size,
-		                                                 .segsize = record->segsize,
-		                                                 .mtime = stamp.mtime,
-		                                                 .ctime = stamp.ctime,
-		                                                 .digest = record->digest});
+		code = digest_leave(apply, record, &stamp);
 	file_record_free(record);
 	return code ? code : file_delete(apply, change);
 }
@@ -270,9 +270,9 @@ static int apply_change(struct apply *apply, const struct change *change)
 	case CHANGE_ERROR_DELETE:
 		return delete_by_number(apply, DB_ERRORS, change->a);
 	case CHANGE_DIGEST_PUT:
-		return put_by_number(apply, DB_DIGESTS, change);
+		return digests_put(apply, change->a, change->value, change->value_bytes);
 	case CHANGE_DIGEST_DELETE:
-		return delete_by_number(apply, DB_DIGESTS, change->a);
+		return digests_delete(apply, change->a);
 	case CHANGE_IDENTITY_PUT:
 		return identity_put(apply, change);
 	}
@@ -340,7 +340,7 @@ int engine_apply(struct store *store, MDB_txn *txn, const struct batch *first, s
 	for (size_t i = 0; i < n; i++, batch = i < n ? batch->next : NULL)
 		for (const struct change *change = batch_first(batch); change; change = batch_next(batch, change), at++)
 			turns[at] = (struct turn){change, at};
-	int code = apply_in_order(&apply, turns, n_changes);
+	int code = digests_end(&apply, apply_in_order(&apply, turns, n_changes));
 	free(turns);
 	free(apply.room);
 	return code;

@@ -27,6 +27,7 @@ struct check {
 		uint64_t next; /* the inode number of the entry that follows */
 		bool is_known;
 	} chain[DATABASES];
+	uint64_t last_digest; /* inode number of the last digest record that was seen */
 	struct totals stored, counted;
 	bool has_totals;
 	uint64_t next_error;
@@ -366,11 +367,23 @@ static int check_error(void *context, const MDB_val *key, const MDB_val *value)
 
 /* --- digests --- */
 
-static int check_digest(void *context, const MDB_val *key, const MDB_val *value)
+/* Each record is behind the one before it, in this block and the last. */
+static int check_digests(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct check *check = context;
+	struct digests_reader reader;
 	struct digest_record record;
-	if (key_is(check, key, 8) && digest_record_decode(key_get_u64(key->mv_data), value->mv_data, value->mv_size, &record))
+	struct sealed sealed;
+	if (!key_is(check, key, 8))
+		return 0;
+	uint64_t first = key_get_u64(key->mv_data);
+	int more =
+		seal_open(DB_DIGESTS, key, value, &sealed) ? -EBADMSG : digests_open(first, sealed.record, sealed.len, &reader);
+	if (first <= check->last_digest)
+		TELL(check, RULE_ORDER, key, "the block before it has records up to %" PRIu64, check->last_digest);
+	while (more >= 0 && (more = digests_next(&reader, &record)) > 0)
+		check->last_digest = record.ino;
+	if (more < 0)
 		tell_damaged(check, key, value);
 	return 0;
 }
@@ -403,7 +416,7 @@ static void check_totals(struct check *check)
 static int (*const checks[DATABASES])(void *context, const MDB_val *key, const MDB_val *value) = {
 	[DB_META] = check_meta,          [DB_IDENTITY] = check_identity, [DB_DIRS] = check_dir,
 	[DB_FILES] = check_file,         [DB_SEGMENTS] = check_segments, [DB_LINKS] = check_link,
-	[DB_LINKS_INO] = check_link_ino, [DB_ERRORS] = check_error,      [DB_DIGESTS] = check_digest,
+	[DB_LINKS_INO] = check_link_ino, [DB_ERRORS] = check_error,      [DB_DIGESTS] = check_digests,
 };
 
 /* Entries read, or LMDB's code as a negative number. */

@@ -196,19 +196,33 @@ static bool describe_error(json_t *object, uint64_t id, const MDB_val *value)
 	return true;
 }
 
-static bool describe_digest(json_t *object, uint64_t ino, const MDB_val *value)
+static json_t *describe_digest(const struct digest_record *record)
 {
+	json_t *object = json_object();
+	set(object, "ino", number(record->ino));
+	set(object, "handle", handle(&record->handle));
+	set(object, "size", number(record->size));
+	set(object, "segsize", number(record->segsize));
+	set(object, "mtime", moment(&record->mtime));
+	set(object, "ctime", moment(&record->ctime));
+	set(object, "digest", digest(&record->digest));
+	return object;
+}
+
+static bool describe_digests(json_t *object, uint64_t ino, const MDB_val *key, const MDB_val *value)
+{
+	struct digests_reader reader;
 	struct digest_record record;
-	if (digest_record_decode(ino, value->mv_data, value->mv_size, &record))
+	struct sealed sealed;
+	if (seal_open(DB_DIGESTS, key, value, &sealed) || digests_open(ino, sealed.record, sealed.len, &reader))
 		return false;
 	set(object, "ino", number(ino));
-	set(object, "handle", handle(&record.handle));
-	set(object, "size", number(record.size));
-	set(object, "segsize", number(record.segsize));
-	set(object, "mtime", moment(&record.mtime));
-	set(object, "ctime", moment(&record.ctime));
-	set(object, "digest", digest(&record.digest));
-	return true;
+	json_t *files = json_array();
+	int more;
+	while ((more = digests_next(&reader, &record)) > 0)
+		json_array_append_new(files, describe_digest(&record));
+	set(object, "files", files);
+	return more == 0;
 }
 
 static bool describe_meta(json_t *object, const MDB_val *key, const MDB_val *value)
@@ -266,7 +280,7 @@ static bool describe(json_t *object, enum database database, const MDB_val *key,
 	case DB_ERRORS:
 		return describe_error(object, id, value);
 	case DB_DIGESTS:
-		return describe_digest(object, id, value);
+		return describe_digests(object, id, key, value);
 	case DATABASES:
 		break;
 	}

@@ -459,59 +459,67 @@ int store_errors_walk(struct store *store, int (*each)(void *context, const stru
 
 /* --- digests --- */
 
-int store_digest_get(struct store *store, uint64_t ino, struct digest_record *record)
+static int digests_of(const MDB_val *key, const MDB_val *value, struct digests_reader *reader)
 {
-	if (has_none(store, DB_DIGESTS))
-		return 0;
-	READING slot = NULL;
-	MDB_val value;
-	int found = read_begin(store, &slot);
-	if (!found)
-		found = look_up_number(store, slot, DB_DIGESTS, ino, &value);
-	if (found <= 0)
-		return found;
-	int error = digest_record_decode(ino, value.mv_data, value.mv_size, record);
-	return error ? error : 1;
+	struct sealed sealed;
+	if (key->mv_size != INO_KEY || seal_open(DB_DIGESTS, key, value, &sealed))
+		return -EBADMSG;
+	return digests_open(key_get_u64(key->mv_data), sealed.record, sealed.len, reader);
 }
 
-static int digests_read(MDB_cursor *cursor, uint64_t after, struct digest_record *records, size_t max)
+/* Records from `from` on, at most `max`, from the block that the cursor is at, and those behind it. */
+static int digests_read(MDB_cursor *cursor, MDB_val key, MDB_val value, uint64_t from, struct digest_record *records, size_t max)
 {
-	uint8_t bytes[INO_KEY];
-	key_put_u64(bytes, after + 1);
-	MDB_val key = {sizeof(bytes), bytes}, value;
-	int n = 0;
-	int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	int n = 0, code = 0;
 	while (!code) {
-		if (key.mv_size != INO_KEY ||
-		    digest_record_decode(key_get_u64(key.mv_data), value.mv_data, value.mv_size, &records[n]))
-			return -EBADMSG;
-		if ((size_t)++n == max || n == INT32_MAX)
-			return n;
+		struct digests_reader reader;
+		int more = digests_of(&key, &value, &reader);
+		if (more < 0)
+			return more;
+		while ((more = digests_next(&reader, &records[n])) > 0)
+			if (records[n].ino >= from && ((size_t)++n == max || n == INT32_MAX))
+				return n;
+		if (more < 0)
+			return more;
 		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 	}
 	return code == MDB_NOTFOUND ? n : engine_errno(code);
 }
 
-int store_digests_after(struct store *store, uint64_t after, struct digest_record *records, size_t max)
+static int digests_from(struct store *store, uint64_t from, struct digest_record *records, size_t max)
 {
-	if (max == 0 || after == UINT64_MAX || has_none(store, DB_DIGESTS))
-		return 0;
 	READING slot = NULL;
 	MDB_cursor *cursor;
+	MDB_val key, value;
+	if (has_none(store, DB_DIGESTS))
+		return 0;
 	int error = read_begin(store, &slot);
 	if (error)
 		return error;
 	int code = mdb_cursor_open(slot->txn, store->dbi[DB_DIGESTS], &cursor);
 	if (code)
 		return engine_errno(code);
-	int n = digests_read(cursor, after, records, max);
+	code = digests_seek(cursor, from, &key, &value);
+	if (code == MDB_NOTFOUND)
+		code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+	int n = code == MDB_NOTFOUND ? 0 : code ? engine_errno(code) : digests_read(cursor, key, value, from, records, max);
 	mdb_cursor_close(cursor);
 	return n;
 }
 
-uint64_t store_digests_count(struct store *store)
+int store_digest_get(struct store *store, uint64_t ino, struct digest_record *record)
 {
-	return atomic_load_explicit(&store->entries[DB_DIGESTS], memory_order_acquire);
+	struct digest_record found;
+	int n = digests_from(store, ino, &found, 1);
+	if (n <= 0 || found.ino != ino)
+		return n < 0 ? n : 0;
+	*record = found;
+	return 1;
+}
+
+int store_digests_after(struct store *store, uint64_t after, struct digest_record *records, size_t max)
+{
+	return max == 0 || after == UINT64_MAX ? 0 : digests_from(store, after + 1, records, max);
 }
 
 /* --- identity and figures --- */

@@ -136,7 +136,7 @@ static int file_take(struct apply *apply, uint64_t ino, struct file *file)
 	int code = chain_get(apply, DB_FILES, ino, &file->sealed);
 	if (code)
 		return code;
-	file->record = malloc(file->sealed.len);
+	file->record = malloc(file->sealed.len + FILE_DIGEST_ROOM);
 	if (!file->record)
 		return ENOMEM;
 	memcpy(file->record, file->sealed.record, file->sealed.len);
@@ -167,7 +167,7 @@ static int digest_count(struct file *file, const struct digest *digest)
 		digest_add(&counted.digest, digest);
 	else
 		counted.undigested = true;
-	file_record_digest_set(file->record, &counted);
+	file->sealed.len = file_record_digest_set(file->record, file->sealed.len, &counted);
 	file->is_changed = true;
 	return 0;
 }

@@ -23,7 +23,7 @@ struct store;
 struct batch;
 
 /* FORMAT.md: raised when a record changes its form. A store of another version is refused with -EPROTO. */
-#define STORE_FORMAT_VERSION 2
+#define STORE_FORMAT_VERSION 3
 
 enum store_note {
 	NOTE_BEGUN,     /* the barrier of this commit comes next, and makes the note durable */
@@ -92,7 +92,6 @@ void error_record_free(struct error_record *record);
 int store_digest_get(struct store *store, uint64_t ino, struct digest_record *record);
 /* Up to `max` of them with inode numbers greater than `after`, ascending. How many, or negative errno. */
 int store_digests_after(struct store *store, uint64_t after, struct digest_record *records, size_t max);
-uint64_t store_digests_count(struct store *store); /* as of the last commit */
 
 void store_totals(struct store *store, struct totals *totals); /* as of the last commit */
 

@@ -5,12 +5,12 @@
  *   store.c      open, close, one daemon at a time, format version, replacing the environment
  *   batch.c      collecting changes, in the callers' threads
  *   committer.c  the one thread that commits
- *   apply.c      the changes of a batch in a transaction, with segments.c and chain.c; meta.c: what the store remembers of itself
+ *   apply.c      the changes of a batch in a transaction, with segments.c, chain.c and digests.c; meta.c: what the store remembers of itself
  *   seal.c       sums and chains around records
  *   read.c       reading
  *   resident.c   how much of the environment is in memory
  *   inspect.c    looking from outside: check.c the rules, describe.c entries as JSON
- *   codec.c      records to bytes and back; engine.c: LMDB
+ *   codec.c      records to bytes and back, with codec_object.c and parts.c; engine.c: LMDB
  *
  * Locks, in this order; both are never held while a callback runs:
  *   store->lock            the queue and everything marked (lock)
@@ -37,7 +37,7 @@ enum database {
 	DB_LINKS,     /* fsid, fileid -> link record */
 	DB_LINKS_INO, /* ino -> fsid, fileid */
 	DB_ERRORS,    /* id -> error record */
-	DB_DIGESTS,   /* ino -> digest record */
+	DB_DIGESTS,   /* ino of the first -> digest records */
 	DATABASES
 };
 
@@ -200,6 +200,10 @@ int engine_meta_put_totals(MDB_txn *txn, MDB_dbi meta, const struct totals *tota
 
 /* apply.c: all changes of `n` batches from `first` on. LMDB's code. */
 int engine_apply(struct store *store, MDB_txn *txn, const struct batch *first, size_t n);
+
+/* digests.c: puts the cursor on the block that has the digest record of `ino`, if there is one. LMDB's code; MDB_NOTFOUND: all blocks are
+ * behind it. */
+int digests_seek(MDB_cursor *cursor, uint64_t ino, MDB_val *key, MDB_val *value);
 
 /* committer.c */
 int committer_start(struct store *store);

@@ -3,7 +3,7 @@
 # source is test/plugins/many.c, whose files exist nowhere, so that nothing but the target's inodes takes room.
 # shellcheck shell=bash disable=SC2154
 #
-# BENCH_OBJECTS (1000000): how many files, 1000 in a directory.
+# BENCH_OBJECTS (1000000): how many files, 1000 in a directory. Ten million take 30 GiB of BENCH_DIR.
 
 known_objects=${BENCH_OBJECTS:-1000000}
 
@@ -13,7 +13,7 @@ roomy_disk()
 	unmount_all
 	rm -rf "$base/image" "$DMMFS_CONFDIR" "$DMMFS_RUNDIR"
 	truncate -s 40G "$base/image"
-	mkfs.ext4 -q -N $((known_objects + known_objects / 500 + 100000)) -J size=64 -E lazy_itable_init=0,lazy_journal_init=0 "$base/image"
+	mkfs.ext4 -q -N $((known_objects + known_objects / 500 + 100000)) -O inline_data -J size=64 -E lazy_itable_init=0,lazy_journal_init=0 "$base/image"
 	mkdir -p "$disk"
 	mount -o loop "$base/image" "$disk"
 	mkdir "$disk/t"
@@ -34,6 +34,29 @@ said_memory()
 	pid=$(many_pid)
 	say "memory-$1-own $(awk '$1 == "RssAnon:" { printf "%.1f", $2 / 1024 }' "/proc/$pid/status") MiB"
 	say "memory-$1-most $(awk '$1 == "VmHWM:" { printf "%.1f", $2 / 1024 }' "/proc/$pid/status") MiB"
+}
+
+# curve NAME: what is resident while more and more objects are known, every second; curve_end ends it.
+curve()
+{
+	local pid known
+	while sleep 1; do
+		pid=$(many_pid) && known=$(known_now) || continue
+		say "curve-$1-$known $(awk '$1 == "VmRSS:" { printf "%.1f", $2 / 1024 }' "/proc/$pid/status") MiB"
+	done >/dev/null 2>&1
+}
+known_now() { "$admin" stat --json 1 | awk -F'[:,]' '$1 ~ /"files_found"/ { print $2 + 0 }'; }
+
+curve_begin()
+{
+	curve "$1" &
+	watcher=$!
+}
+
+curve_end()
+{
+	kill "$watcher"
+	wait "$watcher" || :
 }
 
 # starts_again NAME BYTES OPTIONS: after an unmount and after a kill; until the mount serves, and until it has answered.
@@ -60,7 +83,9 @@ unfinished()
 	roomy_disk
 	serve_many 5000 "$options"
 	said_memory none
+	curve_begin unfinished
 	say "unfinished-find $(seconds_of find "$disk/t" -size +1M) s"
+	curve_end
 	said_memory unfinished
 	say "unfinished-state $(awk -v b="$(many_bytes)" -v n="$known_objects" 'BEGIN { printf "%.0f", b / n }') bytes-each"
 	starts_again unfinished 5000 "$options"
@@ -72,7 +97,9 @@ unfinished()
 finished()
 {
 	roomy_disk
+	curve_begin finished
 	say "finished-all $(seconds_of copy_many) s"
+	curve_end
 	say "finished-state $(awk -v b="$(many_bytes)" -v n="$known_objects" 'BEGIN { printf "%.0f", b / n }') bytes-each"
 	say "finished-find $(seconds_of find "$disk/t" -size +1M) s"
 	said_memory finished

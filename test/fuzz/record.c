@@ -42,7 +42,7 @@ static int try_file(const uint8_t *value, size_t len)
 {
 	struct file_record *record;
 	int error = file_record_decode(1, value, len, &record);
-	must(error || file_record_same_object(value, len, value, len));
+	must(error || file_record_same_object(1, value, len, value, len));
 	if (error)
 		return error;
 	uint8_t *again = malloc(file_record_room(record));
@@ -86,15 +86,27 @@ static int try_totals(const uint8_t *value, size_t len)
 	return 0;
 }
 
-static int try_digest(const uint8_t *value, size_t len)
+static int try_digests(const uint8_t *value, size_t len)
 {
+	struct digests_reader reader;
 	struct digest_record record;
-	int error = digest_record_decode(1, value, len, &record);
-	if (error)
-		return error;
-	uint8_t *again = malloc(DIGEST_RECORD_ROOM);
-	same(value, len, again, digest_record_encode(&record, again));
-	return 0;
+	uint64_t previous = 0;
+	int more = digests_open(1, value, len, &reader);
+	if (more < 0)
+		return more;
+	uint8_t *again = malloc(DIGESTS_BYTES + DIGESTS_NEXT_ROOM), *end = digests_begin(again);
+	while ((more = digests_next(&reader, &record)) > 0) {
+		uint8_t encoded[DIGEST_RECORD_ROOM];
+		size_t bytes = digest_record_encode(&record, encoded);
+		must(bytes == reader.len && memcmp(encoded, reader.bytes, bytes) == 0);
+		end = digests_add(end, previous, record.ino, encoded, bytes);
+		previous = record.ino;
+	}
+	if (more < 0)
+		free(again);
+	else
+		same(value, len, again, (size_t)(end - again));
+	return more;
 }
 
 static int try_segments(const uint8_t *value, size_t len)
@@ -112,7 +124,7 @@ static int try_segments(const uint8_t *value, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int (*const kinds[])(const uint8_t *value, size_t len) = {
-		try_dir, try_file, try_link, try_error, try_totals, try_segments, try_digest,
+		try_dir, try_file, try_link, try_error, try_totals, try_segments, try_digests,
 	};
 	if (size == 0)
 		return 0;

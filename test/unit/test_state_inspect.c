@@ -227,13 +227,13 @@ END_TEST
 
 START_TEST(records_are_decoded)
 {
-	forge_number("dirs", 100, "\x11", 1);
+	forge_number("dirs", 100, "\x12", 1);
 	expect("record dirs 100;");
-	forge_number("files", 200, "\x21\0\0", 3);
+	forge_number("files", 200, "\x22\0\0", 3);
 	expect("record files 200;");
-	forge_number("digests", 900, "\x71\0", 2);
+	forge_number("digests", 900, "\x72\0", 2);
 	expect("record digests 900;");
-	forge_number("errors", 1, "\x41", 1);
+	forge_number("errors", 1, "\x42", 1);
 	expect("record errors 1;");
 	forge_chunk(201, 0, "\x99\xff", 2);
 	expect("record segments 201 resident chunk 0;");

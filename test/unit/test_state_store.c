@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* --- records --- */
 
@@ -344,7 +346,6 @@ START_TEST(test_digest_counts_once)
 	ck_assert_uint_eq(resident(5, 20000), 5004);
 	ck_assert_uint_eq(complete(5), 1234);
 	ck_assert_uint_eq(resident(5, 20000), 0);
-	ck_assert_uint_eq(store_digests_count(store), 1);
 	ck_assert_uint_eq(complete(5), 1234); /* there is no record any more: nothing happens */
 }
 END_TEST
@@ -415,7 +416,129 @@ START_TEST(test_digests_ascend)
 	ck_assert_int_eq(store_digests_after(store, 40, read, 4), 1);
 	ck_assert_int_eq(store_digests_after(store, 50, read, 4), 0);
 	ck_assert_int_eq(store_digests_after(store, UINT64_MAX, read, 4), 0);
-	ck_assert_uint_eq(store_digests_count(store), 5);
+}
+END_TEST
+
+/* What is there, against a table of what should be: `known` has the generation of each number, 0: none. */
+static void same_digests(const uint32_t *known, uint64_t numbers)
+{
+	struct digest_record read[64], one;
+	uint64_t after = 0, ino = 1;
+	int n;
+	while ((n = store_digests_after(store, after, read, 64)) > 0) {
+		for (int i = 0; i < n; i++, ino++) {
+			for (; ino < numbers && !known[ino]; ino++)
+				;
+			ck_assert_msg(read[i].ino == ino, "%" PRIu64 " and not %" PRIu64, read[i].ino, ino);
+			ck_assert_uint_eq(read[i].digest.low, known[ino]);
+		}
+		after = read[n - 1].ino;
+	}
+	ck_assert_int_eq(n, 0);
+	for (; ino < numbers; ino++)
+		ck_assert_uint_eq(known[ino], 0);
+	for (ino = 1; ino < numbers; ino += 97) {
+		n = store_digest_get(store, ino, &one);
+		ck_assert_int_eq(n, known[ino] != 0);
+		ck_assert(!n || (one.ino == ino && one.digest.low == known[ino]));
+	}
+}
+
+/* Anything in any order, in transactions of any size, is there afterwards as it was put last. */
+START_TEST(test_digests_against_a_table)
+{
+	enum { NUMBERS = 3000, ROUNDS = 150 };
+	uint32_t *known = calloc(NUMBERS, sizeof(*known)), generation = 0;
+	unsigned seed = (unsigned)time(NULL);
+	printf("seed %u\n", seed);
+	srandom(seed);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct batch *batch = batch_new();
+		uint64_t at = 1 + (uint64_t)random() % (NUMBERS - 1), step = (uint64_t)random() % 4; /* 0: anywhere */
+		for (long n = random() % (round % 5 ? 60 : 1500); n > 0; n--) {
+			struct digest_record record = digest_of(at);
+			bool deletes = random() % (round % 3 ? 8 : 2) == 0;
+			record.digest.low = ++generation;
+			if (deletes)
+				batch_digest_delete(batch, at);
+			else
+				batch_digest_put(batch, &record);
+			known[at] = deletes ? 0 : generation;
+			at = step ? at + step : 1 + (uint64_t)random() % (NUMBERS - 1);
+			if (at >= NUMBERS)
+				at = 1;
+		}
+		state_commit(batch);
+		if (round % 10 == 9) {
+			state_reopen();
+			same_digests(known, NUMBERS);
+		}
+	}
+	struct batch *batch = batch_new();
+	for (uint64_t ino = 1; ino < NUMBERS; ino++)
+		batch_digest_delete(batch, ino);
+	state_commit(batch);
+	memset(known, 0, NUMBERS * sizeof(*known));
+	same_digests(known, NUMBERS);
+	free(known);
+}
+END_TEST
+
+static uint64_t bytes_used(void)
+{
+	uint64_t bytes, commits;
+	store_usage(store, &bytes, &commits);
+	return bytes;
+}
+
+/* I12. Directories are populated side by side: runs of numbers here and there, far apart or in between each other. */
+#define RUNS 8
+#define RUN_COMMITS 20
+#define RUN_STEP 250 /* records in a commit */
+#define RUN_RECORDS (RUNS * RUN_COMMITS * RUN_STEP)
+
+static uint64_t run_ino(int run, uint64_t n, bool apart)
+{
+	return apart ? 1000 + (uint64_t)(RUNS - run) * 131072 + n : 1000 + n * RUNS + (uint64_t)(run * 5 % RUNS);
+}
+
+static void put_runs(bool apart, void (*put)(struct batch *batch, uint64_t ino))
+{
+	for (uint64_t at = 0; at < RUN_COMMITS * RUN_STEP; at += RUN_STEP) {
+		for (int run = 0; run < RUNS; run++) {
+			struct batch *batch = batch_new();
+			for (uint64_t n = at; n < at + RUN_STEP; n++)
+				put(batch, run_ino(run, n, apart));
+			state_commit(batch);
+		}
+	}
+}
+
+static void put_one_digest(struct batch *batch, uint64_t ino)
+{
+	struct digest_record record = digest_of(ino);
+	record.size = 100000;
+	batch_digest_put(batch, &record);
+}
+
+static void put_one_file(struct batch *batch, uint64_t ino)
+{
+	struct file_record file = file_of(ino);
+	file.source = (struct source_ref){.len = 28, .bytes = (const uint8_t *)"a handle of NFS has 28 bytes"};
+	file.source_size = file.limit = 100000;
+	file.source_used = 102400;
+	file.mtime = file.source_mtime;
+	file.digest = (struct digest){0};
+	batch_file_put(batch, &file);
+}
+
+START_TEST(test_state_is_small)
+{
+	uint64_t before = bytes_used();
+	put_runs(_i & 1, _i & 2 ? put_one_digest : put_one_file);
+	uint64_t each = (bytes_used() - before) / RUN_RECORDS;
+	printf("%s, %s: %" PRIu64 " bytes each\n", _i & 2 ? "finished" : "unfinished", _i & 1 ? "apart" : "in between", each);
+	ck_assert_uint_le(each, _i & 2 ? 64 : 200);
 }
 END_TEST
 
@@ -856,6 +979,8 @@ int main(void)
 	tcase_add_test(tests, test_no_digest_of_what_changed);
 	tcase_add_test(tests, test_digest_and_identity);
 	tcase_add_test(tests, test_digests_ascend);
+	tcase_add_test(tests, test_digests_against_a_table);
+	tcase_add_loop_test(tests, test_state_is_small, 0, 4);
 	tcase_add_test(tests, test_errors);
 	tcase_add_test(tests, test_totals);
 	tcase_add_test(tests, test_meta);
