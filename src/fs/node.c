@@ -37,6 +37,7 @@ struct node_table {
 	bool gave_up;            /* a node that the kernel may know */
 	struct node *unused;
 	atomic_uint n_unused;
+	struct node *dead; /* out of the table, and nobody's: unlock() destroys them */
 	pthread_mutex_t cache_lock;
 	struct node *newest, *oldest;
 	unsigned n_cached, max_cached;
@@ -47,6 +48,25 @@ static __thread struct {
 	struct node *nodes[HELD_MAX];
 	unsigned count;
 } held;
+
+static void destroy_all(struct node *node);
+
+/* Closing the descriptor of a removed file removes its inode, for which nobody else is to wait: without the lock. */
+static void unlock_table(struct node_table **table)
+{
+	struct node *dead = (*table)->dead;
+
+	(*table)->dead = NULL;
+	pthread_mutex_unlock(&(*table)->lock);
+	destroy_all(dead);
+}
+
+static struct node_table *lock_table(struct node_table *table)
+{
+	pthread_mutex_lock(&table->lock);
+	return table;
+}
+#define TABLE_LOCKED(table) __attribute__((cleanup(unlock_table), unused)) struct node_table *locked_table = lock_table(table)
 
 static void *must_alloc(size_t size)
 {
@@ -110,7 +130,7 @@ static bool is_needed(const struct node_table *table, const struct node *node)
 	       atomic_load_explicit(&node->users, memory_order_acquire) || node->pinned;
 }
 
-static void destroy(struct node_table *table, struct node *node);
+static void bury(struct node_table *table, struct node *node);
 
 /* Goes round the buckets as the hand of a clock: who was not used since it came by last goes. */
 static void give_up_some(struct node_table *table)
@@ -126,7 +146,7 @@ static void give_up_some(struct node_table *table)
 			*at = node->hash_next;
 			table->count--;
 			table->gave_up = true;
-			destroy(table, node);
+			bury(table, node);
 		}
 	}
 }
@@ -222,7 +242,7 @@ static struct node *hold(struct node_table *table, struct node *node)
 
 static struct node *find_used(struct node_table *table, uint64_t id)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	struct node *node = find(table, id);
 
 	return node ? use(node) : NULL;
@@ -236,7 +256,7 @@ static struct node *recall(struct node_table *table, uint64_t id, const struct h
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return NULL;
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	struct node *node = find(table, id); /* another thread may have been faster */
 	if (node)
 		return use(node);
@@ -262,7 +282,7 @@ struct node *node_find(struct node_table *table, uint64_t id)
 
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	uint64_t id = id_of(table, handle);
 	struct node *node = find(table, id);
 
@@ -286,7 +306,7 @@ struct node *node_peek(struct node_table *table, const struct handle *handle)
 
 uint64_t node_id(struct node_table *table, const struct handle *handle)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	uint64_t id = id_of(table, handle);
 
 	return table->gave_up || find(table, id) ? id : 0;
@@ -530,26 +550,36 @@ int node_adopt_held(struct node_table *table, struct node *node)
 
 	if (result < 0)
 		return result;
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	node->held = node->past = true;
 	return 0;
 }
 
 /* --- the end of a node --- */
 
-static void destroy(struct node_table *table, struct node *node)
+/* Under the table lock; it is in no chain any more. */
+static void bury(struct node_table *table, struct node *node)
 {
 	pthread_mutex_lock(&table->cache_lock);
 	unlist(table, node);
 	pthread_mutex_unlock(&table->cache_lock);
-	if (node->cached)
-		node_fd_put(node->cached);
 	if (node->held)
 		kept_let_go(table->kept, node->id);
 	kept_node_forget(table->kept, node->kept);
-	pthread_mutex_destroy(&node->lock);
-	pthread_mutex_destroy(&node->listing);
-	free(node);
+	node->hash_next = table->dead;
+	table->dead = node;
+}
+
+static void destroy_all(struct node *node)
+{
+	for (struct node *next; node; node = next) {
+		next = node->hash_next;
+		if (node->cached)
+			node_fd_put(node->cached);
+		pthread_mutex_destroy(&node->lock);
+		pthread_mutex_destroy(&node->listing);
+		free(node);
+	}
 }
 
 static void remove_node(struct node_table *table, struct node *node)
@@ -560,7 +590,7 @@ static void remove_node(struct node_table *table, struct node *node)
 		at = &(*at)->hash_next;
 	*at = node->hash_next;
 	table->count--;
-	destroy(table, node);
+	bury(table, node);
 }
 
 /* Removes what nobody needs any more from the list and the table. */
@@ -600,7 +630,7 @@ static void sweep_if_due(struct node_table *table)
 {
 	if (atomic_load(&table->n_unused) == 0)
 		return;
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	sweep(table);
 }
 
@@ -621,7 +651,7 @@ void nodes_done(struct node_table *table)
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	struct node *node = find(table, id);
 
 	if (!node)
@@ -637,14 +667,14 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups)
 
 void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	table->doubt = doubt;
 	table->doubt_context = context;
 }
 
 void node_unknown(struct node_table *table, uint64_t id)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	struct node *node = find(table, id);
 
 	if (!node || node->lookups)
@@ -655,20 +685,20 @@ void node_unknown(struct node_table *table, uint64_t id)
 
 void node_ref(struct node_table *table, struct node *node)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	node->refs++;
 }
 
 void node_unref(struct node_table *table, struct node *node)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	node->refs--;
 	remove_if_unused(table, node);
 }
 
 void node_each(struct node_table *table, void (*each)(void *context, struct node *node), void *context)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	for (size_t i = 0; i < table->n_buckets; i++)
 		for (struct node *node = table->buckets[i]; node; node = node->hash_next)
 			each(context, node);
@@ -679,9 +709,10 @@ void node_table_free(struct node_table *table)
 	for (size_t i = 0; i < table->n_buckets; i++) {
 		for (struct node *node = table->buckets[i], *next; node; node = next) {
 			next = node->hash_next;
-			destroy(table, node);
+			bury(table, node);
 		}
 	}
+	destroy_all(table->dead);
 	free(table->buckets);
 	free(table);
 }
