@@ -28,7 +28,9 @@ void turn_start(struct turn *turn)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&turn->deputed, &attr);
 	pthread_condattr_destroy(&attr);
-	turn->most = sched_getaffinity(0, sizeof(processors), &processors) < 0 ? 0 : (unsigned)CPU_COUNT(&processors) / 2;
+	unsigned count = sched_getaffinity(0, sizeof(processors), &processors) < 0 ? 1 : (unsigned)CPU_COUNT(&processors);
+	turn->few = count < 2 ? 2 : count;
+	turn->most = count / 2;
 	turn->wanted = 1;
 }
 
@@ -58,33 +60,37 @@ static void summon(struct turn *turn)
 	}
 }
 
-/* Returns whether it is to ask: it is summoned, or finds that nobody does. False: whoever asks is asleep and needs no deputy. */
+/* Returns whether it is to ask: it is summoned, or finds that nobody does. False: there was no request between two looks, and whoever
+ * asks is asleep. */
 static bool be_deputy(struct turn *turn)
 {
-	bool asks = false;
+	bool asks, idle;
 
 	turn->has_deputy = true;
-	while (!asks && !(turn->asking && !turn->polling)) {
+	do {
 		uint64_t seen = turn->taken;
 		uint64_t until = clock_monotonic_ns() + DEPUTY_NS;
 		struct timespec time = {.tv_sec = (time_t)(until / NS_PER_S), .tv_nsec = (long)(until % NS_PER_S)};
 		pthread_cond_timedwait(&turn->deputed, &turn->lock, &time);
-		asks = turn->ended || turn->call_deputy || (!turn->asking && turn->taken == seen);
-	}
+		bool quiet = turn->taken == seen;
+		asks = turn->ended || turn->call_deputy || (!turn->asking && quiet);
+		idle = turn->asking && !turn->polling && quiet;
+	} while (!asks && !idle);
 	turn->has_deputy = turn->call_deputy = false;
 	return asks;
 }
 
 static void park(struct turn *turn)
 {
-	bool asks = false;
+	bool asks = false, comes_from_work = true;
 
 	turn->parked++;
 	while (!asks && !turn->ended && !turn->summons) {
-		if (turn->polling && !turn->has_deputy)
+		if ((turn->polling || comes_from_work) && !turn->has_deputy)
 			asks = be_deputy(turn);
 		else
 			pthread_cond_wait(&turn->summoned, &turn->lock);
+		comes_from_work = false;
 	}
 	turn->summons -= !asks && turn->summons > 0;
 	turn->parked--;
@@ -153,13 +159,13 @@ void turn_await(struct turn *turn, int fd)
 {
 	LOCKED(&turn->lock);
 
-	if (!turn->ended && is_hot(turn) && turn->asking >= turn->wanted)
+	while (!turn->ended && turn->asking >= (is_hot(turn) ? turn->wanted : turn->few))
 		park(turn);
 	turn->asking++;
 	turn->last_ns = clock_monotonic_ns();
 	bool found = is_hot(turn) && !turn->polling && !turn->ended && poll_in_turn(turn, fd);
-	/* It may sleep now, and two are to ask then. */
-	if (!found && turn->asking < 2)
+	/* It may sleep now, and two are to ask then, or one to look. */
+	if (!found && turn->asking < 2 && !turn->has_deputy)
 		summon(turn);
 }
 

@@ -10,11 +10,12 @@
  *   busy        with a request
  *   parked      here. One of them may be the deputy, which looks about each millisecond
  *
- * Cold (requests are rare, of several callers at once, or others want the processors): all ask, asleep; whoever leaves nobody
- * asking fetches one more of those that are still parked. Hot: one polls, and does what it gets itself. Work that takes long by its
- * nature calls for somebody else first; for all other the deputy finds that nobody asks, and asks itself. So a request waits for an
- * idle thread two looks of the deputy at most. Where polling does not pay, most of all because somebody else wants the processor,
- * it ends.
+ * Cold (requests are rare, of several callers at once, or others want the processors): as many ask, asleep, as there are processors.
+ * More would take turns in the kernel's queue, and each request would wake one of them; so one that is done often finds the next
+ * request there already. Hot: one polls, and does what it gets itself. Work that takes long by its nature calls for somebody else
+ * first; for all other the deputy finds that nobody asks, and asks itself. So a request waits for an idle thread two looks of the
+ * deputy at most. Where polling does not pay, most of all because somebody else wants the processor, it ends. Without a deputy, which
+ * goes when there was no request between two looks, whoever leaves nobody asking fetches one of those that are parked.
  *
  * Locks: turn->lock, a leaf.
  */
@@ -29,6 +30,7 @@ struct turn {
 	pthread_mutex_t lock;    /* guards the rest */
 	pthread_cond_t summoned; /* for those parked */
 	pthread_cond_t deputed;  /* for the deputy alone */
+	unsigned few;            /* may ask, asleep. Constant; at least 2 */
 	unsigned most;           /* may ask while one polls. Constant; 0: nobody polls */
 	unsigned wanted;         /* of them now, while it is hot */
 	unsigned asking, parked, summons;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define THREADS 4
+#define FEW 2 /* as on a machine with two processors */
 #define QUICK 'q'
 #define STUCK 's' /* until somebody says that it may go on */
 #define SLOW 'w'  /* the same, and known to take long */
@@ -56,6 +57,7 @@ static void start(void)
 	sem_init(&served, 0, 0);
 	sem_init(&go_on, 0, 0);
 	turn_start(&turn);
+	turn.few = FEW;
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, receive, NULL), 0);
 }
@@ -132,6 +134,33 @@ START_TEST(nobody_waits_for_what_takes_long)
 }
 END_TEST
 
+static bool rest_is_parked(void)
+{
+	pthread_mutex_lock(&turn.lock);
+	bool is = turn.parked == THREADS - FEW && turn.asking == FEW;
+	pthread_mutex_unlock(&turn.lock);
+	return is;
+}
+
+/* Several callers at once: nobody polls, and the kernel's queue has no more threads in it than can be of use. */
+START_TEST(as_many_ask_as_there_are_processors)
+{
+	while (!rest_is_parked())
+		usleep(100);
+	for (int i = 0; i < 1000; i++) {
+		ask(STUCK);
+		ask(STUCK);
+		sem_post(&go_on);
+		sem_post(&go_on);
+		sem_wait(&served);
+		sem_wait(&served);
+		pthread_mutex_lock(&turn.lock);
+		ck_assert_uint_le(turn.asking, FEW);
+		pthread_mutex_unlock(&turn.lock);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("turn");
@@ -144,6 +173,7 @@ int main(void)
 	tcase_add_test(tests, many_at_once_are_served);
 	tcase_add_test(tests, nobody_waits_for_one_that_is_stuck);
 	tcase_add_test(tests, nobody_waits_for_what_takes_long);
+	tcase_add_test(tests, as_many_ask_as_there_are_processors);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
