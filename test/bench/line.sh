@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Sourced by test/bench/run: a large file over a line that is slower than the machine, as that of a migration is. On loopback the processors
+# are the limit, and whoever does more with the bytes than another one is slower; here it counts whether the line is kept full.
+#
+#   line-*    a file of BENCH_LARGE (512M) through a line of BENCH_MBITS ("1000 2500") Mbit/s whose round trip takes BENCH_AWAY ("1 20") ms,
+#             for each of BENCH_NET (nfs3 nfs4 smb): the raw library reading it, the same writing it to the disk of the target, and dmmfs until
+#             it is on record; the connections (processes) are those of net.sh
+# shellcheck shell=bash disable=SC2034,SC2154
+
+line_port=12050
+
+# lay_line PROTOCOL MBITS MS: the server of this protocol behind such a line, on the port line_port.
+lay_line()
+{
+	local server=2049
+	[ "$1" != smb ] || server=445
+	line_port=$((line_port + 1))
+	"$build/test/bench/delay" $line_port $server $(($3 * 500)) "$2" &
+	pid[line]=$!
+	wait_for 10 line_answers
+}
+
+line_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$line_port"); }
+
+take_line()
+{
+	kill "${pid[line]}"
+	wait "${pid[line]}" 2>/dev/null || :
+	unset "pid[line]"
+}
+
+line_raw()
+{
+	case $1 in
+	smb) SMB_PORT=$line_port raw smb large "$(raw_source smb large)" "$connections" file ${2:+"$2"} ;;
+	*) raw "$1" large "$(raw_source "$1" large)" "$connections" /file ${2:+"$2"} ;;
+	esac
+}
+
+line_options()
+{
+	case $1 in
+	smb) echo "credentials=$base/credentials,port=$line_port" ;;
+	*) net_options "$1" ;;
+	esac
+}
+
+# One round. The library first: whoever is first pays for memory that nobody has used before.
+line_large()
+{
+	local name=$1 protocol=$2 bytes
+	bytes=$(stat -c %s "$base/export/large/file")
+	line_raw "$protocol" | with_name "$name-raw"
+	fresh_disk
+	line_raw "$protocol" "$disk/t" | with_name "$name-raw-written"
+	fresh_disk
+	start_dmmfs "$(net_source "$protocol" large)" "background=off,whole=0,$(line_options "$protocol")"
+	logged serving
+	ls "$disk/t" >/dev/null
+	say "$name-dmmfs-rate $(awk -v b="$bytes" -v s="$(background)" 'BEGIN { printf "%.0f", b / 1048576 / s }') MiB/s"
+	say "$name-dmmfs-cpu $(processor_of "$daemon") s"
+	say "$name-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-rate")")"
+	say "$name-written-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-written-rate")")"
+}
+
+bench_line()
+{
+	local protocol mbits ms round name far= BENCH_FILES=1
+	BENCH_LARGE=${BENCH_LARGE:-512M} make_sources
+	say "# a file of ${BENCH_LARGE:-512M} through a line, $connections connections"
+	for protocol in ${BENCH_NET:-nfs3 nfs4 smb}; do
+		serve_for "$protocol"
+		for mbits in ${BENCH_MBITS:-1000 2500}; do
+			for ms in ${BENCH_AWAY:-1 20}; do
+				name=line-$protocol-${mbits}mbit-${ms}ms
+				lay_line "$protocol" "$mbits" "$ms"
+				far=$line_port
+				for round in $(seq "$rounds"); do line_large "$name" "$protocol"; done
+				far=
+				take_line
+				case $protocol in
+				smb) goal G6 "${name#line-}-large" "$(median_of "$name-ratio")" at-least 0.95 ;;
+				*) goal G4 "${name#line-}-large" "$(median_of "$name-ratio")" at-least 0.95 ;;
+				esac
+			done
+		done
+	done
+	rm -rf "$base/export"
+}
