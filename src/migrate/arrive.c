@@ -153,6 +153,14 @@ bool arrive_current(struct object *object, uint64_t generation)
 	return object->generation == generation && !object->file.emptied;
 }
 
+/* It may have been cut meanwhile. */
+static struct digest digest_of(struct object *object, uint64_t segment, const struct bytes_from *from, uint64_t len)
+{
+	if (from->len == len || !object->migrate->options.digests)
+		return from->digest;
+	return digest_of_segment(from->buf, len, segment);
+}
+
 int arrive_store(struct object *object, uint64_t segment, const struct bytes_from *from, bool urgent)
 {
 	if (!arrive_current(object, from->generation))
@@ -176,7 +184,7 @@ int arrive_store(struct object *object, uint64_t segment, const struct bytes_fro
 	note_room(object->migrate);
 	mark_resident(object, segment);
 	if (from->buf)
-		digest = digest_of_segment(from->buf, len, segment);
+		digest = digest_of(object, segment, from, len);
 	arrive_record(object, segment, 1, len, from->buf ? &digest : NULL, urgent);
 	return 0;
 }

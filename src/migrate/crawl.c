@@ -392,7 +392,9 @@ static void add_workers(struct fetch_team *team, uint64_t segments)
 	lane_load(migrate->data, &load);
 	size_t busy = load.running[LANE_READAHEAD] + load.running[LANE_BACKGROUND];
 	size_t idle = load.queued[work->lane_class] == 0 && load.most > busy ? load.most - busy : 0;
-	for (size_t n = 1; n < FILE_WORKERS && n <= idle && n < segments; n++)
+	size_t most =
+		source_reads_begin(migrate->source) ? WINDOW_WORKERS : FILE_WORKERS; /* those have several on their way each */
+	for (size_t n = 1; n < most && n <= idle && n < segments; n++)
 		if (!add_worker(work))
 			return;
 }

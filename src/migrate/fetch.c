@@ -214,10 +214,11 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 		result = drift_check_end(object);
 	if (result < 0)
 		return result;
+	struct bytes_from from = {.buf = buf, .fd = source_file_fd(file), .generation = fetch->generation, .len = len};
+	if (object->migrate->options.digests)
+		from.digest = digest_of_segment(buf, len, fetch->segment);
 	LOCKED(&object->rights);
-	return arrive_store(object, fetch->segment,
-	                    &(struct bytes_from){.buf = buf, .fd = source_file_fd(file), .generation = fetch->generation},
-	                    urgent);
+	return arrive_store(object, fetch->segment, &from, urgent);
 }
 
 static int bring_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
@@ -272,7 +273,7 @@ static int fetch_once(struct fetch *fetch, char *buf, bool urgent)
 }
 
 /* A file is brought anew a few times at most. */
-static int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
+int fetch_segment(struct fetch *fetch, char *buf, bool urgent)
 {
 	int result;
 
@@ -292,7 +293,7 @@ static bool record_awaited(struct object *object)
 	return false;
 }
 
-static void settle(struct object *object, uint64_t segment, int result)
+void fetch_settle(struct object *object, uint64_t segment, int result)
 {
 	if (result == -ENOSPC || result == -EDQUOT)
 		serve_without_storing(object);
@@ -316,47 +317,63 @@ static void fetch_run(struct lane_job *job)
 	struct fetch *fetch = (struct fetch *)((char *)job - offsetof(struct fetch, job));
 	struct object *object = fetch->object;
 	struct migrate *migrate = object->migrate;
-	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
+	CLEAN_FREE char *buf = fetch->buf ? fetch->buf : buffer_alloc(object->file.segsize);
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : fetch_segment(fetch, buf, record_awaited(object));
 
+	fetch_end_begun(fetch);
 	pthread_mutex_lock(&object->lock);
 	if (fetch->segment < object->n_segments || fetch->segment == 0)
 		segment_set(object->claimed, fetch->segment, false);
 	unlink_fetch(object, fetch);
 	pthread_mutex_unlock(&object->lock);
-	settle(object, fetch->segment, result);
+	fetch_settle(object, fetch->segment, result);
 	if (result >= 0 && record_awaited(object))
 		store_hurry(migrate->store);
 	object_put(object);
 	free(fetch);
 }
 
-static struct fetch *find_fetch(struct object *object, uint64_t segment)
+static struct fetch **find_fetch(struct fetch **at, uint64_t segment)
 {
-	struct fetch *fetch = object->fetches;
+	while (*at && (*at)->segment != segment)
+		at = &(*at)->next;
+	return at;
+}
 
-	while (fetch && fetch->segment != segment)
-		fetch = fetch->next;
-	return fetch;
+/* Under lock: a segment that a worker of the background has claimed, and is not at yet, with its read that is on its way. Nobody waits for
+ * those before it. */
+static bool take_over(struct object *object, uint64_t segment, struct fetch *fetch)
+{
+	struct fetch **at = find_fetch(&object->held, segment), *held = *at;
+
+	if (!held)
+		return false;
+	*at = held->next;
+	held->taken = true;
+	fetch->buf = held->buf;
+	fetch->reading = held->reading;
+	fetch->reading_len = held->reading_len;
+	fetch->reading_generation = held->reading_generation;
+	fetch->begun = held->begun;
+	return true;
 }
 
 /* Under lock. */
 static void request_segment(struct object *object, uint64_t segment, uint64_t off, uint64_t len, enum lane_class class)
 {
+	struct fetch wanted = {.job.run = fetch_run, .segment = segment, .off = off, .len = len, .demand = class == LANE_DEMAND};
+
 	if (segment_get(object->claimed, segment)) {
-		struct fetch *running = find_fetch(object, segment);
+		struct fetch *running = *find_fetch(&object->fetches, segment);
 		if (running && class == LANE_DEMAND)
 			lane_promote(object->migrate->data, &running->job, class);
-		return;
+		if (running || class != LANE_DEMAND || !take_over(object, segment, &wanted))
+			return;
 	}
 	struct fetch *fetch = must_alloc(sizeof(*fetch));
-	*fetch = (struct fetch){.job.run = fetch_run,
-	                        .next = object->fetches,
-	                        .object = object_ref(object),
-	                        .segment = segment,
-	                        .off = off,
-	                        .len = len,
-	                        .demand = class == LANE_DEMAND};
+	*fetch = wanted;
+	fetch->next = object->fetches;
+	fetch->object = object_ref(object);
 	object->fetches = fetch;
 	segment_set(object->claimed, segment, true);
 	lane_submit(object->migrate->data, &fetch->job, class);
@@ -407,129 +424,4 @@ void fetch_request(struct object *object, uint64_t off, uint64_t len, enum lane_
 		if (!segment_resident(object, s))
 			request_segment(object, s, off, len, class);
 	read_ahead(object, first, last);
-}
-
-/* --- background --- */
-
-/* Under lock: from this segment on the next one nobody works on. */
-static bool find_next(const struct object *object, uint64_t *segment)
-{
-	if (object->dropped || object->finishing || object->absent == 0)
-		return false;
-	for (uint64_t s = *segment; s < object->n_segments; s++) {
-		if (segment_resident(object, s) || segment_get(object->claimed, s))
-			continue;
-		*segment = s;
-		return true;
-	}
-	return false;
-}
-
-static uint64_t next_bytes(struct object *object, uint64_t *segment)
-{
-	LOCKED(&object->lock);
-	return find_next(object, segment) ? segment_bytes(object, *segment) : 0;
-}
-
-static bool claim_next(struct object *object, uint64_t *segment)
-{
-	LOCKED(&object->lock);
-	if (!find_next(object, segment))
-		return false;
-	segment_set(object->claimed, *segment, true);
-	return true;
-}
-
-/* Whether it may be fetched is asked before it is claimed: demand for a claimed segment waits for who claimed it. */
-enum turn { TURN_GO, TURN_NOT_NOW, TURN_NOTHING_LEFT };
-
-static enum turn take_turn(struct object *object, uint64_t *segment, bool governed)
-{
-	struct migrate *migrate = object->migrate;
-	uint64_t bytes = next_bytes(object, segment);
-
-	if (bytes == 0)
-		return TURN_NOTHING_LEFT;
-	if (governed && !govern_take(migrate, bytes))
-		return TURN_NOT_NOW;
-	if (claim_next(object, segment))
-		return TURN_GO;
-	if (governed)
-		govern_give_back(migrate, bytes);
-	return TURN_NOTHING_LEFT;
-}
-
-static void unclaim(struct object *object, uint64_t segment)
-{
-	LOCKED(&object->lock);
-	if (segment < object->n_segments)
-		segment_set(object->claimed, segment, false);
-}
-
-/* Where to go on: from the beginning, when the file is brought anew since. */
-static uint64_t segment_after(const struct fetch *fetch, uint64_t generation)
-{
-	LOCKED(&fetch->object->lock);
-	return fetch->object->generation == generation ? fetch->segment + 1 : 0;
-}
-
-static bool demand_presses(struct migrate *migrate)
-{
-	struct lane_load load;
-
-	lane_load(migrate->data, &load);
-	return load.queued[LANE_DEMAND] > 0;
-}
-
-static bool ought_to_stop(struct migrate *migrate, bool governed)
-{
-	if (!governed)
-		return !may_go_on(migrate) || demand_presses(migrate);
-	return !background_wanted(migrate) || demand_presses(migrate) || govern_exceeded(migrate, GOVERNED_DATA);
-}
-
-static uint64_t left_to_fetch(struct object *object)
-{
-	LOCKED(&object->lock);
-	return object->absent;
-}
-
-/* A failure of one worker of several is left to be met again by whoever comes to the segment alone: or one trouble of the source would
- * count as often as there are workers. Not when somebody waits: then it is told at once. */
-static bool leave_quietly(struct object *object, uint64_t segment, struct fetch_team *team)
-{
-	LOCKED(&object->lock);
-	if (object->waiters || atomic_load(&team->workers) < 2)
-		return false;
-	if (segment < object->n_segments)
-		segment_set(object->claimed, segment, false);
-	return true;
-}
-
-bool fetch_all(struct object *object, bool governed, struct fetch_team *team)
-{
-	struct migrate *migrate = object->migrate;
-	CLEAN_FREE char *buf = buffer_alloc(object->file.segsize);
-	struct fetch fetch = {.object = object, .background = true};
-	enum turn turn;
-
-	file_catch_up(object);
-	while ((turn = take_turn(object, &fetch.segment, governed)) == TURN_GO) {
-		uint64_t began_ns = clock_monotonic_ns(), generation = fetch.generation;
-		int result = fetch_segment(&fetch, buf, false);
-		if (result < 0 && result != -ENOSPC && result != -EDQUOT && leave_quietly(object, fetch.segment, team))
-			return true;
-		unclaim(object, fetch.segment);
-		settle(object, fetch.segment, result);
-		if (governed)
-			govern_worked(migrate, GOVERNED_DATA, clock_monotonic_ns() - began_ns);
-		if (result < 0)
-			return true;
-		if (ought_to_stop(migrate, governed))
-			return false;
-		if (!atomic_exchange(&team->grown, true))
-			team->more(team, left_to_fetch(object));
-		fetch.segment = segment_after(&fetch, generation);
-	}
-	return turn == TURN_NOTHING_LEFT;
 }

@@ -17,7 +17,25 @@ struct fetch {
 	bool background;     /* neither demand nor read-ahead */
 	uint64_t generation; /* of the object when it began to read */
 	bool looked;         /* the last that was read of it came with attributes that show no change */
+
+	/* A read of all of it that was begun before its turn came; `begun`: what that takes was not given back yet. */
+	struct source_reading *reading; /* NULL: none, or its answer was taken */
+	uint64_t reading_len, reading_generation;
+	bool begun;
+	uint64_t took_ns; /* of the answer that was taken, if it came at once; otherwise 0 */
+	char *buf;        /* where it goes; of whoever brings the segment */
+	bool taken;       /* from object->held, by a demand, with its claim and its buffer. Under lock */
 };
+
+/* Brings the segment: reads it into `buf`, unless it is a hole, and stores it. `urgent`: somebody waits for the record. */
+int fetch_segment(struct fetch *fetch, char *buf, bool urgent);
+/* Tells who waits for it how that ended. Without locks. */
+void fetch_settle(struct object *object, uint64_t segment, int result);
+
+/* Begins to read the segment into fetch->buf, where that can be. */
+void fetch_begin(struct fetch *fetch);
+/* Forgoes the answer, unless it was taken, and gives back what it took. */
+void fetch_end_begun(struct fetch *fetch);
 
 /* Reads the segment's bytes, and answers who waits for the first of them. -ERESTART: the source has changed, and all is to be read
  * again. */

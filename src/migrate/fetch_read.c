@@ -8,6 +8,7 @@
  */
 #include "migrate/fetch.h"
 
+#include <errno.h>
 #include <sched.h>
 
 /* Answers readers whose bytes all lie in what has been read, without waiting for the target. Not with the bytes of a state before the
@@ -97,10 +98,84 @@ static int read_last(struct fetch *fetch, struct source_file *file, char *buf, u
 	return result;
 }
 
+/* --- reads that were begun before their turn --- */
+
+/* Under lock. What is unusual about a file is seen to by whoever brings a segment of it. */
+static bool may_begin(const struct object *object)
+{
+	return object->drift_looked && !object->dropped && !object->file.emptied && !object->beside;
+}
+
+void fetch_begin(struct fetch *fetch)
+{
+	struct object *object = fetch->object;
+	struct migrate *migrate = object->migrate;
+	struct source_file *file;
+
+	pthread_mutex_lock(&object->lock);
+	fetch->reading_generation = object->generation;
+	fetch->reading_len = may_begin(object) ? segment_bytes(object, fetch->segment) : 0;
+	pthread_mutex_unlock(&object->lock);
+	if (fetch->reading_len == 0 || !window_take(&migrate->window, fetch->reading_len))
+		return;
+	if (origin_open(object, &file) < 0) {
+		window_give(&migrate->window, fetch->reading_len);
+		return;
+	}
+	fetch->begun = true;
+	fetch->reading = source_read_begin(file, fetch->buf, fetch->segment * object->file.segsize, fetch->reading_len);
+	if (!fetch->reading)
+		fetch_end_begun(fetch);
+}
+
+void fetch_end_begun(struct fetch *fetch)
+{
+	if (fetch->reading)
+		source_read_forgo(fetch->reading);
+	fetch->reading = NULL;
+	if (!fetch->begun)
+		return;
+	fetch->begun = false;
+	origin_put(fetch->object);
+	window_give(&fetch->object->migrate->window, fetch->reading_len);
+}
+
+/* What was begun for another state of the file, or for more than is wanted of it now, is of no use. */
+static bool has_begun(struct fetch *fetch, uint64_t len)
+{
+	if (!fetch->reading)
+		return false;
+	if (fetch->reading_generation == fetch->generation && fetch->reading_len == len)
+		return true;
+	source_read_forgo(fetch->reading);
+	fetch->reading = NULL;
+	return false;
+}
+
+static int read_begun(struct fetch *fetch, uint64_t off, uint64_t len)
+{
+	struct source_look look = {0};
+	int64_t got = source_read_end(fetch->reading, &look, &fetch->took_ns);
+
+	fetch->reading = NULL;
+	fetch->looked = got >= 0 && look.attr_known && drift_is_known(fetch->object, &look.attr);
+	if (got < 0)
+		return source_result((int)got);
+	if ((uint64_t)got < len)
+		return -ENODATA;
+	if (fetch->demand)
+		serve_early(fetch, fetch->buf, off, len);
+	return 0;
+}
+
+/* --- */
+
 int fetch_read(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len)
 {
 	uint64_t start = fetch->segment * fetch->object->file.segsize, from, to;
 
+	if (has_begun(fetch, len))
+		return read_begun(fetch, start, len);
 	if (!wanted_first(fetch, len, &from, &to))
 		return read_last(fetch, file, buf, start, len);
 	int result = read_first(fetch, file, buf + from, start + from, to - from);

@@ -10,6 +10,7 @@
 #include "migrate/load.h"
 #include "migrate/object.h"
 #include "migrate/progress.h"
+#include "migrate/window.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -48,6 +49,7 @@ struct migrate {
 	struct ledger ledger;
 	struct progress progress;
 	struct load load;
+	struct window window; /* what is on its way for the background */
 	struct govern *govern;
 	struct crawl *crawl;
 	struct verify *verify;
@@ -223,6 +225,9 @@ struct bytes_from {
 	const void *buf;
 	int fd;              /* with a buffer: of the file that it was read from, whose blocks may be shared; or negative */
 	uint64_t generation; /* of the object when they were read */
+	uint64_t len;        /* with a buffer: of the segment when it was read... */
+	struct digest
+		digest; /* ... and what that adds, where digests are wanted: made before the rights are taken, which one at a time has */
 };
 /* Under rights: what was read of this generation may be stored. */
 bool arrive_current(struct object *file, uint64_t generation);

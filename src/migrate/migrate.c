@@ -61,6 +61,7 @@ int migrate_start(const struct migrate_options *options, struct store *store, co
 	table_init(&migrate->table);
 	progress_init(&migrate->progress);
 	load_init(&migrate->load);
+	window_init(&migrate->window);
 	crawl_new(migrate); /* before the threads that have news for it */
 	store_totals(store, &totals);
 	atomic_store(&migrate->links_pending, totals.links_pending > 0);

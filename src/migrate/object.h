@@ -79,6 +79,7 @@ struct object {
 	unsigned opens;
 	bool crawled;                /* a background job for it is queued or running */
 	struct fetch *fetches;       /* queued or running demand and read-ahead jobs */
+	struct fetch *held;          /* claimed by workers of the background that have not come to them yet */
 	uint64_t next_expected;      /* segment after the last demand, for read-ahead */
 	unsigned readahead;          /* segments */
 	pthread_mutex_t source_lock; /* guards source_file; taken without other locks but rights */

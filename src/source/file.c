@@ -32,7 +32,7 @@ struct source_file {
 	pthread_mutex_t lock; /* guards what follows; held while the file is opened anew, so that this is done once */
 	struct opening *now;  /* NULL while there is none */
 	struct opening *further[FURTHER_MOST];
-	bool opening_one;            /* somebody makes a further one */
+	unsigned opening;            /* further ones that are being made */
 	bool pinned;                 /* must stay the one it is */
 	uint64_t listed;             /* entries so far; of whoever lists it */
 	struct join_listing *joined; /* a directory of two sources: nothing else of this is used */
@@ -186,34 +186,46 @@ static int64_t use(struct source_file *file, struct opening **opening)
 	return ret;
 }
 
-/* The one that fewest use; *vacant: room for another one, or NULL. */
-static struct opening *least_used(struct source_file *file, struct opening ***vacant)
+/* The one that fewest use; *vacant: how many more there may be. */
+static struct opening *least_used(struct source_file *file, unsigned *vacant)
 {
 	struct opening *least = file->now;
 
-	*vacant = NULL;
+	*vacant = 0;
 	for (unsigned i = 0; i < FURTHER_MOST; i++) {
 		if (!file->further[i])
-			*vacant = &file->further[i];
+			++*vacant;
 		else if (!least || file->further[i]->references < least->references)
 			least = file->further[i];
 	}
 	return least;
 }
 
-/* One that nobody uses; otherwise a new one, which is made without the lock, by one reader at a time; otherwise the least used. */
+/* Under lock. */
+static struct opening **vacant_place(struct source_file *file)
+{
+	struct opening **place = file->further;
+
+	while (*place)
+		place++;
+	return place;
+}
+
+/* One that nobody uses; otherwise a new one, which is made without the lock and beside others, since from far away that takes a
+ * second; otherwise the least used. */
 static int64_t use_any(struct source_file *file, struct opening **opening)
 {
-	struct opening **vacant, *made;
+	struct opening *made;
+	unsigned vacant;
 
 	pthread_mutex_lock(&file->lock);
 	struct opening *least = least_used(file, &vacant);
-	bool wanted = least && least->references > 1 && vacant && !file->opening_one && !file->pinned;
+	bool wanted = least && least->references > 1 && vacant > file->opening && !file->pinned;
 	if (least && !wanted) {
 		least->references++;
 		*opening = least;
 	}
-	file->opening_one |= wanted;
+	file->opening += wanted;
 	pthread_mutex_unlock(&file->lock);
 	if (!least)
 		return use(file, opening); /* the first */
@@ -222,9 +234,9 @@ static int64_t use_any(struct source_file *file, struct opening **opening)
 
 	int64_t ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &made);
 	pthread_mutex_lock(&file->lock);
-	file->opening_one = false;
+	file->opening--;
 	if (ret >= 0) {
-		*vacant = *opening = made;
+		*vacant_place(file) = *opening = made;
 		made->references++;
 	}
 	pthread_mutex_unlock(&file->lock);
@@ -238,22 +250,50 @@ static void pin(struct source_file *file)
 	pthread_mutex_unlock(&file->lock);
 }
 
+int64_t file_acquire(struct source_file *file, struct call *call, struct opening **opening)
+{
+	bool any = call->request.kind == DMM_REQ_READ && file->source->pool.exclusive;
+	int64_t ret = any ? use_any(file, opening) : use(file, opening);
+
+	if (ret < 0)
+		return ret;
+	call->request.file = (*opening)->file;
+	ret = connection_take_this(file->source, (*opening)->connection, false);
+	if (ret < 0)
+		drop(file, *opening, error_ends_connection(ret));
+	return ret;
+}
+
+void file_release(struct source_file *file, const struct call *call, struct opening *opening, int64_t result)
+{
+	connection_give(file->source, opening->connection, result, 0);
+	drop(file, opening, !call->refused && (error_ends_connection(result) || result == -ESTALE));
+}
+
+struct connection *opening_connection(const struct opening *opening)
+{
+	return opening->connection;
+}
+
+struct source *file_source(const struct source_file *file)
+{
+	return file->joined ? NULL : file->source;
+}
+
+struct dmm_bytes file_handle(const struct source_file *file)
+{
+	return (struct dmm_bytes){file->handle, file->handle_len};
+}
+
 static int64_t attempt(struct source_file *file, struct call *call)
 {
 	struct opening *opening;
-	int64_t ret;
+	int64_t ret = file_acquire(file, call, &opening);
 
-	bool any = call->request.kind == DMM_REQ_READ && file->source->pool.exclusive;
-	ret = any ? use_any(file, &opening) : use(file, &opening);
 	if (ret < 0)
 		return ret;
-	call->request.file = opening->file;
-	ret = connection_take_this(file->source, opening->connection, false);
-	if (ret >= 0) {
-		ret = call_once(call, opening->connection);
-		connection_give(file->source, opening->connection, ret, 0);
-	}
-	drop(file, opening, !call->refused && (error_ends_connection(ret) || ret == -ESTALE));
+	ret = call_once(call, opening->connection);
+	file_release(file, call, opening, ret);
 	return ret;
 }
 
@@ -343,7 +383,11 @@ int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint
 	call.request.buf = buf;
 	call.handle = (struct dmm_bytes){file->handle, file->handle_len};
 	call.look = look;
-	int64_t got = run(file, &call);
+	return file_read_rest(file, buf, off, len, run(file, &call), look);
+}
+
+int64_t file_read_rest(struct source_file *file, void *buf, uint64_t off, uint64_t len, int64_t got, struct source_look *look)
+{
 	if (got <= 0 || (uint64_t)got == len)
 		return got;
 	look->attr_known = false;

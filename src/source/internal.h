@@ -102,7 +102,7 @@ struct call {
 int64_t call_once(struct call *call, struct connection *connection);
 
 /* The same in two steps, between which others may begin: with DMM_THREADS_ASYNC only. False: the source is being cancelled, and there
- * is nothing to end. Each call that began is ended, by the thread that began it. */
+ * is nothing to end. Each call that began is ended. */
 bool call_send(struct call *call, struct connection *connection);
 /* The same for several at once, by submit_many(); at most SOURCE_AHEAD_MOST. */
 bool call_send_many(struct call *calls, size_t n, struct connection *connection);
@@ -206,6 +206,16 @@ void owner_forget(struct source *source); /* at the end */
 /* --- file.c ---------------------------------------------------------------------------------------------------------------------------- */
 
 int source_file_xattrs(struct source_file *file, source_xattr_fn xattr, source_loss_fn loss, void *context);
+
+/* One attempt in two steps, for a call that is sent and awaited between them, on opening_connection(). */
+struct opening;
+int64_t file_acquire(struct source_file *file, struct call *call, struct opening **opening);
+void file_release(struct source_file *file, const struct call *call, struct opening *opening, int64_t result);
+struct connection *opening_connection(const struct opening *opening);
+struct source *file_source(const struct source_file *file); /* NULL: a directory of two sources */
+struct dmm_bytes file_handle(const struct source_file *file);
+/* After the first `got` bytes of a source_read_look(). */
+int64_t file_read_rest(struct source_file *file, void *buf, uint64_t off, uint64_t len, int64_t got, struct source_look *look);
 
 /* --- the source ------------------------------------------------------------------------------------------------------------------------ */
 

@@ -91,6 +91,19 @@ struct source_look {
 	void (*came)(struct source_look *look);
 };
 int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint64_t len, struct source_look *look);
+
+/* A read that is begun before its bytes are needed (reading.c), so that one thread has several on their way. Each one is ended, in
+ * any thread, by one of the two that end it, before its file is closed. */
+struct source_reading;
+bool source_reads_begin(const struct source *source); /* whether this source can */
+/* NULL: not now; to be read the ordinary way. */
+struct source_reading *source_read_begin(struct source_file *file, void *buf, uint64_t off, uint64_t len);
+bool source_reading_is_done(struct source_reading *reading); /* source_read_end() will not wait */
+/* As source_read_look(): one attempt was made, and what fails in a way that passes is tried again here. `took_ns`: from the beginning
+ * until it came; 0: it did not come at the first attempt. */
+int64_t source_read_end(struct source_reading *reading, struct source_look *look, uint64_t *took_ns);
+void source_read_forgo(struct source_reading *reading);
+
 int source_extents(struct source_file *file, uint64_t off, uint64_t len, source_extent_fn extent, void *context);
 /* Whether several reads of one file at once come sooner than one after the other. */
 bool source_takes_many(const struct source *source);

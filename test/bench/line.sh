@@ -5,16 +5,18 @@
 #   line-*    a file of BENCH_LARGE (512M) through a line of BENCH_MBITS ("1000 2500") Mbit/s whose round trip takes BENCH_AWAY ("1 20") ms,
 #             for each of BENCH_NET (nfs3 nfs4 smb): the raw library reading it, the same writing it to the disk of the target, and dmmfs until
 #             it is on record; the connections (processes) are those of net.sh
+#   near-*    the same without a line, on loopback
 # shellcheck shell=bash disable=SC2034,SC2154
 
-line_port=12050
+line_next=12050
 
 # lay_line PROTOCOL MBITS MS: the server of this protocol behind such a line, on the port line_port.
 lay_line()
 {
 	local server=2049
 	[ "$1" != smb ] || server=445
-	line_port=$((line_port + 1))
+	line_next=$((line_next + 1))
+	line_port=$line_next
 	"$build/test/bench/delay" $line_port $server $(($3 * 500)) "$2" &
 	pid[line]=$!
 	wait_for 10 line_answers
@@ -63,9 +65,32 @@ line_large()
 	say "$name-written-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-written-rate")")"
 }
 
+bench_near()
+{
+	local protocol round far= line_port BENCH_FILES=1
+	BENCH_LARGE=${BENCH_LARGE:-1G} make_sources
+	say "# a file of ${BENCH_LARGE:-1G} on loopback, $connections connections"
+	for protocol in ${BENCH_NET:-nfs3 nfs4 smb}; do
+		serve_for "$protocol"
+		line_port=445
+		for round in $(seq "$rounds"); do line_large "near-$protocol" "$protocol"; done
+		median_large "near-$protocol" "$protocol"
+	done
+	rm -rf "$base/export"
+}
+
+# median_large NAME PROTOCOL
+median_large()
+{
+	local goal=G4
+	[ "$2" != smb ] || goal=G6
+	goal $goal "$1-large" "$(median_of "$1-ratio")" at-least 0.95
+	goal $goal "$1-large-written" "$(median_of "$1-written-ratio")" at-least 0.95
+}
+
 bench_line()
 {
-	local protocol mbits ms round name far= BENCH_FILES=1
+	local protocol mbits ms round name far= line_port BENCH_FILES=1
 	BENCH_LARGE=${BENCH_LARGE:-512M} make_sources
 	say "# a file of ${BENCH_LARGE:-512M} through a line, $connections connections"
 	for protocol in ${BENCH_NET:-nfs3 nfs4 smb}; do
@@ -78,10 +103,7 @@ bench_line()
 				for round in $(seq "$rounds"); do line_large "$name" "$protocol"; done
 				far=
 				take_line
-				case $protocol in
-				smb) goal G6 "${name#line-}-large" "$(median_of "$name-ratio")" at-least 0.95 ;;
-				*) goal G4 "${name#line-}-large" "$(median_of "$name-ratio")" at-least 0.95 ;;
-				esac
+				median_large "$name" "$protocol"
 			done
 		done
 	done

@@ -39,6 +39,7 @@ struct fake_object {
 	_Atomic unsigned turn;                          /* its first open was the so manieth of all objects', from 1 */
 	uint64_t fail_from;                             /* reads of bytes below succeed */
 	_Atomic uint64_t hold_from;                     /* what was read from here on is held back as long as this is not 0 */
+	_Atomic uint64_t hold_to;                       /* up to here; 0: to the end */
 	_Atomic unsigned held;
 };
 
@@ -53,6 +54,9 @@ extern const char *fake_limit;
 
 /* Whether it can be asked ahead, and whether attributes come with data that is read. */
 extern bool fake_ahead, fake_tells;
+
+/* Reads that are begun and not ended; and the most there ever were. */
+extern _Atomic unsigned fake_begun, fake_begun_most;
 
 void fake_reset(void);
 void fake_begin_turns(void); /* also while a migration reads: what is counted from now on is counted from 1 */

@@ -1190,6 +1190,57 @@ START_TEST(what_was_read_before_it_came_anew_is_told_to_nobody)
 }
 END_TEST
 
+/* A worker of the background that is stuck with one segment has claimed others, too: who needs those does not wait for the one. */
+START_TEST(demand_takes_over_what_the_background_has_not_come_to)
+{
+	fake_file(1, 0, "file", 40 * SEGSIZE);
+	fake_objects[1].hold_from = SEGSIZE;
+	fake_objects[1].hold_to = 2 * SEGSIZE;
+	options.background = true;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	while (!fake_objects[1].held)
+		usleep(1000);
+	for (unsigned i = 0; i < 40; i++)
+		if (i != 1)
+			ck_assert_int_eq(app_read("file", i * SEGSIZE + 7), fake_byte(1, i * SEGSIZE + 7));
+	ck_assert_uint_eq(fake_objects[1].held, 1);
+	fake_objects[1].hold_from = 0;
+	world_close();
+	complete();
+	ck_assert_uint_eq(fake_begun, 0);
+	expect("file", 1, 0, 40 * SEGSIZE, false);
+	world_close();
+}
+END_TEST
+
+/* However large a file is, no more of it is on its way than its workers may have. */
+START_TEST(what_is_on_its_way_is_bounded)
+{
+	fake_file(1, 0, "file", 1000 * SEGSIZE);
+	complete();
+	ck_assert_uint_eq(fake_begun, 0);
+	ck_assert_uint_le(fake_begun_most, WINDOW_WORKERS * WINDOW_DEPTH_MOST);
+	ck_assert_uint_eq(fake_begun_most > 1, ASKED_AHEAD);
+	ck_assert_uint_eq(migrate->window.bytes, 0);
+	world_close();
+}
+END_TEST
+
+/* The source fails below a worker that has begun to read what follows: that is told once, and nothing is left claimed. */
+START_TEST(a_failure_among_reads_that_were_begun)
+{
+	fake_file(1, 0, "file", 60 * SEGSIZE);
+	fake_objects[1].read_error = -EIO;
+	fake_objects[1].fail_from = 20 * SEGSIZE;
+	fake_objects[1].failures = 1;
+	complete();
+	ck_assert_uint_eq(fake_begun, 0);
+	expect("file", 1, 0, 60 * SEGSIZE, false);
+	world_close();
+}
+END_TEST
+
 /* One round trip to a source that tells of the file with its data; whoever does not is asked before anybody sees them. */
 START_TEST(the_first_bytes_are_looked_at)
 {
@@ -1469,6 +1520,9 @@ static void add_drift(TCase *tcase)
 {
 	int sizes = sizeof(sizes_after) / sizeof(*sizes_after), faults = sizeof(renew_faults) / sizeof(*renew_faults);
 
+	tcase_add_test(tcase, demand_takes_over_what_the_background_has_not_come_to);
+	tcase_add_test(tcase, what_is_on_its_way_is_bounded);
+	tcase_add_test(tcase, a_failure_among_reads_that_were_begun);
 	tcase_add_loop_test(tcase, the_first_bytes_are_looked_at, 0, 2);
 	tcase_add_loop_test(tcase, first_bytes_of_another_state_are_not_told, 0, 6);
 	tcase_add_loop_test(tcase, what_changed_comes_anew, 0, sizes);
