@@ -340,8 +340,7 @@ static struct fetch **find_fetch(struct fetch **at, uint64_t segment)
 	return at;
 }
 
-/* Under lock: a segment that a worker of the background has claimed, and is not at yet, with its read that is on its way. Nobody waits for
- * those before it. */
+/* Under lock: a segment that a worker of the background has claimed, and is not at yet, with its read if that is on its way. */
 static bool take_over(struct object *object, uint64_t segment, struct fetch *fetch)
 {
 	struct fetch **at = find_fetch(&object->held, segment), *held = *at;
@@ -350,11 +349,14 @@ static bool take_over(struct object *object, uint64_t segment, struct fetch *fet
 		return false;
 	*at = held->next;
 	held->taken = true;
+	if (!held->is_begun)
+		return true;
 	fetch->buf = held->buf;
 	fetch->reading = held->reading;
 	fetch->reading_len = held->reading_len;
 	fetch->reading_generation = held->reading_generation;
 	fetch->begun = held->begun;
+	held->buf = NULL;
 	return true;
 }
 

@@ -24,7 +24,8 @@ struct fetch {
 	bool begun;
 	uint64_t took_ns; /* of the answer that was taken, if it came at once; otherwise 0 */
 	char *buf;        /* where it goes; of whoever brings the segment */
-	bool taken;       /* from object->held, by a demand, with its claim and its buffer. Under lock */
+	bool is_begun;    /* in object->held: the members above may be looked at. Under lock */
+	bool taken;       /* from object->held, by a demand, with its claim, and its buffer if that is NULL now. Under lock */
 };
 
 /* Brings the segment: reads it into `buf`, unless it is a hole, and stores it. `urgent`: somebody waits for the record. */

@@ -51,19 +51,22 @@ static uint64_t next_bytes(struct object *object, uint64_t *segment)
 	return find_next(object, segment) ? segment_bytes(object, *segment) : 0;
 }
 
-static bool claim_next(struct object *object, uint64_t *segment)
+static bool claim_next(struct object *object, uint64_t *segment, struct fetch *fetch)
 {
 	LOCKED(&object->lock);
 	if (!find_next(object, segment))
 		return false;
 	segment_set(object->claimed, *segment, true);
+	fetch->segment = *segment;
+	fetch->next = object->held;
+	object->held = fetch;
 	return true;
 }
 
 /* Whether it may be fetched is asked before it is claimed: demand for a claimed segment waits for who claimed it. */
 enum turn { TURN_GO, TURN_NOT_NOW, TURN_NOTHING_LEFT };
 
-static enum turn take_turn(struct object *object, uint64_t *segment, bool governed)
+static enum turn take_turn(struct object *object, uint64_t *segment, bool governed, struct fetch *fetch)
 {
 	struct migrate *migrate = object->migrate;
 	uint64_t bytes = next_bytes(object, segment);
@@ -72,7 +75,7 @@ static enum turn take_turn(struct object *object, uint64_t *segment, bool govern
 		return TURN_NOTHING_LEFT;
 	if (governed && !govern_take(migrate, bytes))
 		return TURN_NOT_NOW;
-	if (claim_next(object, segment))
+	if (claim_next(object, segment, fetch))
 		return TURN_GO;
 	if (governed)
 		govern_give_back(migrate, bytes);
@@ -119,12 +122,16 @@ static unsigned depth(struct worker *worker)
 	return window_depth(&migrate->window);
 }
 
-static void hold(struct object *object, struct fetch *fetch)
+/* Begins to read it, unless that was taken over meanwhile. */
+static void begin(struct object *object, struct fetch *fetch)
 {
-	LOCKED(&object->lock);
-
-	fetch->next = object->held;
-	object->held = fetch;
+	fetch_begin(fetch);
+	pthread_mutex_lock(&object->lock);
+	bool taken = fetch->taken;
+	fetch->is_begun = !taken;
+	pthread_mutex_unlock(&object->lock);
+	if (taken)
+		fetch_end_begun(fetch);
 }
 
 /* Its turn has come. False: somebody has taken it over. */
@@ -149,16 +156,20 @@ static enum turn fill(struct worker *worker)
 	enum turn turn = TURN_GO;
 	bool begun = true;
 
-	while (begun && worker->count < most && (turn = take_turn(object, &worker->next, worker->governed)) == TURN_GO) {
-		unsigned at = (worker->first + worker->count++) % WINDOW_DEPTH_MOST;
+	while (begun && worker->count < most) {
+		unsigned at = (worker->first + worker->count) % WINDOW_DEPTH_MOST;
 		struct fetch *fetch = &worker->held[at];
 		if (!worker->bufs[at])
 			worker->bufs[at] = buffer_alloc(object->file.segsize);
-		*fetch = (struct fetch){.object = object, .background = true, .segment = worker->next++, .buf = worker->bufs[at]};
+		*fetch = (struct fetch){.object = object, .background = true, .buf = worker->bufs[at]};
+		turn = take_turn(object, &worker->next, worker->governed, fetch);
+		if (turn != TURN_GO)
+			break;
+		worker->next++;
+		worker->count++;
 		if (most > 1)
-			fetch_begin(fetch);
+			begin(object, fetch);
 		begun = fetch->reading != NULL;
-		hold(object, fetch);
 	}
 	return turn;
 }
@@ -171,7 +182,7 @@ static struct fetch *take_oldest(struct worker *worker)
 		worker->count--;
 		if (take_up(worker->object, &worker->held[at]))
 			return &worker->held[at];
-		worker->bufs[at] = NULL; /* it went with the segment */
+		worker->bufs[at] = worker->held[at].buf; /* it may have gone with the segment */
 	}
 	return NULL;
 }

@@ -23,7 +23,7 @@
 
 #define WINDOW_DEPTH_LEAST 2 /* one is stored, the other comes */
 #define WINDOW_DEPTH_MOST 8
-#define WINDOW_BYTES (64ull << 20)
+#define WINDOW_BYTES (32ull << 20)
 /* Workers of one file. Storing goes one after the other for each file anyway. */
 #define WINDOW_WORKERS 4u
 
