@@ -40,13 +40,13 @@ void pool_destroy(struct source *source)
 	pthread_mutex_destroy(&pool->lock);
 }
 
-/* The least burdened that can take a request now, or NULL. */
-static struct connection *pick(const struct connection_pool *pool)
+/* The least burdened that can take a request now, or NULL. `unused`: only one without files. */
+static struct connection *pick(const struct connection_pool *pool, bool unused)
 {
 	struct connection *best = NULL;
 
 	for (struct connection *at = pool->list; at; at = at->next) {
-		if (at->broken || (pool->exclusive && at->users > 0))
+		if (at->broken || (pool->exclusive && at->users > 0) || (unused && at->files > 0))
 			continue;
 		if (!best || at->files < best->files)
 			best = at;
@@ -108,7 +108,7 @@ static int connect_or_wait(struct source *source)
 	return ret;
 }
 
-int connection_take(struct source *source, struct connection **connection)
+static int take(struct source *source, bool unused, struct connection **connection)
 {
 	struct connection_pool *pool = &source->pool;
 	struct connection *picked = NULL;
@@ -120,10 +120,13 @@ int connection_take(struct source *source, struct connection **connection)
 			ret = -ECANCELED;
 			break;
 		}
-		picked = pick(pool);
+		picked = pick(pool, unused);
 		if (picked)
 			break;
-		ret = connect_or_wait(source);
+		if (unused && count_sound(pool) + pool->connecting >= pool->limit)
+			unused = false;
+		else
+			ret = connect_or_wait(source);
 	}
 	if (picked)
 		picked->users++;
@@ -133,9 +136,14 @@ int connection_take(struct source *source, struct connection **connection)
 	return ret;
 }
 
-int connection_take_again(struct source *source, struct connection **connection)
+int connection_take(struct source *source, struct connection **connection)
 {
-	int ret = connection_take(source, connection);
+	return take(source, false, connection);
+}
+
+int connection_take_again(struct source *source, bool unused, struct connection **connection)
+{
+	int ret = take(source, unused, connection);
 
 	if (ret >= 0 || ret == -ECANCELED || ret == -ENOMEM || ret == -EINTR)
 		return ret;

@@ -40,7 +40,7 @@ struct source_file {
 	unsigned char handle[];
 };
 
-static int64_t open_once(struct source *source, struct dmm_bytes handle, struct opening **result)
+static int64_t open_once(struct source *source, struct dmm_bytes handle, bool further, struct opening **result)
 {
 	struct opening *opening = malloc(sizeof(*opening));
 	struct call call = CALL(source, DMM_REQ_OPEN);
@@ -50,7 +50,7 @@ static int64_t open_once(struct source *source, struct dmm_bytes handle, struct 
 	if (!opening)
 		return -ENOMEM;
 	call.request.handle = handle;
-	ret = connection_take_again(source, &connection);
+	ret = connection_take_again(source, further, &connection);
 	if (ret >= 0) {
 		ret = call_once(&call, connection);
 		connection_give(source, connection, ret, ret >= 0 ? 1 : 0);
@@ -115,7 +115,7 @@ int source_file_open(struct source *source, struct dmm_bytes handle, struct sour
 	*file = (struct source_file){.source = source, .handle_len = handle.len};
 	memcpy(file->handle, handle.data, handle.len);
 	do
-		ret = open_once(source, handle, &file->now);
+		ret = open_once(source, handle, false, &file->now);
 	while (retry_again(&retry, ret, false));
 	count_result(source, DMM_REQ_OPEN, ret);
 	if (ret < 0) {
@@ -177,7 +177,7 @@ static int64_t use(struct source_file *file, struct opening **opening)
 
 	pthread_mutex_lock(&file->lock);
 	if (!file->now)
-		ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &file->now);
+		ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, false, &file->now);
 	if (ret >= 0) {
 		*opening = file->now;
 		file->now->references++;
@@ -232,7 +232,7 @@ static int64_t use_any(struct source_file *file, struct opening **opening)
 	if (!wanted)
 		return 0;
 
-	int64_t ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &made);
+	int64_t ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, true, &made);
 	pthread_mutex_lock(&file->lock);
 	file->opening--;
 	if (ret >= 0) {

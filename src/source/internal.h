@@ -55,8 +55,9 @@ void pool_destroy(struct source *source);
 /* A connection for one request: any, for NULL, made when there is none. -ECANCELED at the end of the daemon. */
 int connection_take(struct source *source, struct connection **connection);
 /* The same for a source that was open once: whatever keeps us from a new session (credentials that were revoked, an export that is
- * gone) says nothing of the object that it is wanted for, and is an outage: -EHOSTDOWN, the reason in source->refusal. */
-int connection_take_again(struct source *source, struct connection **connection);
+ * gone) says nothing of the object that it is wanted for, and is an outage: -EHOSTDOWN, the reason in source->refusal. `unused`: one on
+ * which no file is open, as long as there may be such. */
+int connection_take_again(struct source *source, bool unused, struct connection **connection);
 /* This one, on which a file is open. With `closing` even when broken, and even at the end. -ENOTCONN when it is broken. */
 int connection_take_this(struct source *source, struct connection *connection, bool closing);
 /* Gives it back; `result` may tell that its session is gone; `files` were opened (1) or closed (-1) by the request. */

@@ -227,6 +227,69 @@ START_TEST(test_at_the_end_of_the_daemon)
 }
 END_TEST
 
+/* --- of a source with one request at a time on each connection --- */
+
+#define OPENINGS 4 /* file.c: one, and three further ones */
+#define READERS 8
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned reading;
+	bool all; /* so many read at once */
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void submit_blocking(struct dmm_conn *conn, struct dmm_request *request)
+{
+	if (request->kind != DMM_REQ_READ) {
+		submit(conn, request);
+		return;
+	}
+	pthread_mutex_lock(&gate.lock);
+	gate.all |= ++gate.reading == OPENINGS;
+	pthread_cond_broadcast(&gate.changed);
+	while (!gate.all)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	gate.reading--;
+	pthread_mutex_unlock(&gate.lock);
+	answer(request, BYTES);
+}
+
+static void setup_blocking(void)
+{
+	sim_setup();
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.plugin->submit = submit_blocking;
+	gate.all = false;
+	source = sim_open();
+	file = sim_open_file(source);
+}
+
+static void *read_some(void *context)
+{
+	unsigned char buf[100];
+
+	(void)context;
+	ck_assert_int_eq(source_read(file, buf, 0, sizeof(buf)), sizeof(buf));
+	return NULL;
+}
+
+/* Or two of them would read one after the other: then this does not end. */
+START_TEST(test_each_opening_has_a_connection)
+{
+	pthread_t readers[READERS];
+
+	for (unsigned i = 0; i < READERS; i++)
+		ck_assert_int_eq(pthread_create(&readers[i], NULL, read_some, NULL), 0);
+	for (unsigned i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+	ck_assert_int_eq(sim.files_opened, OPENINGS);
+	ck_assert_int_eq(sim.connects, OPENINGS);
+	ck_assert(!source_reads_begin(source));
+	ck_assert_ptr_null(source_read_begin(file, readers, 0, 1));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("source_reading");
@@ -240,6 +303,11 @@ int main(void)
 	tcase_add_test(tcase, test_forgone);
 	tcase_add_test(tcase, test_at_the_end_of_the_daemon);
 	suite_add_tcase(suite, tcase);
+	TCase *blocking = tcase_create("blocking");
+	tcase_add_checked_fixture(blocking, setup_blocking, teardown);
+	tcase_set_timeout(blocking, 30);
+	tcase_add_loop_test(blocking, test_each_opening_has_a_connection, 0, 20);
+	suite_add_tcase(suite, blocking);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
