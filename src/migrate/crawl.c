@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FRONTIER_MAX 16384
+#define FRONTIER_MAX 4096
 #define REFILL 256
 #define TICK_NS NS_PER_S
 /* With an order: a round through the store that found nothing is not made again so soon. */

@@ -396,6 +396,8 @@ static void *committer_main(void *context)
 		group_leave_queue(store, &group);
 		pthread_mutex_unlock(&store->lock);
 		group_settle(store, &group, error);
+		if (group.n_changes > CHANGES_MAX) /* one batch */
+			resident_trim();
 		pthread_mutex_lock(&store->lock);
 	}
 	pthread_mutex_unlock(&store->lock);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How much of the state is in the memory of the process (I12). LMDB maps its file, and each page that is looked at stays mapped: a walk
+ * How much of the state is in the memory of the process (I12), and what passed through it. LMDB maps its file, and each page that is looked at stays mapped: a walk
  * through ten million records would show gigabytes as ours, although they are the page cache's. So beyond RESIDENT_MAX the mapping is
  * emptied; the pages stay in the cache as long as the system has room, and who needs one again gets it by a fault of a microsecond.
  *
@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -58,4 +59,12 @@ void resident_limit(struct store *store)
 	if (mapped_bytes() > RESIDENT_MAX)
 		madvise(store->map, store->map_room, MADV_DONTNEED); /* never written through, so nothing is lost */
 	atomic_flag_clear(&store->limiting);
+}
+
+/* The directory whose entries came in one batch had an object for each of them. Freed, that is memory of the process all the same. */
+void resident_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

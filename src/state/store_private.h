@@ -189,6 +189,8 @@ void store_publish(struct store *store, const struct store_counts *counts);
 void resident_find_map(struct store *store, const void *inside);
 /* Keeps what is mapped below a bound. To be called now and then by whoever looks at pages. */
 void resident_limit(struct store *store);
+/* After a batch that was larger than most. */
+void resident_trim(void);
 /* So many entries may be looked at in between. */
 #define RESIDENT_STEP 64
 
