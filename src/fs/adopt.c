@@ -49,6 +49,13 @@ void adopt_keep_init(struct fs *fs, const struct fuse_buf *buf)
 	memory->n_init = (uint32_t)buf->size;
 }
 
+unsigned adopt_minor(const struct fs *fs)
+{
+	const struct memory *memory = kept_memory(fs->kept);
+
+	return memory->n_init ? ((const struct init_in *)memory->init)->minor : 0;
+}
+
 static bool can_be_replaced(const struct fs *fs)
 {
 	const struct memory *memory = kept_memory(fs->kept);

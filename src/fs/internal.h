@@ -168,6 +168,12 @@ void adopt_keep_init(struct fs *fs, const struct fuse_buf *buf);
 void adopt_keep_agreed(struct fs *fs, const struct fuse_conn_info *conn);
 /* Asks for what the process before had agreed. */
 void adopt_agree(struct fs *fs, struct fuse_conn_info *conn);
+/* The minor number of the kernel's protocol, as it said in its INIT. */
+unsigned adopt_minor(const struct fs *fs);
+
+/* --- prune.c --- */
+/* From now on the kernel is asked to forget what nobody uses, if it can be. After INIT. */
+void prune_start(struct fs *fs);
 
 /* --- data.c --- */
 void data_thread_stop(void *context); /* gives the thread's buffer back */

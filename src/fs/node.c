@@ -16,8 +16,11 @@
 #define ROOT_ID 1
 #define FIRST_BUCKETS 4096
 
-/* About 450 bytes each. */
+/* About 450 bytes each. Where ids are no handles, so many as the kernel is left with, which then has to ask for the others again. */
 #define NODES_MAX 32768
+#define NODES_HASHED_MAX 49152
+/* Of those that the kernel is asked for at once. */
+#define OFFER_MAX 256
 /* Buckets that are looked through for each node that is made, so that nobody waits long. */
 #define LOOKS_MAX 64
 
@@ -30,6 +33,11 @@ struct node_table {
 	bool packed; /* ids are handles */
 	node_doubt_fn doubt;
 	void *doubt_context;
+	node_plenty_fn plenty;
+	void *plenty_context;
+	uint64_t offer[OFFER_MAX];
+	unsigned n_offer;
+	bool offered; /* the kernel is being asked */
 	pthread_mutex_t lock;
 	struct node **buckets;
 	size_t n_buckets, count; /* n_buckets: a power of two */
@@ -123,11 +131,28 @@ static struct node *find(struct node_table *table, uint64_t id)
 	return node;
 }
 
-/* Under the table lock. */
+/* By us. Under the table lock. */
+static bool is_used(const struct node *node)
+{
+	return node->is_root || node->refs || node->unused || atomic_load_explicit(&node->users, memory_order_acquire) ||
+	       node->pinned;
+}
+
 static bool is_needed(const struct node_table *table, const struct node *node)
 {
-	return node->is_root || node->refs || node->unused || ((node->lookups || node->past) && !table->packed) ||
-	       atomic_load_explicit(&node->users, memory_order_acquire) || node->pinned;
+	return is_used(node) || ((node->lookups || node->past) && !table->packed);
+}
+
+/* The kernel alone keeps the node: it is asked whether it needs it. */
+static void offer(struct node_table *table, const struct node *node)
+{
+	if (!table->plenty || table->offered || node->fresh || is_used(node))
+		return;
+	table->offer[table->n_offer++] = node->id;
+	if (table->n_offer < OFFER_MAX)
+		return;
+	table->n_offer = 0;
+	table->offered = table->plenty(table->plenty_context, table->offer, OFFER_MAX);
 }
 
 static void bury(struct node_table *table, struct node *node);
@@ -135,10 +160,12 @@ static void bury(struct node_table *table, struct node *node);
 /* Goes round the buckets as the hand of a clock: who was not used since it came by last goes. */
 static void give_up_some(struct node_table *table)
 {
-	for (unsigned looks = 0; table->count > NODES_MAX && looks < LOOKS_MAX; looks++) {
+	size_t most = table->packed ? NODES_MAX : NODES_HASHED_MAX;
+	for (unsigned looks = 0; table->count > most && looks < LOOKS_MAX; looks++) {
 		struct node **at = &table->buckets[++table->hand & (table->n_buckets - 1)], *node;
 		while ((node = *at)) {
 			if (node->fresh || is_needed(table, node)) {
+				offer(table, node);
 				node->fresh = false;
 				at = &node->hash_next;
 				continue;
@@ -670,6 +697,19 @@ void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context)
 	TABLE_LOCKED(table);
 	table->doubt = doubt;
 	table->doubt_context = context;
+}
+
+void node_on_plenty(struct node_table *table, node_plenty_fn plenty, void *context)
+{
+	LOCKED(&table->lock);
+	table->plenty = plenty;
+	table->plenty_context = context;
+}
+
+void node_plenty_told(struct node_table *table)
+{
+	LOCKED(&table->lock);
+	table->offered = false;
 }
 
 void node_unknown(struct node_table *table, uint64_t id)

@@ -15,7 +15,7 @@
  * Memory: the kernel knows as many objects as it likes, so a node is kept only while a request or an open file needs it, or its
  * object has no name any more; of others the NODES_MAX that were used last, roughly. What is given up loses the count of the kernel's
  * lookups and the change time that was shown, and is made again from its id. Where ids are no handles (see above) a node lives as long
- * as the kernel knows it.
+ * as the kernel knows it, which is asked to forget what nobody uses when it knows too much (prune.c).
  *
  * A request uses the nodes that it found until its thread says nodes_done(): none of them goes before.
  *
@@ -103,6 +103,11 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t lookups);
 /* Called, with the table's lock held, for a node of which nobody knows whether the kernel still has it. */
 typedef void (*node_doubt_fn)(void *context, uint64_t id);
 void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context);
+/* Called, with the table's lock held, for nodes that the kernel may not need, when there are many; false: not this time. It is not called
+ * again before node_plenty_told(). */
+typedef bool (*node_plenty_fn)(void *context, const uint64_t *ids, unsigned count);
+void node_on_plenty(struct node_table *table, node_plenty_fn plenty, void *context);
+void node_plenty_told(struct node_table *table);
 /* The kernel has no such node. */
 void node_unknown(struct node_table *table, uint64_t id);
 void node_ref(struct node_table *table, struct node *node);

@@ -369,6 +369,7 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 		return result;
 	}
 	await_init(fs);
+	prune_start(fs);
 	if (!inherited)
 		raise_readahead(fs);
 	return 0;
