@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How many nodes are kept while the kernel gets to know more and more objects. Here the test is the kernel: it looks up, and forgets what it
+ * is asked to forget.
+ */
+#include "fs/node.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OBJECTS 100000u
+#define KNOWN_MOST 60000u /* what the bound may be, with those that are on their way */
+#define IN_USE 500u
+
+static struct target target;
+static struct node_table *table;
+static struct kept *kept;
+static struct node *used[IN_USE];
+
+static struct {
+	uint64_t ids[4096];
+	unsigned count; /* asked for and not answered */
+	unsigned asked;
+	bool refuses;
+} kernel;
+
+static bool plenty(void *context, const uint64_t *ids, unsigned count)
+{
+	ck_assert_ptr_eq(context, &kernel);
+	ck_assert_uint_eq(kernel.count, 0); /* one question at a time */
+	ck_assert_uint_le(count, 4096);
+	kernel.asked++;
+	if (kernel.refuses)
+		return false;
+	memcpy(kernel.ids, ids, count * sizeof(*ids));
+	kernel.count = count;
+	return true;
+}
+
+static void set_up(uint16_t handle_bytes)
+{
+	memset(&kernel, 0, sizeof(kernel));
+	target = (struct target){.root_handle = {.type = 1, .len = handle_bytes}};
+	struct memory *memory = memory_make(NULL);
+	ck_assert_ptr_nonnull(memory);
+	kept = kept_new(memory, -1, -1, false);
+	table = node_table_new(&target, kept, 16);
+	node_on_plenty(table, plenty, &kernel);
+}
+
+static void tear_down(void)
+{
+	node_table_free(table);
+	kept_free(kept);
+}
+
+static struct handle handle_of(uint64_t number)
+{
+	struct handle handle = {.type = 1, .len = target.root_handle.len};
+	number++; /* the root's is 0 */
+	memcpy(handle.bytes, &number, sizeof(number));
+	return handle;
+}
+
+static struct node *look_up(uint64_t number)
+{
+	struct handle handle = handle_of(number);
+	struct node *node = node_enter(table, &handle, &(struct stat){.st_ino = number + 1, .st_mode = S_IFREG});
+	node_leave(table, node);
+	return node;
+}
+
+static void look_up_all(void)
+{
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		struct node *node = look_up(i);
+		if (i < IN_USE) {
+			node_ref(table, node); /* an open file */
+			used[i] = node;
+		}
+	}
+}
+
+static void count(void *context, struct node *node)
+{
+	(void)node;
+	++*(unsigned *)context;
+}
+
+static unsigned known(void)
+{
+	unsigned n = 0;
+	node_each(table, count, &n);
+	return n;
+}
+
+/* What the kernel was asked for it forgets. */
+static void forget_asked(void)
+{
+	for (unsigned i = 0; i < kernel.count; i++)
+		node_forget(table, kernel.ids[i], 1);
+	kernel.count = 0;
+	node_plenty_told(table);
+}
+
+START_TEST(the_kernel_is_asked)
+{
+	unsigned most = 0;
+	set_up(12);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		struct node *node = look_up(i);
+		if (i < IN_USE) {
+			node_ref(table, node);
+			used[i] = node;
+		}
+		for (unsigned n = 0; n < kernel.count; n++)
+			for (unsigned u = 0; u < IN_USE && i % 1000 == 0; u++)
+				ck_assert_uint_ne(kernel.ids[n], used[u]->id);
+		if (kernel.count && i % 100 == 0) /* it takes its time */
+			forget_asked();
+		if (i % 10000 == 0 && known() > most)
+			most = known();
+	}
+	ck_assert_uint_gt(kernel.asked, 100);
+	ck_assert_uint_le(most, KNOWN_MOST);
+	for (unsigned i = 0; i < IN_USE; i++) {
+		struct handle handle = handle_of(i);
+		ck_assert_ptr_eq(node_peek(table, &handle), used[i]);
+		nodes_done(table);
+		node_unref(table, used[i]);
+	}
+	tear_down();
+}
+END_TEST
+
+/* It may need all of them, or be too old to be asked: then all are kept. */
+START_TEST(nothing_goes_before_it_is_forgotten)
+{
+	set_up(12);
+	if (_i == 0)
+		kernel.refuses = true;
+	if (_i == 1)
+		node_on_plenty(table, NULL, NULL);
+	look_up_all();
+	ck_assert_uint_eq(known(), OBJECTS);
+	if (_i == 2)
+		ck_assert_uint_eq(kernel.asked, 1); /* it has not answered */
+	tear_down();
+}
+END_TEST
+
+/* Ids that are handles: nodes go by themselves, and the kernel keeps what it knows. */
+START_TEST(nobody_is_asked_where_ids_are_handles)
+{
+	set_up(8);
+	look_up_all();
+	ck_assert_uint_eq(kernel.asked, 0);
+	ck_assert_uint_le(known(), KNOWN_MOST);
+	tear_down();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("nodes");
+	TCase *tests = tcase_create("nodes");
+	tcase_add_test(tests, the_kernel_is_asked);
+	tcase_add_loop_test(tests, nothing_goes_before_it_is_forgotten, 0, 3);
+	tcase_add_test(tests, nobody_is_asked_where_ids_are_handles);
+	tcase_set_timeout(tests, 60);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
