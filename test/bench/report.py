@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the benches have measured, held against the goals.
 
-    report.py [--goals-svg FILE] [--bars-svg FILE [--bars NAME...]] RESULTS...
+    report.py [--goals-svg FILE] [--bars-svg FILE [--bars NAME...]] [--curves-svg FILE] RESULTS...
 
 RESULTS: lines "NAME VALUE UNIT" of test/bench/run; of a name that comes again the median counts. Prints a table of the goals:
 "goal-G1-small-against-cp 1.62 at-least-1.5" is goal G1, and reached. --goals-svg draws them, each as how far it is reached;
---bars-svg draws seconds, a group of bars for each NAME that measurements begin with.
+--bars-svg draws seconds, a group of bars for each NAME that measurements begin with; --curves-svg draws memory, of all lines
+"curve-NAME-OBJECTS 12.3 MiB", against the number of objects.
 """
 import argparse
 import math
@@ -127,11 +128,60 @@ def bars_svg(results, prefixes, path):
         out.write(svg(208 + span + 80, y + 8, "Until all is copied and durable", body))
 
 
+def curves_of(results):
+    """{name: [(objects, MiB)]}"""
+    curves = {}
+    for name, (values, unit) in results.items():
+        point = re.fullmatch(r"curve-([a-z-]+)-(\d+)", name)
+        if point and unit == "MiB":
+            curves.setdefault(point[1], []).append((int(point[2]), max(values)))
+    return {name: thinned(sorted(points)) for name, points in curves.items()}
+
+
+def thinned(points):
+    """The highest of those that lie side by side, so that no more are left than can be seen."""
+    step = points[-1][0] / 250
+    highest = {}
+    for x, y in points:
+        if x and y >= highest.get(int(x / step), (0, 0))[1]:
+            highest[int(x / step)] = (x, y)
+    return sorted(highest.values())
+
+
+def curves_svg(curves, bound, path):
+    """Memory of the daemon against the objects that it knows of, and a line at what was wished for."""
+    left, top, width, height = 60, 40, 560, 220
+    most_x = max(point[0] for points in curves.values() for point in points)
+    most_y = max([bound * 1.2] + [point[1] for points in curves.values() for point in points])
+
+    def place(x, y):
+        return left + x / most_x * width, top + height - y / most_y * height
+
+    body = []
+    for step in range(0, int(most_y) + 1, 16):
+        y = place(0, step)[1]
+        color = "#000" if step == bound else "#ddd"
+        body += [f'<line x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}" stroke="{color}"/>',
+                 text(left - 6, y + 4, str(step), "end")]
+    for part in range(5):
+        x = place(most_x * part / 4, 0)[0]
+        body.append(text(x, top + height + 16, f"{most_x * part / 4 / 1e6:.1f}", "middle"))
+    body.append(text(left + width, top + height + 32, "million objects", "end"))
+    for (name, points), color in zip(sorted(curves.items()), ("#5b7fa6", OURS, "#4c8c4a", "#8a8a8a")):
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        body += [f'<polyline points="{line}" fill="none" stroke="{color}"/>',
+                 f'<rect x="{left + 8}" y="{top + height - 46 + 16 * (color == OURS)}" width="14" height="3" fill="{color}"/>',
+                 text(left + 28, top + height - 40 + 16 * (color == OURS), name)]
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(svg(left + width + 20, top + height + 40, f"Resident memory of the daemon, MiB ({bound} wished for)", body))
+
+
 def main():
     parser = argparse.ArgumentParser(description="holds the results of the benches against the goals")
     parser.add_argument("--goals-svg", metavar="FILE")
     parser.add_argument("--bars-svg", metavar="FILE")
     parser.add_argument("--bars", nargs="+", default=["small", "dir", "large", "sparse"], metavar="NAME")
+    parser.add_argument("--curves-svg", metavar="FILE")
     parser.add_argument("results", nargs="+")
     options = parser.parse_args()
     results = read_results(options.results)
@@ -142,6 +192,8 @@ def main():
         goals_svg(goals, options.goals_svg)
     if options.bars_svg:
         bars_svg(results, options.bars, options.bars_svg)
+    if options.curves_svg:
+        curves_svg(curves_of(results), 64, options.curves_svg)
     return 0
 
 
