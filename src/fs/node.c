@@ -701,14 +701,14 @@ void node_on_doubt(struct node_table *table, node_doubt_fn doubt, void *context)
 
 void node_on_plenty(struct node_table *table, node_plenty_fn plenty, void *context)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	table->plenty = plenty;
 	table->plenty_context = context;
 }
 
 void node_plenty_told(struct node_table *table)
 {
-	LOCKED(&table->lock);
+	TABLE_LOCKED(table);
 	table->offered = false;
 }
 
