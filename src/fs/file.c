@@ -36,13 +36,14 @@ static bool writes(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* The kernel opens the backing file anew for each open, with its flags. The descriptor must not be for writing when nobody writes: as
- * long as the kernel has it, the plain file cannot be run (ETXTBSY), be it after the mount is gone.
+/* The kernel opens the backing file anew for each open, with its flags, so a descriptor for reading does. One for writing must not be
+ * it, also for a writer: the kernel has it until the last reader is gone, and so long the plain file cannot be run (ETXTBSY), be it
+ * after the mount is gone.
  * Passthrough is refused by some file systems below (a stack that is too deep): found out once, then not tried again. */
 static int open_backing(struct call *call, struct node *node)
 {
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
-	int result = node_fd_get(call->fs->nodes, node, writes(call->fi.flags) ? NODE_READ : NODE_READ_ONLY, &fd);
+	int result = node_fd_get(call->fs->nodes, node, NODE_READ_ONLY, &fd);
 
 	if (result < 0)
 		return result;

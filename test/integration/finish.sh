@@ -52,12 +52,20 @@ cat <&7 >/dev/null
 cp /bin/true other/made
 cp /bin/true other/made-and-open
 exec 8<other/made-and-open
+cp /bin/true other/made-and-shared # opened by a writer first, which leaves a reader behind
+exec 9<>other/made-and-shared 4<other/made-and-shared 9>&-
+exec 9>other/made-in-company 3<other/made-in-company
+cat /bin/true >&9
+chmod +x other/made-in-company
+exec 9>&-
 check '--lazy' timeout 60 "$admin" finish --lazy "$work/other"
 check 'new opens reach the plain tree' sh -c "! findmnt -rn -M '$work/other'"
 wait_for 10 other/made
 wait_for 10 other/made-and-open
+wait_for 10 other/made-and-shared
+wait_for 10 other/made-in-company
 say 'ok: what was made here can be run from the plain tree, also when it is open'
-rm other/made other/made-and-open
+rm other/made*
 touch -r source other
 equal 'what was open is read' "$(cksum <source/data)" "$(cksum <&6)"
 echo 'from the plain tree' >other/plain
@@ -67,7 +75,7 @@ check 'and the other way' grep -q 'through the old descriptor' other/plain
 echo longer >>other/deep/er/est/file
 equal 'what is appended there, too' longer "$(cat <&7)"
 check 'the daemon stays for what is open' kill -0 "${pid[two]}"
-exec 5>&- 6>&- 7>&- 8>&-
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-
 reap two
 no_trace other
 check 'the tree is the source' same -t plain -t deep/er/est/file -x plain -x deep/er/est/file source other
