@@ -48,6 +48,7 @@ struct channel {
 
 	pthread_mutex_t use; /* guards what follows, and rpc once the thread is started */
 	struct op *ops;      /* started, not yet freed */
+	struct join *join;   /* only while ops are being started */
 	unsigned n_ops, with_deadline;
 	uint64_t looked_ns;
 	bool failed;  /* the connection, where not the thread found it */
@@ -65,6 +66,11 @@ static uint64_t now_ns(void)
 struct rpc_context *channel_rpc(struct channel *channel)
 {
 	return channel->rpc;
+}
+
+struct join **channel_join(struct channel *channel)
+{
+	return &channel->join;
 }
 
 /* --- ops --- */
@@ -275,13 +281,17 @@ static struct op *take_queue(struct channel *channel)
 
 static unsigned start_queued(struct channel *channel)
 {
+	const struct protocol *protocol = NULL;
 	unsigned count = 0;
 
 	for (struct op *op = take_queue(channel), *next; op; op = next) {
 		next = op->next;
+		protocol = op->conn->protocol;
 		start_op(op);
 		count++;
 	}
+	if (protocol && protocol->send_joined)
+		protocol->send_joined(channel);
 	return count;
 }
 
@@ -448,7 +458,10 @@ static bool send_here(struct channel *channel, struct op *op)
 		return false;
 	bool sound = channel->n_ops < BUSY_OPS && !channel->failed && !is_broken(channel);
 	if (sound) {
+		const struct protocol *protocol = op->conn->protocol;
 		start_op(op);
+		if (protocol->send_joined)
+			protocol->send_joined(channel);
 		channel->failed = !send_started(channel);
 		bool rest = channel->failed || rpc_which_events(channel->rpc) & POLLOUT;
 		if (rest || (channel->awaited && channel->with_deadline))

@@ -85,6 +85,7 @@ struct dmm_instance {
 struct channel; /* channel.c */
 struct op;
 struct part;
+struct join; /* join4.c */
 
 struct protocol {
 	unsigned version;
@@ -94,6 +95,9 @@ struct protocol {
 	void (*read)(struct op *op, struct part *part, uint64_t off); /* one part; parts.c */
 	void (*readlink)(struct op *op);
 	void (*xattrs)(struct op *op);
+	/* The same as read for one that may wait until others that are started at the moment are; NULL: there is no such thing. */
+	bool (*read_joined)(struct op *op, struct part *part);
+	void (*send_joined)(struct channel *channel);
 };
 extern const struct protocol protocol_v3, protocol_v4;
 
@@ -104,8 +108,9 @@ struct dmm_conn {
 	uint64_t capabilities;
 	unsigned rsize, list_bytes;
 	atomic_bool plain_readdir; /* the server has no READDIRPLUS */
+	atomic_uint join_most;     /* READs in one COMPOUND */
 	unsigned n_channels;
-	atomic_uint next; /* channel */
+	atomic_uint next, next_small; /* channel */
 	struct channel *channels[CHANNELS_MOST];
 };
 
@@ -150,6 +155,8 @@ void channel_submit(struct channel *channel, struct dmm_conn *conn, struct dmm_r
 /* Looks after requests that were cancelled. */
 void channel_wake(struct channel *channel);
 struct rpc_context *channel_rpc(struct channel *channel);
+/* Where join4.c keeps what is being joined. */
+struct join **channel_join(struct channel *channel);
 
 /* By whoever uses the channel. */
 void op_complete(struct op *op, int64_t result);
@@ -178,6 +185,11 @@ bool parts_want_attr(const struct op *op);
 int parts_attr(struct op *op, const struct dmm_attr *attr);
 /* One is answered; the last of them completes the request. */
 void part_came(struct part *part, int error, const char *data, unsigned len, bool eof);
+
+/* --- join4.c --- */
+#define JOIN4_MOST 15
+bool join4_add(struct op *op, struct part *part);
+void join4_send(struct channel *channel);
 
 /* A number as XDR has it (RFC 4506). */
 static inline uint32_t xdr_word(const void *bytes)

@@ -12,6 +12,7 @@ void parts_send(struct op *op)
 {
 	uint64_t len = op->request->len, off = op->request->off;
 	unsigned rsize = op->conn->rsize;
+	const struct protocol *protocol = op->conn->protocol;
 	struct part *parts = calloc((len + rsize - 1) / rsize + 1, sizeof(*parts));
 
 	op->own = parts;
@@ -19,7 +20,8 @@ void parts_send(struct op *op)
 		op_complete(op, -ENOMEM);
 	for (uint64_t at = 0; at < len && op->request; at += rsize, parts++) {
 		*parts = (struct part){.op = op, .off = at, .len = len - at < rsize ? (unsigned)(len - at) : rsize};
-		op->conn->protocol->read(op, parts, off + at);
+		if (!protocol->read_joined || !protocol->read_joined(op, parts))
+			protocol->read(op, parts, off + at);
 	}
 	if (op->request && len == 0)
 		op_complete(op, 0);

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL_BYTES (64u << 10)
+#define TOGETHER 16u
+
 static int instance_open(const struct dmm_config *config, struct dmm_instance **result)
 {
 	struct dmm_instance *instance = calloc(1, sizeof(*instance));
@@ -81,6 +84,15 @@ static void answer(struct dmm_request *request, int result)
 	request->complete(request);
 }
 
+/* One after the other; but small READs that follow each other, which can be one COMPOUND, stay together. */
+static unsigned next_channel(struct dmm_conn *conn, const struct dmm_request *request)
+{
+	bool together = conn->protocol->read_joined && request->kind == DMM_REQ_READ && request->len < SMALL_BYTES;
+	unsigned turn = atomic_fetch_add_explicit(together ? &conn->next_small : &conn->next, 1, memory_order_relaxed);
+
+	return (together ? turn / TOGETHER : turn) % conn->n_channels;
+}
+
 static void nfs_submit(struct dmm_conn *conn, struct dmm_request *request)
 {
 	struct fh fh;
@@ -94,8 +106,7 @@ static void nfs_submit(struct dmm_conn *conn, struct dmm_request *request)
 	} else if ((ret = object_of(conn, request, &fh)) < 0) {
 		answer(request, ret);
 	} else {
-		unsigned turn = atomic_fetch_add_explicit(&conn->next, 1, memory_order_relaxed);
-		channel_submit(conn->channels[turn % conn->n_channels], conn, request, &fh);
+		channel_submit(conn->channels[next_channel(conn, request)], conn, request, &fh);
 	}
 }
 

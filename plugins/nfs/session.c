@@ -211,6 +211,7 @@ static int open_4(struct dmm_conn *conn)
 	int ret = open_channels(conn, NFS_V4, address->port ? address->port : NFS_PORT);
 
 	conn->protocol = &protocol_v4;
+	atomic_init(&conn->join_most, JOIN4_MOST);
 	conn->capabilities = DMM_CAP_PERSISTENT_HANDLES | DMM_CAP_CHANGE;
 	conn->rsize = address->rsize;
 	conn->list_bytes = LIST_MOST;

@@ -288,4 +288,6 @@ const struct protocol protocol_v4 = {
 	.read = send_read,
 	.readlink = start_readlink,
 	.xattrs = start_xattrs,
+	.read_joined = join4_add,
+	.send_joined = join4_send,
 };
