@@ -51,8 +51,10 @@ for e in json.load(open("errors.out")):
     path = e["path"] if len(e["path"]) < 200 else e["path"][:15] + "..."
     if e["kind"] != "drift": print(path, e["what"], e["error"])
 END
+# Of two names of what cannot be one object, the one that is listed first is there.
+listed_later=$(sed -n 's/^\(same-id\.[12]\) link .*/\1/p' found)
 sort found -o found
-sort >wanted <<'END'
+sort >wanted <<END
 .dmmfs create EBUSY
 bad-names/(empty name) create EBADMSG
 bad-names/..\x2F..\x2Fescape create EBADMSG
@@ -81,7 +83,7 @@ not-a-dir list ENOTDIR
 not-a-file read EISDIR
 nul-link create EBADMSG
 round list EIO
-same-id.2 link EBADMSG
+${listed_later:-one of same-id} link EBADMSG
 stubborn read ETIMEDOUT
 too-much read EBADMSG
 twice/again create EEXIST
@@ -93,7 +95,7 @@ check 'each lie is an error of its own object' diff wanted found
 check 'an endless directory and one that goes round are told apart' \
 	sh -c 'grep -q "more entries than maxentries" errors.out && grep -q "the same names again and again" errors.out'
 check 'the source that does not hold still is told of' grep -q '"drift"' errors.out
-for file in $harmless honest/one honest/two same-id.1 loop/file twice/file twice/again/file bad-names/file; do
+for file in $harmless honest/one honest/two same-id.$((3 - ${listed_later#*.})) loop/file twice/file twice/again/file bad-names/file; do
 	cmp "source/$file" "target/$file" || fail "$file"
 done
 say 'ok: all else came over'

@@ -25,10 +25,13 @@ nfs_alone()
 	wait_for 10 test -S /run/rpcbind.sock
 }
 
+# A newer one wants to be told that it may run where CAP_SYS_RESOURCE is missing; an older one does not know the word.
+nfs_flusher() { case $(ganesha.nfsd -v 2>&1) in *' V'[1-5].*) ;; *) echo 'Allow_Set_Io_Flusher_Fail = true;' ;; esac }
+
 nfs_config()
 {
 	cat <<-EOT
-	NFS_CORE_PARAM { Protocols = 3,4; Enable_NLM = false; Enable_RQUOTA = false; }
+	NFS_CORE_PARAM { Protocols = 3,4; Enable_NLM = false; Enable_RQUOTA = false; $(nfs_flusher) }
 	NFSv4 { Grace_Period = 1; Lease_Lifetime = 10; Only_Numeric_Owners = ${nfs_numeric:-true};
 	        Allow_Numeric_Owners = ${nfs_numeric:-true}; DomainName = corp.example; UseGetpwnam = true; }
 	EXPORT { Export_Id = 1; Path = $1; Pseudo = /export; Access_Type = RO; Squash = ${nfs_squash:-No_Root_Squash};
