@@ -12,6 +12,8 @@
 #define POLL_NS (100 * NS_PER_US) /* so long a request is waited for without sleep */
 #define LOST_NS (30 * NS_PER_US)  /* between two looks: somebody else had the processor */
 #define DEPUTY_NS NS_PER_MS
+/* Condition variables of glibc before 2.41 can lose a wake-up. Who was summoned sees it by itself after so long. */
+#define SURE_NS NS_PER_S
 #define CLOSE_ALL 16 /* `close` when all of late followed closely */
 #define HOT (CLOSE_ALL / 2)
 #define BACKLOG 8
@@ -80,6 +82,13 @@ static bool be_deputy(struct turn *turn)
 	return asks;
 }
 
+static void wait_for_summons(struct turn *turn)
+{
+	struct timespec until = clock_after_ns(SURE_NS);
+
+	pthread_cond_clockwait(&turn->summoned, &turn->lock, CLOCK_MONOTONIC, &until);
+}
+
 static void park(struct turn *turn)
 {
 	bool asks = false, comes_from_work = true;
@@ -89,7 +98,7 @@ static void park(struct turn *turn)
 		if ((turn->polling || comes_from_work) && !turn->has_deputy)
 			asks = be_deputy(turn);
 		else
-			pthread_cond_wait(&turn->summoned, &turn->lock);
+			wait_for_summons(turn);
 		comes_from_work = false;
 	}
 	turn->summons -= !asks && turn->summons > 0;

@@ -161,9 +161,41 @@ START_TEST(as_many_ask_as_there_are_processors)
 }
 END_TEST
 
+static void *await_turn(void *context)
+{
+	turn_await(&turn, requests[0]);
+	return context;
+}
+
+/* As the condition variables of some C libraries do: the summons is there, and nobody is woken. */
+START_TEST(a_wake_up_that_is_lost_is_made_up_for)
+{
+	pthread_t thread;
+	bool parked = false;
+
+	turn_start(&turn);
+	turn.most = 1;
+	turn.close = 1000; /* hot */
+	turn.asking = 1;   /* somebody asks, so one parks */
+	ck_assert_int_eq(pthread_create(&thread, NULL, await_turn, NULL), 0);
+	while (!parked) {
+		usleep(1000);
+		pthread_mutex_lock(&turn.lock);
+		parked = turn.parked == 1 && !turn.has_deputy;
+		turn.summons = parked;
+		turn.asking -= parked; /* or it would poll the pipe that is not there */
+		turn.close = parked ? 0 : turn.close;
+		pthread_mutex_unlock(&turn.lock);
+	}
+	pthread_join(thread, NULL);
+	turn_stop(&turn);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("turn");
+	TCase *alone = tcase_create("alone");
 	TCase *tests = tcase_create("turn");
 
 	tcase_set_timeout(tests, 60);
@@ -175,6 +207,9 @@ int main(void)
 	tcase_add_test(tests, nobody_waits_for_what_takes_long);
 	tcase_add_test(tests, as_many_ask_as_there_are_processors);
 	suite_add_tcase(suite, tests);
+	tcase_set_timeout(alone, 60);
+	tcase_add_test(alone, a_wake_up_that_is_lost_is_made_up_for);
+	suite_add_tcase(suite, alone);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
