@@ -14,8 +14,8 @@
 #include "base/log.h"
 #include "daemon/delete.h"
 #include "daemon/look.h"
-#include "daemon/notify.h"
 #include "keeper/keeper.h"
+#include "keeper/manager.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +80,7 @@ static void is_ready(void *context)
 		tell_parent(start, &(struct outcome){.status = EXIT_OK});
 		leave_terminal();
 	}
-	notify_ready();
+	manager_ready();
 }
 
 /* SIGTERM and SIGINT: unmount, which ends everything in the ordinary way. Detached, when files are open: they go on until they
@@ -97,7 +97,7 @@ static void *await_signal(void *context)
 	pthread_setname_np(pthread_self(), "signals");
 	while (sigwait(&set, &signal) == 0) {
 		log_event(LOG_LEVEL_INFO, "asked", "to=halt signal=%s", sigabbrev_np(signal));
-		notify_stopping();
+		manager_stopping();
 		const char *mountpoint = daemon->options->mountpoint;
 		int result = worker_unmount(mountpoint, 0);
 		if (result < 0)
@@ -150,7 +150,7 @@ static int serve(struct options *options, struct start *start, struct kept *kept
 		tell_parent(start, outcome);
 		return outcome->status = EXIT_FAILED;
 	}
-	struct daemon daemon = {.options = options, .kept = kept ? kept : kept_new(memory, -1, -1, false)};
+	struct daemon daemon = {.options = options, .kept = kept ? kept : kept_new(memory, KEPT_NO_FDS, false)};
 	pthread_t thread;
 
 	block_signals();
@@ -161,7 +161,7 @@ static int serve(struct options *options, struct start *start, struct kept *kept
 	outcome->status = EXIT_FAILED;
 	int result = chdir("/") < 0 ? -errno : daemon_open(&daemon, outcome->message, sizeof(outcome->message));
 	if (result == DAEMON_COMPLETE && complete_already(&daemon, outcome) == EXIT_OK)
-		notify_ready(); /* a unit that is left over ends well, too */
+		manager_ready(); /* a unit that is left over ends well, too */
 	if (result == 0) {
 		if (pthread_create(&thread, NULL, await_signal, &daemon) == 0)
 			pthread_detach(thread);
@@ -299,6 +299,15 @@ int main(int argc, char **argv)
 		result = -EPERM;
 		snprintf(outcome.message, sizeof(outcome.message), "only root can migrate a file tree");
 	}
+	struct keeper_wanted wanted = {
+		.migid = options.migid, .mountpoint = options_value(&options, "mountpoint"), .stays = options.foreground};
+	int status;
+	if (result == 0 && !kept && !options.create && keeper_resume(&wanted, &status) > 0) {
+		options_free(&options);
+		return status;
+	}
+	if (result == 0 && !options.by_migid)
+		result = options_resolve(&options, outcome.message, sizeof(outcome.message));
 	if (result == 0 && (result = options_load(&options, outcome.message, sizeof(outcome.message))) < 0)
 		outcome.status = EXIT_FAILED;
 	if (result == 0)
@@ -320,7 +329,7 @@ int main(int argc, char **argv)
 	}
 	if (options.debug)
 		log_set_level(LOG_LEVEL_DEBUG);
-	int status = kept ? serve_on(&options, kept) : options.foreground ? serve_here(&options) : serve_in_background(&options);
+	status = kept ? serve_on(&options, kept) : options.foreground ? serve_here(&options) : serve_in_background(&options);
 	options_free(&options);
 	return status;
 }

@@ -4,7 +4,6 @@
  */
 #include "daemon/options.h"
 
-#include "daemon/settle.h"
 #include "dmmfs-config.h"
 #include "property/mount_flags.h"
 
@@ -303,7 +302,7 @@ int options_parse(int argc, char **argv, struct options *options, char *error, s
 		            options->values.text[property_index(property_find("source"))]);
 	if (!options->by_migid && parse.positional < 2)
 		return fail(&parse, "usage: dmmfs SOURCE MOUNTPOINT [-o options]; see dmmfs --help");
-	return options->by_migid ? 0 : options_resolve(options, error, error_size);
+	return 0;
 }
 
 void options_free(struct options *options)

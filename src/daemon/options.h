@@ -50,8 +50,11 @@ struct options {
 /* Exit statuses, as mount(8) has them. */
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_FAILED = 32 };
 
-/* The three steps of a start. Each: 0: go on; negative: a sentence is in `error`. The first, 1: nothing more to do (help, version). */
+/* The steps of a start. Each: 0: go on; negative: a sentence is in `error`. The first looks at no place; 1: nothing more to do (help,
+ * version). */
 int options_parse(int argc, char **argv, struct options *options, char *error, size_t error_size);
+/* Makes the places of the command line absolute, without links; not those of a migid, which the database has. */
+int options_resolve(struct options *options, char *error, size_t error_size);
 /* Adds what the database has. It is not open in this process, neither before nor after. */
 int options_load(struct options *options, char *error, size_t error_size);
 /* Checks the whole and fills the fields. */

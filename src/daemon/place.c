@@ -49,8 +49,8 @@ int place_clear(const char *mountpoint, char *error, size_t error_size)
 	char type[64];
 
 	while (type_mounted_at(mountpoint, type, sizeof(type)) && strcmp(type, "fuse.dmmfs") == 0) {
-		struct statfs st; /* stat(2) is answered from what the kernel kept */
-		if (statfs(mountpoint, &st) == 0 || errno != ENOTCONN) {
+		struct statfs st; /* stat(2) is answered from what the kernel kept. ECONNABORTED: it dies just now */
+		if (statfs(mountpoint, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED)) {
 			snprintf(error, error_size, "%s is mounted by dmmfs already; see dmmfs-admin list", mountpoint);
 			return -EBUSY;
 		}

@@ -186,6 +186,8 @@ int plan_main(int argc, char **argv)
 	argv[1] = argv[0];
 	log_set_level(LOG_LEVEL_ERROR);
 	int result = options_parse(argc - 1, argv + 1, &plan.options, error, sizeof(error));
+	if (result == 0 && !plan.options.by_migid)
+		result = options_resolve(&plan.options, error, sizeof(error));
 	if (result == 0)
 		result = options_settle(&plan.options, error, sizeof(error));
 	if (result == 0) {

@@ -200,6 +200,7 @@ static void tell_serving(struct daemon *daemon)
 	struct memory *memory = kept_memory(daemon->kept);
 
 	memory->serves = true;
+	kept_serves(daemon->kept);
 	if (!daemon_takes_over(daemon))
 		return;
 	memory->takeovers++;

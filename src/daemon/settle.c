@@ -5,7 +5,7 @@
  * One table binds a property to a field of struct options. A property whose text is needed, because it is a little language of its
  * own, needs no field: options_value() has it, and daemon/apply.c what it does.
  */
-#include "daemon/settle.h"
+#include "daemon/options.h"
 
 #include "daemon/govern.h"
 #include "dmmfs-config.h"

@@ -168,13 +168,14 @@ static void adopt_held(struct fs *fs, uint64_t id)
 static void adopt_all_held(struct fs *fs)
 {
 	struct memory *memory = kept_memory(fs->kept);
-	uint32_t n = memory->n_held; /* the keeper takes those away that it is told of below */
-	CLEAN_FREE uint64_t *ids = calloc(n + 1, sizeof(*ids));
+	uint32_t used = memory->held_used, n = 0;
+	CLEAN_FREE uint64_t *ids = calloc(used + 1, sizeof(*ids));
 
 	if (!ids)
 		abort();
-	for (uint32_t i = 0; i < n; i++)
-		ids[i] = memory->held[i].node;
+	for (uint32_t i = 0; i < used; i++) /* the keeper takes those away that it is told of below */
+		if (held_is_there(&memory->held[i]))
+			ids[n++] = memory->held[i].node;
 	for (uint32_t i = 0; i < n; i++) {
 		adopt_held(fs, ids[i]);
 		nodes_done(fs->nodes);

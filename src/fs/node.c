@@ -212,7 +212,7 @@ static void recall_all(struct node_table *table)
 
 	for (uint32_t i = 1; i < memory->nodes_used; i++) {
 		const struct memory_node *kept = &memory->nodes[i];
-		if (!kept->id || find(table, kept->id))
+		if (!kept->id || kept->len > MEMORY_HANDLE || find(table, kept->id))
 			continue;
 		struct handle handle = {.type = kept->type, .len = kept->len};
 		memcpy(handle.bytes, kept->bytes, kept->len);

@@ -10,11 +10,12 @@
  * up, and the mount is dead as it is without a keeper. Every other time the program is the keeper's own: one that was put in its
  * place may not run at all.
  */
-#include "keeper/keeper.h"
+#include "keeper/internal.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "keeper/held.h"
 #include "keeper/message.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -36,44 +38,23 @@
 #define SOON_NS (100 * NS_PER_MS)
 #define SOON_MAX 10
 #define SPARE_DESCRIPTORS 64
+#define LATE_MS 100 /* until the service manager is told again */
 
-enum { EXIT_KEEPER = 32 };
+/* --- what the worker says --- */
 
-struct keeper {
-	struct memory *memory;
-	int memory_fd, fuse_fd, socket, worker_socket, signals;
-	pid_t worker;
-	uint64_t started_ns;
-	unsigned failed, soon; /* workers in a row that never served, that died soon */
-	unsigned held_max;
-	bool asked; /* to end */
-};
-
-/* --- descriptors of removed files --- */
-
-static void hold(struct keeper *keeper, uint64_t node, int fd)
+/* Done again after a kill before it was dropped, each of these changes nothing. */
+static void do_as_told(struct keeper *keeper, enum message_kind kind, uint64_t node, int fd)
 {
-	struct memory *memory = keeper->memory;
+	bool late = false;
 
-	if (memory->n_held >= keeper->held_max) {
-		log_warning("there is no room to keep one more removed file that is open: most=%u", keeper->held_max);
-		close(fd);
-		return;
-	}
-	memory->held[memory->n_held] = (struct memory_held){.node = node, .fd = fd};
-	memory->n_held++;
-}
-
-static void let_go(struct keeper *keeper, uint64_t node)
-{
-	struct memory *memory = keeper->memory;
-
-	for (uint32_t i = memory->n_held; i-- > 0;) {
-		if (memory->held[i].node != node)
-			continue;
-		close(memory->held[i].fd);
-		memory->held[i] = memory->held[--memory->n_held];
-	}
+	if (kind == MESSAGE_HOLD && fd >= 0)
+		late = held_take(keeper->memory, node, steal_fd(&fd), keeper->held_max);
+	else if (kind == MESSAGE_LET_GO)
+		late = held_let_go(keeper->memory, node);
+	else if (kind == MESSAGE_SERVES)
+		late = store_begin(keeper);
+	cleanup_close(&fd);
+	keeper->late = keeper->late || late;
 }
 
 static void take_messages(struct keeper *keeper)
@@ -82,11 +63,9 @@ static void take_messages(struct keeper *keeper)
 	uint64_t node;
 	int fd, result;
 
-	while ((result = message_receive(keeper->socket, &kind, &node, &fd)) > 0) {
-		if (kind == MESSAGE_HOLD && fd >= 0)
-			hold(keeper, node, fd);
-		else if (kind == MESSAGE_LET_GO)
-			let_go(keeper, node);
+	while ((result = message_look(keeper->socket, &kind, &node, &fd)) > 0) {
+		do_as_told(keeper, kind, node, fd);
+		message_drop(keeper->socket);
 	}
 	if (result < 0)
 		log_warning("a message of the worker cannot be read: error=%s", errno_name(errno));
@@ -221,8 +200,9 @@ static void become_anew(struct keeper *keeper)
 	int kept[] = {keeper->memory_fd, keeper->fuse_fd, keeper->worker_socket, keeper->socket};
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		keep_open(kept[i]);
-	for (uint32_t i = 0; i < memory->n_held; i++)
-		keep_open(memory->held[i].fd);
+	for (uint32_t i = 0; i < memory->held_used; i++)
+		if (held_is_there(&memory->held[i]))
+			keep_open(memory->held[i].fd);
 	setenv("DMMFS_KEEPER", descriptors, 1);
 	execv(memory->program, argv);
 	log_warning("the program cannot be started in the keeper's place, which goes on as it is: program=%s error=%s",
@@ -289,7 +269,12 @@ static void wait_for_news(struct keeper *keeper, int timeout_ms)
 {
 	struct pollfd polls[] = {{.fd = keeper->signals, .events = POLLIN}, {.fd = keeper->socket, .events = POLLIN}};
 
-	if (poll(polls, 2, timeout_ms) < 0)
+	if (keeper->late && (timeout_ms < 0 || timeout_ms > LATE_MS))
+		timeout_ms = LATE_MS;
+	int ready = poll(polls, 2, timeout_ms);
+	if (keeper->late)
+		keeper->late = store_go_on(keeper);
+	if (ready < 0)
 		return;
 	if (polls[1].revents)
 		take_messages(keeper);
@@ -328,7 +313,7 @@ static int keep(struct keeper *keeper)
 	}
 }
 
-static int watch_signals(struct keeper *keeper)
+int keeper_watch_signals(struct keeper *keeper)
 {
 	sigset_t set;
 
@@ -355,16 +340,19 @@ static int die_alike(int status)
 	return EXIT_KEEPER;
 }
 
-static int run(struct keeper *keeper)
+int keeper_run(struct keeper *keeper)
 {
 	prctl(PR_SET_NAME, "dmmfs-keeper");
 	keeper->held_max = most_held();
-	return die_alike(keep(keeper));
+	int status = keep(keeper);
+	store_end(keeper, !keeper->asked || keeper->memory->ended);
+	keeper_close(keeper);
+	return die_alike(status);
 }
 
 /* --- how it begins --- */
 
-static int find_program(struct memory *memory)
+int keeper_find_program(struct memory *memory)
 {
 	ssize_t len = readlink("/proc/self/exe", memory->program, sizeof(memory->program) - 1);
 
@@ -374,10 +362,19 @@ static int find_program(struct memory *memory)
 	return 0;
 }
 
-static int prepare(struct keeper *keeper, const struct keeper_options *options)
+int keeper_connect(struct keeper *keeper)
 {
 	int sockets[2];
 
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return -errno;
+	keeper->socket = sockets[0];
+	keeper->worker_socket = sockets[1];
+	return 0;
+}
+
+static int prepare(struct keeper *keeper, const struct keeper_options *options)
+{
 	*keeper = (struct keeper){.memory_fd = -1, .fuse_fd = -1, .socket = -1, .worker_socket = -1, .signals = -1};
 	keeper->memory = memory_make(&keeper->memory_fd);
 	if (!keeper->memory)
@@ -391,26 +388,25 @@ static int prepare(struct keeper *keeper, const struct keeper_options *options)
 	memory->keeper_pid = (int32_t)getpid();
 	memory->foreground = options->foreground;
 	memory->debug = options->debug;
-	int result = find_program(memory);
+	int result = keeper_find_program(memory);
 	if (result < 0)
 		return result;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+	if (getrandom(&memory->mount_number, sizeof(memory->mount_number), 0) < 0)
 		return -errno;
-	keeper->socket = sockets[0];
-	keeper->worker_socket = sockets[1];
+	result = keeper_connect(keeper);
+	if (result < 0)
+		return result;
 	keeper->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC); /* without it the worker says what is wrong */
 	return 0;
 }
 
-static void close_all(struct keeper *keeper)
+void keeper_close(struct keeper *keeper)
 {
 	cleanup_close(&keeper->memory_fd);
 	cleanup_close(&keeper->fuse_fd);
 	cleanup_close(&keeper->socket);
 	cleanup_close(&keeper->worker_socket);
 	cleanup_close(&keeper->signals);
-	for (uint32_t i = 0; keeper->memory && i < keeper->memory->n_held; i++)
-		close(keeper->memory->held[i].fd);
 	if (keeper->memory)
 		memory_unmap(keeper->memory);
 }
@@ -419,9 +415,10 @@ static void close_all(struct keeper *keeper)
 static void begin_worker(struct keeper *keeper, pid_t parent, struct kept **kept)
 {
 	die_with_keeper(parent);
-	close(keeper->memory_fd);
 	close(keeper->socket);
-	*kept = kept_new(keeper->memory, keeper->fuse_fd, keeper->worker_socket, false);
+	if (memory_lock(keeper->memory_fd) < 0)
+		_exit(EXIT_KEEPER);
+	*kept = kept_new(keeper->memory, (struct kept_fds){keeper->memory_fd, keeper->fuse_fd, keeper->worker_socket}, false);
 }
 
 /* From now on nobody reads our standard error. */
@@ -441,15 +438,15 @@ int keeper_start(const struct keeper_options *options, struct kept **kept, int *
 	int result = prepare(&keeper, options);
 
 	if (result < 0) {
-		close_all(&keeper);
+		keeper_close(&keeper);
 		return result;
 	}
 	keeper.started_ns = clock_monotonic_ns();
-	result = watch_signals(&keeper); /* before there is a child */
+	result = keeper_watch_signals(&keeper); /* before there is a child */
 	keeper.worker = result < 0 ? -1 : fork();
 	if (keeper.worker < 0) {
 		result = result < 0 ? result : -errno;
-		close_all(&keeper);
+		keeper_close(&keeper);
 		return result;
 	}
 	if (keeper.worker == 0) {
@@ -464,14 +461,13 @@ int keeper_start(const struct keeper_options *options, struct kept **kept, int *
 		leave_terminal();
 	keeper.memory->worker_pid = keeper.worker;
 	become_anew(&keeper);
-	*status = run(&keeper);
-	close_all(&keeper);
+	*status = keeper_run(&keeper);
 	return 1;
 }
 
 int keeper_again(void)
 {
-	struct keeper keeper = {.signals = -1, .started_ns = clock_monotonic_ns()};
+	struct keeper keeper = {.signals = -1, .late = true, .started_ns = clock_monotonic_ns()};
 	const char *descriptors = getenv("DMMFS_KEEPER");
 
 	if (!descriptors ||
@@ -485,7 +481,7 @@ int keeper_again(void)
 	int kept[] = {keeper.memory_fd, keeper.fuse_fd, keeper.worker_socket, keeper.socket};
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		fcntl(kept[i], F_SETFD, FD_CLOEXEC);
-	if (!keeper.memory || watch_signals(&keeper) < 0) {
+	if (!keeper.memory || keeper_watch_signals(&keeper) < 0) {
 		log_error("the keeper cannot go on: error=%s", errno_name(errno));
 		return EXIT_KEEPER;
 	}
@@ -493,7 +489,5 @@ int keeper_again(void)
 		log_to_syslog("dmmfs-keeper");
 	if (*keeper.memory->logfile)
 		log_to_file(keeper.memory->logfile); /* what it says of a failure goes elsewhere */
-	int status = run(&keeper);
-	close_all(&keeper);
-	return status;
+	return keeper_run(&keeper);
 }

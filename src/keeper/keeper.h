@@ -10,6 +10,9 @@
  * not answered. A worker that says that it ends (unmounted, complete, or it cannot begin) ends the keeper with its status. The worker
  * dies with the keeper, so two of them never serve one mount.
  *
+ * When the keeper is killed the worker goes with it. A service manager that keeps descriptors (systemd) then starts a keeper that goes on
+ * with them (resume.c).
+ *
  * The kernel must be able to send requests again (Linux 6.9). Where it is not, the keeper ends with its worker.
  */
 #ifndef DMM_KEEPER_KEEPER_H
@@ -27,6 +30,17 @@ struct keeper_options {
 
 /* Forks. 0: this is the worker, with its memory. 1: this was the keeper; *status is its exit status. Negative errno: neither. */
 int keeper_start(const struct keeper_options *options, struct kept **kept, int *status);
+
+/* What the command line asks for. */
+struct keeper_wanted {
+	uint32_t migid;         /* 0: the mount point tells */
+	const char *mountpoint; /* NULL: the migid tells */
+	bool stays;             /* in the foreground, as the service manager sees it */
+};
+
+/* First of all, before any place is looked at: goes on with what the service manager kept of a keeper that was killed. 1: this was the
+ * keeper; *status is its exit status. 0: there is nothing to go on with, and the log says why if there was something. */
+int keeper_resume(const struct keeper_wanted *wanted, int *status);
 
 /* The keeper from a program that was put in its place: `dmmfs --keeper`. */
 int keeper_again(void);

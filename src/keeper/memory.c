@@ -13,10 +13,13 @@
 #include "keeper/message.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define MAGIC 0x7065656b73666d64ull /* "dmfskeep" */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* --- the file --- */
 
@@ -33,9 +36,9 @@ static struct memory *map(int fd)
 
 struct memory *memory_make(int *fd)
 {
-	CLEAN_FD int file = fd ? memfd_create("dmmfs", MFD_CLOEXEC) : -1;
+	CLEAN_FD int file = fd ? memfd_create("dmmfs", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
 
-	if (fd && (file < 0 || ftruncate(file, sizeof(struct memory)) < 0))
+	if (fd && (file < 0 || ftruncate(file, sizeof(struct memory)) < 0 || fcntl(file, F_ADD_SEALS, SEALS) < 0))
 		return NULL;
 	struct memory *memory = map(file);
 	if (!memory)
@@ -46,17 +49,57 @@ struct memory *memory_make(int *fd)
 	return memory;
 }
 
+static bool texts_end(const struct memory *memory)
+{
+	const char *const texts[] = {memory->program,    memory->confdir, memory->rundir,
+	                             memory->mountpoint, memory->source,  memory->logfile};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (!memchr(texts[i], '\0', PATH_MAX))
+			return false;
+	return true;
+}
+
+/* The length of a node's handle is looked at where it is used: there may be millions of them. */
+static bool is_sound(const struct memory *memory)
+{
+	return texts_end(memory) && memory->n_init <= MEMORY_INIT && memory->opens_used <= MEMORY_OPENS &&
+	       memory->nodes_used <= MEMORY_NODES && memory->changes_used <= MEMORY_CHANGES && memory->held_used <= MEMORY_HELD;
+}
+
 struct memory *memory_map(int fd)
 {
 	struct memory_head head;
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
 
-	if (pread(fd, &head, sizeof(head), 0) != sizeof(head))
-		return NULL;
-	if (head.magic != MAGIC || head.format != MEMORY_FORMAT || head.size != sizeof(struct memory)) {
+	if (seals < 0 || (seals & SEALS) != SEALS || pread(fd, &head, sizeof(head), 0) != sizeof(head) || head.magic != MAGIC ||
+	    head.format != MEMORY_FORMAT || head.size != sizeof(struct memory) || fstat(fd, &st) < 0 ||
+	    st.st_size != sizeof(struct memory)) {
 		errno = EPROTO;
 		return NULL;
 	}
-	return map(fd);
+	struct memory *memory = map(fd);
+	if (memory && !is_sound(memory)) {
+		memory_unmap(memory);
+		errno = EPROTO;
+		return NULL;
+	}
+	return memory;
+}
+
+int memory_lock(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+bool memory_is_locked(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 void memory_unmap(struct memory *memory)
@@ -78,7 +121,7 @@ struct opened {
 
 struct kept {
 	struct memory *memory;
-	int fuse_fd, socket_fd;
+	struct kept_fds fds;
 	bool inherited;
 	struct free_list opens, nodes, changes;
 	struct opened *before; /* sorted */
@@ -138,13 +181,13 @@ static void find_free(struct kept *kept)
 	kept->changes_before = memory->changes_used;
 }
 
-struct kept *kept_new(struct memory *memory, int fuse_fd, int socket_fd, bool inherited)
+struct kept *kept_new(struct memory *memory, struct kept_fds fds, bool inherited)
 {
 	struct kept *kept = calloc(1, sizeof(*kept));
 
 	if (!kept)
 		abort();
-	*kept = (struct kept){.memory = memory, .fuse_fd = fuse_fd, .socket_fd = socket_fd, .inherited = inherited};
+	*kept = (struct kept){.memory = memory, .fds = fds, .inherited = inherited};
 	pthread_mutex_init(&kept->opens.lock, NULL);
 	pthread_mutex_init(&kept->nodes.lock, NULL);
 	pthread_mutex_init(&kept->changes.lock, NULL);
@@ -155,9 +198,10 @@ struct kept *kept_new(struct memory *memory, int fuse_fd, int socket_fd, bool in
 
 void kept_free(struct kept *kept)
 {
-	cleanup_close(&kept->fuse_fd);
-	cleanup_close(&kept->socket_fd);
+	cleanup_close(&kept->fds.fuse);
+	cleanup_close(&kept->fds.socket);
 	memory_unmap(kept->memory);
+	cleanup_close(&kept->fds.memory); /* the lock ends */
 	free(kept->before);
 	free(kept);
 }
@@ -174,7 +218,7 @@ bool kept_inherited(const struct kept *kept)
 
 int kept_take_fuse(struct kept *kept)
 {
-	return steal_fd(&kept->fuse_fd);
+	return steal_fd(&kept->fds.fuse);
 }
 
 /* A number that no entry ever had, below `most`; 0: there is none. */
@@ -317,16 +361,25 @@ void kept_node_forget(struct kept *kept, uint32_t index)
 	kept->nodes.first = index;
 }
 
-/* --- removed objects --- */
+/* --- what the keeper is told --- */
+
+static void tell(struct kept *kept, enum message_kind kind, uint64_t node, int fd, const char *else_what)
+{
+	if (kept->fds.socket >= 0 && message_send(kept->fds.socket, kind, node, fd) < 0)
+		log_warning("%s: error=%s", else_what, errno_name(errno));
+}
+
+void kept_serves(struct kept *kept)
+{
+	tell(kept, MESSAGE_SERVES, 0, -1, "the mount will not outlive its keeper, which cannot be told");
+}
 
 void kept_hold(struct kept *kept, uint64_t node, int fd)
 {
-	if (kept->socket_fd >= 0 && message_send(kept->socket_fd, MESSAGE_HOLD, node, fd) < 0)
-		log_warning("a removed file that is open will not outlive this process: error=%s", errno_name(errno));
+	tell(kept, MESSAGE_HOLD, node, fd, "a removed file that is open will not outlive this process");
 }
 
 void kept_let_go(struct kept *kept, uint64_t node)
 {
-	if (kept->socket_fd >= 0 && message_send(kept->socket_fd, MESSAGE_LET_GO, node, -1) < 0)
-		log_warning("the keeper cannot be told: error=%s", errno_name(errno));
+	tell(kept, MESSAGE_LET_GO, node, -1, "the keeper cannot be told");
 }

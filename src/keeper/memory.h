@@ -5,7 +5,8 @@
  * The keeper (keeper.h) makes it, the worker writes it, and the next worker goes on from it, whatever instruction the last one was
  * killed at. So each entry is taken with one store, of the word that says that it is taken, when all else in it is written, and given
  * back with one store. Nothing in it is a pointer. It lies in a memory file that is large and sparse: a page costs memory from the
- * first entry in it on, so no table ever grows.
+ * first entry in it on, so no table ever grows. Its size is sealed. Who maps one looks at it first: every number that is used to find
+ * something must be in its bounds, as the service manager may have kept one of other days.
  *
  *   opens     what is open: the kernel's file handle names the entry, and a number that changes when the entry is used again
  *   nodes     the handle behind a node id, where the id does not hold the handle itself
@@ -28,7 +29,7 @@
 #include <stdint.h>
 
 /* Raised with every change of what is below: a program that knows another number does not go on from it. */
-#define MEMORY_FORMAT 1
+#define MEMORY_FORMAT 2
 
 #define MEMORY_OPENS (1u << 22)
 #define MEMORY_NODES (1u << 24)
@@ -68,10 +69,23 @@ struct memory_change {
 	uint32_t next;
 };
 
-struct memory_held {
-	uint64_t node;
-	int32_t fd;
+/* A descriptor in the keeper's hands. An entry keeps its place, by which the service manager knows it (held.h). */
+enum held_state {
+	HELD_FREE,
+	HELD_HERE,      /* the manager is not to have it */
+	HELD_TO_STORE,  /* it is to have it */
+	HELD_STORED,    /* it was told to keep it, and may have done so */
+	HELD_TO_REMOVE, /* the entry is over when it was told to drop it */
 };
+struct memory_held {
+	_Atomic uint32_t state; /* enum held_state */
+	int32_t fd;
+	uint64_t node;
+};
+static inline bool held_is_there(const struct memory_held *held)
+{
+	return held->state != HELD_FREE && held->state != HELD_TO_REMOVE;
+}
 
 struct memory_head {
 	uint64_t magic, format, size;
@@ -89,7 +103,10 @@ struct memory {
 	int32_t keeper_pid, worker_pid; /* the latter 0: none lives */
 	uint32_t restarts;              /* workers that have died */
 	uint64_t left_ns;               /* monotonic: when the last one died */
-	uint32_t n_held;
+	uint64_t mount_number;          /* by chance; tells what the service manager keeps of this mount from that of another */
+	_Atomic bool stored;            /* the service manager has what a next keeper needs */
+	uint32_t resumed;               /* keepers in a row under which nobody served */
+	_Atomic uint32_t held_used;     /* entries above were never taken */
 
 	/* Written by the worker. */
 	_Atomic bool ended;     /* it ends, and nothing is to go on */
@@ -119,16 +136,25 @@ struct memory {
 
 /* Made empty. fd NULL: for this process alone; otherwise in a file, whose descriptor (close-on-exec) it gets. NULL and errno. */
 struct memory *memory_make(int *fd);
-/* That of another process. NULL and errno; EPROTO: it is of another format. */
+/* That of another process. NULL and errno; EPROTO: it is none, or of another format, or what is in it cannot be. */
 struct memory *memory_map(int fd);
 void memory_unmap(struct memory *memory);
+
+/* Who serves has the lock of the file from before its first request until its last thread has left the kernel. 0, or -EAGAIN while
+ * another process has it. It ends with the process, or when that closes any descriptor of the file. */
+int memory_lock(int fd);
+bool memory_is_locked(int fd);
 
 /* --- the worker's side --- */
 
 struct kept;
 
-/* Takes over the memory and the descriptors: fuse and socket -1: none. `inherited`: another process has served from it. */
-struct kept *kept_new(struct memory *memory, int fuse_fd, int socket_fd, bool inherited);
+/* Takes over the memory and the descriptors, -1: none. `inherited`: another process has served from it. */
+struct kept_fds {
+	int memory, fuse, socket;
+};
+#define KEPT_NO_FDS ((struct kept_fds){-1, -1, -1})
+struct kept *kept_new(struct memory *memory, struct kept_fds fds, bool inherited);
 void kept_free(struct kept *kept);
 struct memory *kept_memory(struct kept *kept);
 bool kept_inherited(const struct kept *kept);
@@ -152,6 +178,9 @@ void kept_change_end(struct kept *kept, struct memory_change *change);
 /* The index of the new entry, or 0: no room, or no need. */
 uint32_t kept_node(struct kept *kept, uint64_t id, const struct handle *handle, uint64_t ino, unsigned kind);
 void kept_node_forget(struct kept *kept, uint32_t index);
+
+/* The keeper is told that this process is about to serve. */
+void kept_serves(struct kept *kept);
 
 /* The keeper holds a duplicate of the descriptor under the node's id until it is told to let go. */
 void kept_hold(struct kept *kept, uint64_t node, int fd);

@@ -36,7 +36,7 @@ int message_send(int socket, enum message_kind kind, uint64_t node, int fd)
 	return sent < 0 ? -1 : 0;
 }
 
-int message_receive(int socket, enum message_kind *kind, uint64_t *node, int *fd)
+int message_look(int socket, enum message_kind *kind, uint64_t *node, int *fd)
 {
 	struct message message;
 	struct iovec part = {&message, sizeof(message)};
@@ -46,7 +46,7 @@ int message_receive(int socket, enum message_kind *kind, uint64_t *node, int *fd
 	ssize_t len;
 
 	do
-		len = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		len = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
 	if (len < 0)
 		return errno == EAGAIN ? 0 : -1;
@@ -54,11 +54,17 @@ int message_receive(int socket, enum message_kind *kind, uint64_t *node, int *fd
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
 	if (rights && rights->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(rights), sizeof(*fd));
-	if (len != sizeof(message)) {
-		errno = EPROTO;
-		return -1;
-	}
-	*kind = message.kind;
+	if (len == 0)
+		return 0; /* nobody is at the other end any more */
+	*kind = len == sizeof(message) ? message.kind : MESSAGE_NONE;
 	*node = message.node;
 	return 1;
+}
+
+void message_drop(int socket)
+{
+	struct message message;
+
+	while (recv(socket, &message, sizeof(message), MSG_DONTWAIT) < 0 && errno == EINTR)
+		;
 }

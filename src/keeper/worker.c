@@ -7,7 +7,7 @@
  * mount away is done where everybody sees it. The mounts of other migrations are detached as well, or this process would keep them alive
  * where their end does not come in; but not one that our source lies in.
  */
-#include "keeper/keeper.h"
+#include "keeper/internal.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -52,18 +52,38 @@ static bool lies_below(const char *path, const char *mountpoint)
 	return strncmp(path, mountpoint, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-static bool is_in_the_way(const struct memory *memory, const char *line, char path[PATH_MAX])
+/* A line of /proc/self/mountinfo. */
+static bool is_of_dmmfs(const struct memory *memory, const char *line, char path[PATH_MAX], bool *ours)
 {
 	unsigned device_major, device_minor;
 
 	if (!strstr(line, " - fuse.dmmfs ") || sscanf(line, "%*s %*s %u:%u %*s %4095s", &device_major, &device_minor, path) != 3)
 		return false;
 	unescape(path);
-	if (memory->device_major || memory->device_minor
-	            ? device_major == memory->device_major && device_minor == memory->device_minor
-	            : strcmp(path, memory->mountpoint) == 0)
-		return true;
-	return !lies_below(memory->source, path);
+	*ours = memory->device_major || memory->device_minor
+	                ? device_major == memory->device_major && device_minor == memory->device_minor
+	                : strcmp(path, memory->mountpoint) == 0;
+	return true;
+}
+
+static bool is_in_the_way(const struct memory *memory, const char *line, char path[PATH_MAX])
+{
+	bool ours;
+
+	return is_of_dmmfs(memory, line, path, &ours) && (ours || !lies_below(memory->source, path));
+}
+
+bool worker_mount_is_there(const struct memory *memory)
+{
+	char line[2 * PATH_MAX], path[PATH_MAX];
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	bool found = false, ours;
+
+	while (mounts && !found && fgets(line, sizeof(line), mounts))
+		found = is_of_dmmfs(memory, line, path, &ours) && ours;
+	if (mounts)
+		fclose(mounts);
+	return found;
 }
 
 /* Ours also where it is mounted a second time. The newest first: one may lie on another. */
@@ -108,15 +128,17 @@ int worker_adopt(struct kept **kept)
 	struct memory *memory = memory_map(memory_fd);
 	if (!memory)
 		return -errno;
-	close(memory_fd);
+	fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
 	fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	fcntl(socket_fd, F_SETFD, FD_CLOEXEC);
-	int result = step_aside(memory);
+	int result = memory_lock(memory_fd); /* the keeper has waited for the one before */
+	if (result >= 0)
+		result = step_aside(memory);
 	if (result < 0) {
 		memory_unmap(memory);
 		return result;
 	}
-	*kept = kept_new(memory, fuse_fd, socket_fd, true);
+	*kept = kept_new(memory, (struct kept_fds){memory_fd, fuse_fd, socket_fd}, true);
 	return 1;
 }
 

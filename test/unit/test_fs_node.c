@@ -44,7 +44,7 @@ static void set_up(uint16_t handle_bytes)
 	target = (struct target){.root_handle = {.type = 1, .len = handle_bytes}};
 	struct memory *memory = memory_make(NULL);
 	ck_assert_ptr_nonnull(memory);
-	kept = kept_new(memory, -1, -1, false);
+	kept = kept_new(memory, KEPT_NO_FDS, false);
 	table = node_table_new(&target, kept, 16);
 	node_on_plenty(table, plenty, &kernel);
 }
