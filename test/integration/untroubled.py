@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that work on a mount while its daemon is killed, and must not notice anything.
 
-usage: untroubled.py KILLS SEED KEEPER-PID LOG MOUNT SOURCE PLAIN
+usage: untroubled.py KILLS SEED KEEPER LOG MOUNT SOURCE PLAIN
 
 Each program runs the same few operations over and over and knows every answer: no error, no byte that is not what it must be, whenever
 the process that serves dies. How long each operation took is noted; the same programs on a plain directory (PLAIN) say what the
-machine itself is worth meanwhile. LOG is the daemon's: it tells when a new one serves.
+machine itself is worth meanwhile. LOG is the daemon's: it tells when a new one serves. KEEPER is a process, whose worker is killed; or
+a file that has its number, and then it is killed as well, since somebody starts another one.
 
 Prints a line for each program, and fails when one of them failed, or when half of all kills made programs wait for more than a second.
 """
@@ -260,10 +261,19 @@ def worker_of(keeper):
     return int(found[0]) if found else None
 
 
+def victims(rng, keeper):
+    if keeper.isdigit():
+        return [worker_of(keeper)]
+    with open(keeper) as file:
+        number = int(file.read())
+    return rng.choice([[number], [worker_of(number), number], [number, worker_of(number)]])
+
+
 def kill_all_the_time(kills, rng, keeper, log):
     for n in range(kills):
         time.sleep(rng.uniform(0.02, 0.4))
-        os.kill(worker_of(keeper), signal.SIGKILL)
+        for victim in victims(rng, keeper):
+            os.kill(victim, signal.SIGKILL)
         end = time.monotonic() + 60
         while len(takeovers(log)) <= n:
             must(time.monotonic() < end, f"nobody serves after kill {n + 1}")
@@ -279,7 +289,7 @@ def main():
     beside = [spawn(Names, plain, source, seed), spawn(Held, plain, source, seed)]
     failed = False
     try:
-        kill_all_the_time(kills, rng, int(keeper), log)
+        kill_all_the_time(kills, rng, keeper, log)
     except (Wrong, TypeError, ProcessLookupError) as error:
         print(f"FAILED: {error}")
         failed = True
