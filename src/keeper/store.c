@@ -9,7 +9,7 @@
  *   hN        descriptors of removed files that are open (held.h)
  *
  * They are handed over when the mount serves, and withdrawn when it ends: a mount that is over leaves nothing. The names of the first four
- * end in the number of the mount. The manager closes what it has when the unit is stopped, and keeps it when that is started again.
+ * end in the number of the mount. The manager closes what it has when the unit is stopped.
  */
 #include "keeper/internal.h"
 
