@@ -14,12 +14,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #define MARK_SIZE 160
 
@@ -46,6 +49,17 @@ static int open_root(const char *path, struct target *target)
 	return target->root_fd < 0 ? -errno : 0;
 }
 
+/* ext4 with inline_data keeps small directories in the inode, and then Linux does not find them by their handles once they are out of
+ * its memory (ESTALE): each would pass for removed. A new file shows whether it does; it gets no name. */
+static bool forgets_directories(const struct target *target, const struct statfs *fs)
+{
+	int flags = 0;
+	CLEAN_FD int fd =
+		fs->f_type == EXT4_SUPER_MAGIC ? openat(target->root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+
+	return fd >= 0 && write(fd, "", 1) == 1 && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_INLINE_DATA_FL);
+}
+
 int target_open(const char *path, struct target *target, char *error, size_t error_size)
 {
 	struct stat st;
@@ -67,6 +81,14 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 		         "the file system of the target %s has no file handles (%s); use one that has them: ext4, xfs, btrfs, "
 		         "tmpfs",
 		         path, strerror(-result));
+		target_close(target);
+		return -EOPNOTSUPP;
+	}
+	if (forgets_directories(target, &fs)) {
+		snprintf(error, error_size,
+		         "the ext4 of the target %s has the feature inline_data, with which directories are lost sight of; "
+		         "make one with mkfs.ext4 -O ^inline_data",
+		         path);
 		target_close(target);
 		return -EOPNOTSUPP;
 	}

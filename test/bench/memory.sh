@@ -3,7 +3,7 @@
 # source is test/plugins/many.c, whose files exist nowhere, so that nothing but the target's inodes takes room.
 # shellcheck shell=bash disable=SC2154
 #
-# BENCH_OBJECTS (1000000): how many files, 1000 in a directory. Ten million take 30 GiB of BENCH_DIR.
+# BENCH_OBJECTS (1000000): how many files, 1000 in a directory. Ten million take 50 GiB of BENCH_DIR.
 
 known_objects=${BENCH_OBJECTS:-1000000}
 
@@ -12,8 +12,8 @@ roomy_disk()
 {
 	unmount_all
 	rm -rf "$base/image" "$DMMFS_CONFDIR" "$DMMFS_RUNDIR"
-	truncate -s 40G "$base/image"
-	mkfs.ext4 -q -N $((known_objects + known_objects / 500 + 100000)) -O inline_data -J size=64 -E lazy_itable_init=0,lazy_journal_init=0 "$base/image"
+	truncate -s 80G "$base/image"
+	mkfs.ext4 -q -N $((known_objects + known_objects / 500 + 100000)) -J size=64 -E lazy_itable_init=0,lazy_journal_init=0 "$base/image"
 	mkdir -p "$disk"
 	mount -o loop "$base/image" "$disk"
 	mkdir "$disk/t"

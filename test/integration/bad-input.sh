@@ -64,6 +64,11 @@ buf = ctypes.create_string_buffer(136); buf[0:4] = (128).to_bytes(4, "little"); 
 sys.exit(libc.name_to_handle_at(-100, b"/proc/self", buf, ctypes.byref(mount), 0) < 0)'; then
 	wrong 'a target without file handles' 32 'handle' "$dmmfs" "$s" "$t" -o target=/proc/self/task
 fi
+truncate -s 16M inline.img
+mkfs.ext4 -q -I 256 -O inline_data inline.img
+mount -o loop inline.img bound || skip 'needs loop devices'
+wrong 'a target that loses sight of its directories' 32 'inline_data' "$dmmfs" "$s" "$work/bound"
+umount bound
 mount -t tmpfs -o ro tmpfs "$work/bound"
 wrong 'a target that is read-only' 32 'Read-only' "$dmmfs" "$s" "$work/bound"
 wrong 'a state directory that cannot be made' 32 'state' "$dmmfs" "$s" "$t" -o "statedir=$work/no/such/place"
