@@ -5,8 +5,8 @@
 #   smb-tree-*       BENCH_FILES (20000) small files: libsmbclient listing, reading and writing them; dmmfs, which reads security
 #                    descriptors, streams and the attributes after the reading as well
 #   smb-first-*      4 KiB at 50 places of a cold file, 20 ms apart: medians
-#   smb-1ms-*, smb-20ms-*   the same over a network whose round trip takes so long; libsmbclient is one process there, with
-#                    BENCH_FEW (200) files
+#   smb-1ms-*, smb-20ms-*   the same over a network whose round trip takes so long; libsmbclient is one process there, which gets
+#                    as far as BENCH_FEW (200) files
 #
 # libsmbclient has as many processes as dmmfs had helpers for the tree, and BENCH_CONNS (4) for the large file. BENCH_PARTS (large tree first far): which of them.
 # shellcheck shell=bash disable=SC2034,SC2154
@@ -14,8 +14,8 @@
 smb_mounted()
 {
 	fresh_disk
-	"$dmmfs" "smb://127.0.0.1/share/$1" "$disk/t" \
-		-o "background=off,credentials=$base/credentials,port=$smb_port${2:+,$2}" 2>>"$base/daemon.log"
+	start_dmmfs "smb://127.0.0.1/share/$1" "background=off,credentials=$base/credentials,port=$smb_port${2:+,$2}"
+	logged serving
 }
 
 smb_raw() { SMB_PORT=$smb_port "$build/test/bench/ceiling-smb" "$1" "smb://127.0.0.1/share/$2" "${@:3}"; }
@@ -39,7 +39,8 @@ smb_large()
 	say "$1-written-ratio $(ratio "$(value_of "$1-dmmfs-rate")" "$(value_of "$1-raw-written-rate")")"
 }
 
-# smb_tree NAME PROCESSES PART: libsmbclient with so many processes (0: as many as dmmfs has) on that part of the export.
+# smb_tree NAME PROCESSES PART: dmmfs with all small files, libsmbclient with so many processes (0: as many as dmmfs has) on that part
+# of the export.
 smb_tree()
 {
 	local seconds helpers

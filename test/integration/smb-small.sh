@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Small files from an SMB server come many in one question, which is counted: sizes around the pieces that are read, with streams and
-# descriptors, plain and encrypted; and all the same when helpers are killed meanwhile, or one cannot be asked that way.
+# descriptors, plain, encrypted and over a network on which answers come in pieces; and all the same when helpers are killed meanwhile, or
+# one cannot be asked that way.
 DMMFS_TEST_NET=1
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/smb-server.sh"
@@ -66,6 +67,17 @@ begun two sealed seal
 await_complete "$work/sealed" 120
 all_is_there sealed
 stop two "$work/sealed"
+
+say '--- answers that come in pieces'
+"${DMMFS_SOURCEDIR:?}/test/integration/pieces.py" 10445 127.0.0.1 445 1448 &
+pid[pieces]=$!
+wait_for 30 bash -c ': </dev/tcp/127.0.0.1/10445'
+begun four pieces port=10445
+"$admin" set -p background=on "$work/pieces" >set.out || fail "$(cat set.out)"
+await_complete "$work/pieces" 120
+all_is_there pieces
+equal 'sessions that were lost' 0 "$(grep -c 'connection to the source is lost' four.log)"
+stop four "$work/pieces"
 
 say '--- helpers that die meanwhile'
 begun three killed

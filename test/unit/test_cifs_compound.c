@@ -47,6 +47,8 @@ static struct {
 	/* What one is answered with; -1: not yet. */
 	int (*answer)(const struct smb2_pdu *pdu);
 	uint32_t (*read_len)(const struct smb2_pdu *pdu);
+	uint32_t query_len; /* 0: 4 */
+	uint32_t rights;    /* that the last OPEN asked for */
 	unsigned pending[OBJECTS];
 } library;
 
@@ -70,6 +72,7 @@ struct smb2_pdu *smb2_cmd_create_async(struct smb2_context *smb2, struct smb2_cr
 	(void)smb2;
 	struct smb2_pdu *pdu = make(OPEN, callback, context);
 
+	library.rights = request->desired_access;
 	if (pdu)
 		pdu->access = request->desired_access;
 	return pdu;
@@ -154,8 +157,9 @@ int nterror_to_errno(uint32_t status)
 
 static void call_back(struct smb2_pdu *pdu, int status)
 {
-	char bytes[] = "abcd";
-	struct smb2_query_info_reply query = {.output_buffer_length = 4, .output_buffer = bytes};
+	char bytes[] = "abcdefgh";
+	struct smb2_query_info_reply query = {.output_buffer_length = library.query_len ? library.query_len : 4,
+	                                      .output_buffer = bytes};
 	struct smb2_read_reply read = {.data_length = pdu->len};
 	struct smb2_close_reply close = {.flags = 1, .end_of_file = pdu->object, .last_write_time = 5};
 
@@ -350,6 +354,28 @@ START_TEST(test_access)
 }
 END_TEST
 
+static int answer_no_number(const struct smb2_pdu *pdu)
+{
+	return pdu->command == QUERY ? DENIED : 0;
+}
+
+/* Attributes alone: three requests, and no more rights than these take. */
+START_TEST(test_look)
+{
+	compounds[0].look = compounds[1].look = true;
+	compounds[1].wanted = 0;
+	library.query_len = _i;
+	library.answer = _i ? answer_well : answer_no_number;
+	ck_assert_int_eq(compounds_run(NULL, compounds, 2), 0);
+	ck_assert_uint_eq(library.n, 6);
+	ck_assert_int_eq(compound_result(&compounds[1]), 0);
+	ck_assert(compounds[1].seen);
+	ck_assert_uint_eq(compounds[1].size, 1);
+	ck_assert_uint_eq(compound_number(&compounds[1]), _i == 8 ? 0x6867666564636261 : 0);
+	ck_assert_uint_eq(library.rights, 0x80);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cifs compound");
@@ -362,6 +388,8 @@ int main(void)
 	tcase_add_test(tcase, test_session_breaks);
 	tcase_add_test(tcase, test_no_memory);
 	tcase_add_test(tcase, test_access);
+	tcase_add_loop_test(tcase, test_look, 7, 9);
+	tcase_add_loop_test(tcase, test_look, 0, 1);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -7,6 +7,7 @@
  */
 #include "compound.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #define DACL_INFORMATION 0x4u
 #define SHARE_ALL 0x7u
 #define CLOSE_WITH_ATTRIBUTES 0x1u
+#define FILE_INTERNAL_INFORMATION 6 /* [MS-FSCC] 2.4.22 */
 
 char *compound_path(const char *path, size_t len)
 {
@@ -84,7 +86,7 @@ static void on_answer(struct smb2_context *smb2, int status, void *data, void *c
 		step->error = EIO;
 	if (status || !data)
 		return;
-	if (number == STEP_SECURITY || number == STEP_STREAMS)
+	if (number == STEP_SECURITY || number == STEP_STREAMS || number == STEP_NUMBER)
 		take_bytes(step, data);
 	else if (number >= STEP_READ && number < STEP_CLOSE)
 		step->len = ((const struct smb2_read_reply *)data)->data_length;
@@ -99,8 +101,8 @@ static struct smb2_pdu *make_open(struct smb2_context *smb2, struct compound *co
 	struct smb2_create_request open = {
 		.requested_oplock_level = SMB2_OPLOCK_LEVEL_NONE,
 		.impersonation_level = SMB2_IMPERSONATION_IMPERSONATION,
-		.desired_access = SMB2_READ_CONTROL | READ_ATTRIBUTES | (compound->wanted ? READ_DATA : 0) |
-	                          (compound->audit ? SMB2_ACCESS_SYSTEM_SECURITY : 0),
+		.desired_access = READ_ATTRIBUTES | (compound->look ? 0 : SMB2_READ_CONTROL) |
+	                          (compound->wanted ? READ_DATA : 0) | (compound->audit ? SMB2_ACCESS_SYSTEM_SECURITY : 0),
 		.share_access = SHARE_ALL,
 		.create_disposition = SMB2_FILE_OPEN,
 		.name = compound->path,
@@ -116,7 +118,9 @@ static struct smb2_pdu *make_query(struct smb2_context *smb2, struct compound *c
 	                 (compound->audit ? SMB2_SACL_SECURITY_INFORMATION : 0);
 	struct smb2_query_info_request query = {
 		.info_type = security ? SMB2_0_INFO_SECURITY : SMB2_0_INFO_FILE,
-		.file_info_class = security ? 0 : SMB2_FILE_STREAM_INFORMATION,
+		.file_info_class = security              ? 0
+	                           : step == STEP_NUMBER ? FILE_INTERNAL_INFORMATION
+	                                                 : SMB2_FILE_STREAM_INFORMATION,
 		.output_buffer_length = ANSWER_MOST,
 		.additional_information = security ? parts : 0,
 	};
@@ -140,7 +144,7 @@ static struct smb2_pdu *make_read(struct smb2_context *smb2, struct compound *co
 
 static struct smb2_pdu *make_close(struct smb2_context *smb2, struct compound *compound)
 {
-	struct smb2_close_request close = {.flags = compound->wanted ? CLOSE_WITH_ATTRIBUTES : 0};
+	struct smb2_close_request close = {.flags = compound->wanted || compound->look ? CLOSE_WITH_ATTRIBUTES : 0};
 
 	memcpy(close.file_id, compound_file_id, SMB2_FD_SIZE);
 	return smb2_cmd_close_async(smb2, &close, on_answer, &compound->steps[STEP_CLOSE]);
@@ -153,6 +157,7 @@ static struct smb2_pdu *make(struct smb2_context *smb2, struct compound *compoun
 		return make_open(smb2, compound);
 	case STEP_SECURITY:
 	case STEP_STREAMS:
+	case STEP_NUMBER:
 		return make_query(smb2, compound, step);
 	case STEP_CLOSE:
 		return make_close(smb2, compound);
@@ -164,7 +169,11 @@ static struct smb2_pdu *make(struct smb2_context *smb2, struct compound *compoun
 /* Steps that this one has. */
 static bool has(const struct compound *compound, unsigned step)
 {
-	return step < STEP_READ || step >= STEP_CLOSE || (step - STEP_READ) * READ_PIECE < compound->wanted;
+	if (step == STEP_OPEN || step == STEP_CLOSE)
+		return true;
+	if (step < STEP_READ)
+		return compound->look == (step == STEP_NUMBER);
+	return (step - STEP_READ) * READ_PIECE < compound->wanted;
 }
 
 static int send(struct smb2_context *smb2, struct compound *compound)
@@ -224,6 +233,17 @@ int compounds_run(struct smb2_context *smb2, struct compound *compounds, size_t 
 			return -ECONNABORTED;
 	}
 	return 0;
+}
+
+uint64_t compound_number(const struct compound *compound)
+{
+	const struct compound_step *step = &compound->steps[STEP_NUMBER];
+	uint64_t number;
+
+	if (step->error || step->len != sizeof(number))
+		return 0;
+	memcpy(&number, step->bytes, sizeof(number));
+	return le64toh(number);
 }
 
 int64_t compound_result(const struct compound *compound)

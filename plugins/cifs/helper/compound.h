@@ -15,7 +15,7 @@ struct smb2_context;
 #define READ_PIECE 65536u
 #define READS_MOST 4u
 
-enum step { STEP_OPEN, STEP_SECURITY, STEP_STREAMS, STEP_READ, STEP_CLOSE = STEP_READ + READS_MOST, STEPS };
+enum step { STEP_OPEN, STEP_SECURITY, STEP_STREAMS, STEP_NUMBER, STEP_READ, STEP_CLOSE = STEP_READ + READS_MOST, STEPS };
 
 struct compound;
 
@@ -32,6 +32,7 @@ struct compound {
 	/* in */
 	char *path; /* with backslashes; freed by compound_forget() */
 	bool audit; /* with audit lists */
+	bool look;  /* attributes and the file's number, nothing else */
 	char *data; /* room for `wanted` bytes, at most READS_MOST * READ_PIECE */
 	uint32_t wanted;
 
@@ -50,6 +51,8 @@ char *compound_path(const char *path, size_t len);
 int compounds_run(struct smb2_context *smb2, struct compound *compounds, size_t n);
 /* Bytes read, or a negative errno: it could not be opened, read or closed. */
 int64_t compound_result(const struct compound *compound);
+/* With `look`: the file's number at the server; 0: it told none. */
+uint64_t compound_number(const struct compound *compound);
 void compound_forget(struct compound *compound);
 
 #endif

@@ -59,6 +59,8 @@ int tickets_get(struct session *session, const char *settings, size_t len, struc
 int64_t raw_connect(struct session *session, const char *settings, size_t len);
 void raw_disconnect(struct session *session);
 int64_t answer_raw(struct session *session, const char *path, size_t len, struct answer *answer);
+/* As answer_stat(), in one round trip. An error says no more than that the other library is to be asked. */
+int64_t raw_stat(struct session *session, const char *path, size_t len, struct answer *answer);
 /* `wants` are the bytes after the question. */
 int64_t answer_whole(struct session *session, const char *wants, size_t len, struct answer *answer);
 

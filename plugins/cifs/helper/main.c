@@ -86,7 +86,9 @@ static int64_t answer_path(struct session *session, const struct ask *ask, const
 		return result;
 	switch (ask->kind) {
 	case ASK_STAT:
-		result = answer_stat(session, url, answer);
+		result = raw_stat(session, path, ask->len_path, answer);
+		if (result < 0)
+			result = answer_stat(session, url, answer);
 		break;
 	case ASK_OPEN:
 	case ASK_OPEN_DIR:
