@@ -65,6 +65,14 @@ cifs) serve_cifs ;;
 *) fail "there is no protocol '$protocol'" ;;
 esac
 
+# The table tells of these; of others it is printed what they do otherwise, and silent losses fail as ever.
+case $protocol in
+nfs?) server=$(ganesha.nfsd -v 2>&1 | head -n 1) told_of='= V4.' ;;
+cifs) server=$(smbd --version) told_of=' 4.17.' ;;
+*) server='' told_of='' ;;
+esac
+case $server in *"$told_of"*) ;; *) export FIDELITY_OTHER=$server ;; esac
+
 # --- the migrations ------------------------------------------------------------------------------------------------------------------
 
 # What cannot come is accepted: the ledger keeps it.
