@@ -346,9 +346,9 @@ static int run_setattr(struct call *call)
 		event.error = result;
 		int ended = call_end(call, &node->subject, &event, answer_attr, 0);
 		if (ended != CALL_DONE)
-			return ended;
+			return notice_failure(call->fs, call->ino, ended);
 	}
-	return result < 0 ? result : run_getattr(call);
+	return result < 0 ? notice_failure(call->fs, call->ino, result) : run_getattr(call);
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid, struct fuse_file_info *fi)

@@ -162,11 +162,11 @@ static int run_fallocate(struct call *call)
 		event.error = result;
 		int ended = call_end(call, &node->subject, &event, answer_ok, 0);
 		if (ended != CALL_DONE)
-			return ended;
+			return notice_failure(call->fs, call->ino, ended);
 	}
 	if (result >= 0)
 		fuse_reply_err(call->req, 0);
-	return result;
+	return notice_failure(call->fs, call->ino, result);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
@@ -316,10 +316,10 @@ static int run_copy(struct call *call)
 	if (held) {
 		int ended = call_end(call, &to->subject, &write, answer_write, (uint64_t)(copied < 0 ? 0 : copied));
 		if (ended != CALL_DONE)
-			return ended;
+			return notice_failure(call->fs, call->ino2, ended);
 	}
 	if (copied < 0)
-		return (int)copied;
+		return notice_failure(call->fs, call->ino2, (int)copied);
 	fuse_reply_write(call->req, (size_t)copied);
 	return CALL_DONE;
 }

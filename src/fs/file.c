@@ -213,11 +213,11 @@ static int truncate_first(struct call *call, struct node *node)
 	node->times = TIMES_REAL;
 	call->truncated = result >= 0;
 	if (!held)
-		return result;
+		return notice_failure(call->fs, call->ino, result);
 	event.fd = fd ? fd->fd : -1;
 	event.error = result;
 	int ended = call_end(call, &node->subject, &event, NULL, 0); /* woken, it runs again and finds it truncated */
-	return ended != CALL_DONE ? ended : result;
+	return notice_failure(call->fs, call->ino, ended != CALL_DONE ? ended : result);
 }
 
 /* What the target refuses to open for writing. */

@@ -178,6 +178,11 @@ void prune_start(struct fs *fs);
 /* --- data.c --- */
 void data_thread_stop(void *context); /* gives the thread's buffer back */
 
+/* --- notice.c --- */
+/* The result of a request that may have changed a file. If it failed, the kernel is told to look anew: it takes a failure for no change,
+ * and would go on showing what it has cached of the bytes and attributes. */
+int notice_failure(struct fs *fs, uint64_t file, int result);
+
 /* --- handlers --- */
 extern const struct fuse_lowlevel_ops fs_operations;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What changes by no request of the kernel's. A name appears in a directory: what the kernel remembers of the name and of the listing
- * goes. A file is brought anew: its pages go, also from mappings, and its attributes. By the lane for notices, since the kernel may make
- * us wait for the directory, or for a page that is being read.
+ * goes. A file is brought anew: its pages go, also from mappings, and its attributes. Or by a request that failed after it had changed
+ * some bytes, which the kernel takes for one that did nothing. By the lane for notices, since the kernel may make us wait for the
+ * directory, or for a page that is being read.
  */
 #include "fs/internal.h"
 
@@ -41,7 +42,7 @@ void fs_name_appeared(struct fs *fs, const struct handle *dir, const char *name)
 	lane_submit(fs->notices, &appeared->job, LANE_DEMAND);
 }
 
-struct renewed {
+struct changed {
 	struct lane_job job;
 	struct fs *fs;
 	uint64_t file;
@@ -49,22 +50,35 @@ struct renewed {
 
 static void forget_pages(struct lane_job *job)
 {
-	struct renewed *renewed = (struct renewed *)job;
+	struct changed *changed = (struct changed *)job;
 
-	fuse_lowlevel_notify_inval_inode(renewed->fs->session, renewed->file, 0, 0);
-	free(renewed);
+	fuse_lowlevel_notify_inval_inode(changed->fs->session, changed->file, 0, 0);
+	free(changed);
+}
+
+static void file_changed(struct fs *fs, uint64_t file)
+{
+	struct changed *changed = malloc(sizeof(*changed));
+
+	if (!changed) {
+		log_warning("no memory to tell the kernel that a file is another now; what it has cached of it stays");
+		return;
+	}
+	*changed = (struct changed){.job.run = forget_pages, .fs = fs, .file = file};
+	lane_submit(fs->notices, &changed->job, LANE_DEMAND);
 }
 
 void fs_file_renewed(struct fs *fs, const struct handle *file)
 {
 	uint64_t id = node_id(fs->nodes, file);
-	struct renewed *renewed = id ? malloc(sizeof(*renewed)) : NULL;
 
-	if (!renewed) {
-		if (id)
-			log_warning("no memory to tell the kernel that a file was brought anew; what it has cached of it stays");
-		return;
-	}
-	*renewed = (struct renewed){.job.run = forget_pages, .fs = fs, .file = id};
-	lane_submit(fs->notices, &renewed->job, LANE_DEMAND);
+	if (id)
+		file_changed(fs, id);
+}
+
+int notice_failure(struct fs *fs, uint64_t file, int result)
+{
+	if (result < 0)
+		file_changed(fs, file);
+	return result;
 }
