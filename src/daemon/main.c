@@ -123,8 +123,9 @@ static int complete_already(struct daemon *daemon, struct outcome *outcome)
 {
 	bool same = strcmp(daemon->options->target, daemon->options->mountpoint) == 0;
 
-	/* A line in fstab that was not removed must not stop a machine from booting: the data is where it belongs. */
-	outcome->status = same ? EXIT_OK : EXIT_FAILED;
+	/* A line in fstab that was not removed must not stop a machine from booting: the data is where it belongs. And who takes over
+	 * from a worker that died while it finished has done what is left of that. */
+	outcome->status = same || kept_inherited(daemon->kept) ? EXIT_OK : EXIT_FAILED;
 	snprintf(outcome->message, sizeof(outcome->message),
 	         "migration %u of %s to %s is complete: there is nothing to mount. Remove its line from /etc/fstab%s",
 	         daemon->migid, daemon->options->source, daemon->options->target, same ? "" : ", and use the target itself");

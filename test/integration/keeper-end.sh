@@ -31,6 +31,17 @@ for point in finish-begin finish-unmounted finish-cleaned; do
 	no_trace $point
 done
 
+say '--- killed while ours goes from a target that is not the mount point'
+mkdir away elsewhere
+launch_armed away ours-removed:2 "$work/source" "$work/away" -o target="$work/elsewhere"
+await_complete "$work/away"
+"$admin" finish "$work/away" >finish.out 2>&1 || say "$(head -n 1 finish.out)"
+wait_for 60 ended away
+reap away
+equal 'it died once' 1 "$(grep -c event=died away.log)"
+check 'the tree is the source' same source elsewhere
+no_trace elsewhere
+
 say '--- killed after a lazy finish, with a file open'
 mkdir lazy
 start two "$work/source" "$work/lazy"
