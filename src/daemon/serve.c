@@ -170,6 +170,8 @@ static int end(struct daemon *daemon, bool served)
 	pthread_mutex_lock(&daemon->lock);
 	enum ending ending = daemon->ending;
 	pthread_mutex_unlock(&daemon->lock);
+	if (served) /* another worker may have to go on from here; who asked for the end may not have seen yet that the mount is gone */
+		kept_memory(daemon->kept)->ending = ending;
 	if (served && ending == ENDING_FINISH)
 		result = check_all_here(daemon);
 	if (served)
