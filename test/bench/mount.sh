@@ -193,27 +193,3 @@ bench_jobs()
 	for job in status grep untar; do faster_than G10 "job-$job" passthrough 1.5; done
 	! command -v sqlite3 >/dev/null || faster_than G10 job-sqlite passthrough 1.5
 }
-
-# --- an application beside the background -------------------------------------------------------------------------------------
-
-# Its files are here; then large and small ones come in the background, with the properties as they are.
-bench_calm()
-{
-	local seconds=${BENCH_SECONDS:-5}
-	mkdir -p "$base/calm"
-	"$build/test/bench/tree" make "$base/calm" 1 >/dev/null
-	cp -a "${BENCH_TREE:-/usr/share}" "$base/calm/small"
-	mkdir "$base/calm/large"
-	for i in 1 2 3 4; do head -c "${BENCH_LARGE:-256M}" /dev/urandom >"$base/calm/large/$i"; done
-	for _ in $(seq "$rounds"); do
-		fresh_disk
-		"$dmmfs" "$base/calm" "$disk/t" -o background=off
-		cat "$disk/t/0"/f* >/dev/null
-		"$build/test/bench/tree" app "$disk/t" "$seconds" | with_name calm-alone
-		"$admin" set -p background=on 1 >/dev/null
-		"$build/test/bench/tree" app "$disk/t" "$seconds" | with_name calm-beside
-	done
-	unmount_all
-	rm -rf "$base/calm"
-	goal G11 calm-p99 "$(ratio "$(median_of calm-beside-app-p99)" "$(median_of calm-alone-app-p99)")" at-most 1.5
-}

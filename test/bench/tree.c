@@ -8,8 +8,6 @@
  *   tree meta DIR THREADS [PHASE]   stat, open+read+close, create, rename, unlink of those (cold when nobody has looked
  *                             before), or only the one that is named, for a profile
  *   tree list DIR THREADS     readdir and stat of everything below DIR/0, DIR/1, ..., twice
- *   tree app DIR SECONDS      an application that does a little of everything on the files of thread 0, with pauses: the
- *                             median and the 99th percentile of one operation
  */
 #include <dirent.h>
 #include <errno.h>
@@ -206,60 +204,6 @@ static void run_phases(const char *dir, int threads, const struct phase *phases,
 	free(workers);
 }
 
-/* --- an application --- */
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void do_something(const struct worker *worker, int i)
-{
-	struct path path, other;
-	struct stat st;
-
-	switch (i % 4) {
-	case 0:
-		need(stat(path_of(worker, "f", i * 7 % FILES, &path), &st) == 0, path.text);
-		break;
-	case 1:
-		read_file(path_of(worker, "f", i * 7 % FILES, &path));
-		break;
-	case 2:
-		create_file(path_of(worker, "app", i, &path));
-		break;
-	case 3:
-		need(rename(path_of(worker, "app", i - 1, &path), path_of(worker, "done", i, &other)) == 0, path.text);
-		need(unlink(other.text) == 0, other.text);
-		break;
-	}
-}
-
-#define APP_MOST 1000000
-#define APP_PAUSE_NS 500000
-
-static void app(const char *dir, int seconds)
-{
-	struct worker worker;
-	uint64_t *took = calloc(APP_MOST, sizeof(*took)), end = now_ns() + (uint64_t)seconds * 1000000000u;
-	int n = 0;
-
-	need(took != NULL, "memory");
-	snprintf(worker.dir, sizeof(worker.dir), "%s/0", dir);
-	while (n < APP_MOST && now_ns() < end) {
-		nanosleep(&(struct timespec){.tv_nsec = APP_PAUSE_NS}, NULL);
-		uint64_t start = now_ns();
-		do_something(&worker, n);
-		took[n++] = now_ns() - start;
-	}
-	qsort(took, (size_t)n, sizeof(*took), compare);
-	printf("app-p50 %.1f us\n", (double)took[n / 2] / 1000.0);
-	printf("app-p99 %.1f us\n", (double)took[(size_t)n * 99 / 100] / 1000.0);
-	free(took);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct phase make[] = {{"make", make_all}};
@@ -279,10 +223,8 @@ int main(int argc, char **argv)
 		run_phases(argv[2], number, meta, sizeof(meta) / sizeof(*meta), only);
 	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "list") == 0)
 		run_phases(argv[2], number, list, sizeof(list) / sizeof(*list), only);
-	else if (number > 0 && strcmp(argv[1], "app") == 0)
-		app(argv[2], number);
 	else {
-		fprintf(stderr, "usage: tree make DIR THREADS | meta|list DIR THREADS [PHASE] | app DIR SECONDS\n");
+		fprintf(stderr, "usage: tree make DIR THREADS | meta|list DIR THREADS [PHASE]\n");
 		return 2;
 	}
 	return 0;
