@@ -58,10 +58,12 @@ static bool take_back(struct digest_stream *stream, uint64_t ino)
 
 /* --- reading old blocks --- */
 
+/* A block of another time may have a record that lies in the block behind: the sum does not tell. */
 static int look_ahead(struct digest_stream *stream)
 {
 	stream->ahead.ino = 0;
-	return digests_next(&stream->reader, &stream->ahead) < 0 ? MDB_CORRUPTED : 0;
+	int more = digests_next(&stream->reader, &stream->ahead);
+	return more < 0 || (more && stream->end && stream->ahead.ino >= stream->end) ? MDB_CORRUPTED : 0;
 }
 
 /* What lies before `ino` comes by. */
@@ -165,9 +167,9 @@ static int stream_extend(struct apply *apply, uint64_t ino, bool *extended)
 	code = digests_seek(cursor, stream->end, &behind_key, &behind_value);
 	if (!code)
 		code = advance_all(stream);
+	stream->end = behind;
 	if (!code)
 		code = load(apply, &behind_key, &behind_value);
-	stream->end = behind;
 	*extended = true;
 	return code;
 }

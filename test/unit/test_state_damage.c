@@ -213,6 +213,35 @@ START_TEST(damage_is_not_covered_up)
 }
 END_TEST
 
+static void put_digests(uint64_t first, uint64_t step, unsigned count)
+{
+	struct batch *batch = batch_new();
+	for (unsigned n = 0; n < count; n++) {
+		struct digest_record record = digest_of(first + n * step);
+		batch_digest_put(batch, &record);
+	}
+	store_submit(store, batch, SUBMIT_URGENT, NULL, NULL);
+}
+
+/* A block of before it was divided, whose records reach into the one that follows. Its sum is right. */
+START_TEST(a_block_of_before_is_seen)
+{
+	uint8_t key[8], value[4096];
+	key_put_u64(key, 1000);
+	put_digests(1000, 10, 50);
+	ck_assert_int_eq(store_flush(store), 0);
+	size_t len = value_of(DB_DIGESTS, key, sizeof(key), value);
+	for (unsigned i = 1; i < 10; i++)
+		put_digests(1000 + i, 10, 50);
+	ck_assert_int_eq(store_flush(store), 0);
+	forge(DB_DIGESTS, key, sizeof(key), value, len);
+	expect("order digests");
+	put_digests(1005, 10 * (uint64_t)(_i + 1), 40);
+	ck_assert_int_eq(store_flush(store), -EBADMSG);
+	ck_assert(store_gave_up(store));
+}
+END_TEST
+
 START_TEST(a_changed_byte_is_seen)
 {
 	static const enum database databases[] = {DB_FILES, DB_DIRS};
@@ -553,6 +582,7 @@ int main(void)
 	tcase_add_test(entries, all_lost_is_missed);
 	tcase_add_loop_test(entries, damage_is_not_covered_up, 0, 3);
 	tcase_add_loop_test(entries, a_changed_byte_is_seen, 0, 2);
+	tcase_add_loop_test(entries, a_block_of_before_is_seen, 0, 2);
 	tcase_add_test(entries, lost_segments_are_missed);
 	tcase_add_test(entries, totals_have_a_sum);
 	tcase_add_loop_test(entries, a_state_of_before_is_missed, 0, 2);
