@@ -190,6 +190,8 @@ static int judge_dirs(struct giving_up *giving)
 				          &(struct fated){.ino = record->ino, .handle = record->handle, .fate = FATE_DIR});
 			giving->abandon->counts.dirs_absent += fd >= 0;
 			dir_record_free(record);
+			if (fd < 0 && fd != -ESTALE)
+				return fd;
 		}
 		after = inos[count - 1];
 	}
@@ -253,7 +255,7 @@ static int enter(void *context, struct walk_dir *dir)
 
 	if (fd >= 0 && fate_of(&giving->dirs, dir->ino, fd, ""))
 		dir->mark = true; /* and all below it */
-	return 0;
+	return fd < 0 && fd != -ESTALE ? fd : 0;
 }
 
 static int remove_name(struct giving_up *giving, const struct walk_dir *dir, const char *name)

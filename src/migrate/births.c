@@ -142,11 +142,12 @@ static int compare(const void *a, const void *b)
 	return 0;
 }
 
-static bool is_alive(struct migrate *migrate, const struct link_record *link)
+/* 1, 0, or an error: then it may be there, and a second one is not to be born. */
+static int is_alive(struct migrate *migrate, const struct link_record *link)
 {
 	CLEAN_FD int fd = target_open_handle(migrate->target, &link->handle, O_PATH);
 
-	return fd >= 0;
+	return fd >= 0 ? 1 : fd == -ESTALE ? 0 : fd;
 }
 
 /* Phase one: every file that has no object yet gets one, and all of them become durable together. */
@@ -165,9 +166,11 @@ static int bear_all(struct births *births, struct making *making)
 		if (i > 0 && same_file(births->all[i - 1], birth))
 			continue;
 		int found = store_link_get(births->migrate->store, birth->entry.attr.fsid, birth->entry.attr.fileid, &link);
+		if (found > 0)
+			found = is_alive(births->migrate, &link);
 		if (found < 0)
 			result = found;
-		else if (found == 0 || !is_alive(births->migrate, &link))
+		else if (found == 0)
 			result = give_birth(making, birth, batch), birth->born_here = true, born++;
 	}
 	making->batch = names;
@@ -327,7 +330,7 @@ static int join(struct making *making, struct birth **group, size_t count)
 		return found < 0 ? found : -ENOENT;
 	CLEAN_FD int fd = target_open_handle(migrate->target, &link.handle, O_PATH);
 	if (fd < 0)
-		return fd;
+		return fd == -ESTALE ? -EIO : fd; /* gone since it was born; ESTALE would say it of the directory */
 	int first = first_name(migrate, group[0], &link), kept = first < 0 ? first : sort_out(making, fd, &link, group, count);
 	if (kept < 0)
 		return kept;

@@ -53,19 +53,22 @@ static void call_finish_off(struct object *object, int error)
 }
 
 /* With the file as it is now, at the end of all that we do to it. When it is gone already so is its digest. */
-static void append_deletion(struct object *object, struct batch *batch)
+static int append_deletion(struct object *object, struct batch *batch)
 {
 	CLEAN_FD int fd = target_open_handle(object->migrate->target, &object->handle, O_PATH);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (fd == -ESTALE) {
 		batch_file_delete(batch, object->ino);
-		return;
+		return 0;
 	}
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
 	batch_file_complete(batch, object->ino,
 	                    &(struct file_stamp){.size = (uint64_t)st.st_size,
 	                                         .mtime = {st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec},
 	                                         .ctime = {st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec}});
+	return 0;
 }
 
 static bool append_finish(struct object *object, struct batch *batch)
@@ -74,6 +77,10 @@ static bool append_finish(struct object *object, struct batch *batch)
 
 	if (object->file.inode_flags) {
 		CLEAN_FD int fd = target_open_handle(migrate->target, &object->handle, O_RDONLY);
+		if (fd < 0 && fd != -ESTALE) {
+			call_finish_off(object, fd);
+			return false;
+		}
 		int result = fd < 0 ? fd : target_add_flags(fd, object->file.inode_flags);
 		if (result < 0)
 			ledger_loss(
@@ -83,11 +90,12 @@ static bool append_finish(struct object *object, struct batch *batch)
 				batch);
 	}
 	int result = fault_hit(FAULT_FILE_COMPLETE);
+	if (result >= 0)
+		result = append_deletion(object, batch);
 	if (result < 0) {
 		call_finish_off(object, result);
 		return false;
 	}
-	append_deletion(object, batch);
 	ledger_clear_with(&migrate->ledger, object->ino, batch);
 	batch_totals_add(batch, &(struct totals){.files_migrated = 1, .files_pending = -1});
 	progress_files(migrate, 1);

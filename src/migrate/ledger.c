@@ -116,7 +116,7 @@ void ledger_close(struct ledger *ledger)
 static void find_path(struct ledger *ledger, const struct failure *failure, char *path, size_t size)
 {
 	char link[FD_PATH_SIZE], root[PATH_MAX], object[PATH_MAX];
-	struct target target = {.root_fd = ledger->root_fd};
+	struct target target = {.root_fd = ledger->root_fd, .witness_fd = -1};
 	CLEAN_FD int fd = failure->handle ? target_open_handle(&target, failure->handle, O_PATH) : -1;
 
 	path[0] = '\0';

@@ -134,7 +134,6 @@ static void respect_mtime(struct object *object, int fd, const struct stat *st)
 static int fill_file(struct object *object, const struct file_record *record)
 {
 	struct migrate *migrate = object->migrate;
-	struct stat st;
 
 	object->file = *record;
 	object->file.source = (struct source_ref){object->source_len, object->source_bytes};
@@ -154,8 +153,15 @@ static int fill_file(struct object *object, const struct file_record *record)
 	memcpy(object->resident, object->durable_map, map_bytes);
 	for (uint64_t s = 0; s < object->n_segments; s++)
 		object->absent += !segment_get(object->resident, s);
+	return 0;
+}
 
-	CLEAN_FD int fd = target_open_handle(migrate->target, &record->handle, O_PATH);
+/* What the target says of it. */
+static int meet_file(struct object *object, const struct file_record *record)
+{
+	struct stat st;
+	CLEAN_FD int fd = target_open_handle(object->migrate->target, &record->handle, O_PATH);
+
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -258,8 +264,8 @@ static int load_file(struct migrate *migrate, struct table_shard *shard, uint64_
 	}
 	struct object *object = insert(migrate, shard, ino, &record->handle, &record->source);
 	int result = fill_file(object, record);
-	if (result >= 0 && handle && !handle_equal(handle, &record->handle))
-		result = -ESTALE;
+	if (result >= 0)
+		result = handle && !handle_equal(handle, &record->handle) ? -ESTALE : meet_file(object, record);
 	file_record_free(record);
 	if (result < 0 && result != -ESTALE) {
 		log_error("an unfinished file cannot be opened on the target: ino=%llu error=%s", (unsigned long long)ino,
@@ -310,6 +316,9 @@ int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handl
 		drop(loaded);
 		return 0;
 	}
+	if (result < 0 && !is_dir) /* no attempt at it can begin, so nobody else tells it */
+		ledger_error(&migrate->ledger,
+		             &(struct failure){.ino = ino, .what = "open", .error = result, .told = handle != NULL});
 	if (loaded && !is_dir)
 		catch_up(loaded);
 	if (result > 0)
@@ -320,8 +329,11 @@ int object_get(struct migrate *migrate, uint64_t ino, const struct handle *handl
 void object_bury(struct migrate *migrate, uint64_t ino, const struct handle *handle, bool is_dir)
 {
 	struct object *object;
+	int found = object_get(migrate, ino, NULL, is_dir, &object);
 
-	if (object_get(migrate, ino, NULL, is_dir, &object) <= 0)
+	if (found < 0) /* whether the one before can still be opened does not matter: the number is another one's */
+		found = object_get(migrate, ino, handle, is_dir, &object);
+	if (found <= 0)
 		return;
 	if (handle_equal(&object->handle, handle))
 		object_put(object);

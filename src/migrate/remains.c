@@ -69,11 +69,11 @@ static int tell_absent(struct store *store, const struct file_record *file, char
 	return result < 0 ? result : 0;
 }
 
-static bool is_alive(const struct target *target, const struct handle *handle)
+static bool is_gone(const struct target *target, const struct handle *handle)
 {
 	CLEAN_FD int fd = target_open_handle(target, handle, O_PATH);
 
-	return fd >= 0;
+	return fd == -ESTALE;
 }
 
 static int tell_file(struct store *store, const struct target *target, uint64_t ino, char *text, size_t size)
@@ -83,7 +83,7 @@ static int tell_file(struct store *store, const struct target *target, uint64_t 
 
 	if (found < 0)
 		return found;
-	if (found == 0 || !is_alive(target, &file->handle)) {
+	if (found == 0 || is_gone(target, &file->handle)) {
 		snprintf(text, size, "no application wants it any more");
 	} else if (!file->changed) {
 		snprintf(text, size, "removed from the target, where it was not whole");
@@ -179,10 +179,10 @@ static int is_pending(struct store *store, const struct target *target, const st
 	if (found <= 0)
 		return found;
 	if (kind == ERROR_OF_DIR) {
-		alive = is_alive(target, &dir->handle);
+		alive = !is_gone(target, &dir->handle);
 		dir_record_free(dir);
 	} else {
-		alive = is_alive(target, &file->handle);
+		alive = !is_gone(target, &file->handle);
 		file_record_free(file);
 	}
 	return alive;

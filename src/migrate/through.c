@@ -76,15 +76,16 @@ static bool unpark_if_same(struct object *object, struct waiter *waiter, const s
 	return object_cancel(object, waiter);
 }
 
-static uint64_t clip_to_size(struct object *object, const struct event *event)
+static int clip_to_size(struct object *object, const struct event *event, uint64_t *len)
 {
 	CLEAN_FD int fd = target_open_handle(object->migrate->target, &object->handle, O_PATH);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size <= event->off)
-		return 0;
-	uint64_t rest = (uint64_t)st.st_size - event->off;
-	return rest < event->len ? rest : event->len;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd < 0 ? fd : -errno;
+	uint64_t rest = (uint64_t)st.st_size > event->off ? (uint64_t)st.st_size - event->off : 0;
+	*len = rest < event->len ? rest : event->len;
+	return 0;
 }
 
 static void through_run(struct lane_job *job)
@@ -94,9 +95,11 @@ static void through_run(struct lane_job *job)
 	struct event event;
 
 	if (still_parked(object, through->waiter, &event)) {
-		uint64_t len = clip_to_size(object, &event);
+		uint64_t len = 0;
+		int result = clip_to_size(object, &event, &len);
 		CLEAN_FREE char *buf = must_alloc(len);
-		int result = read_mixed(object, buf, event.off, len);
+		if (result >= 0)
+			result = read_mixed(object, buf, event.off, len);
 		if (result < 0)
 			fetch_failed(object, result, true);
 		if (unpark_if_same(object, through->waiter, &event))

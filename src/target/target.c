@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "target/gone.h"
 #include "target/walk.h"
 #include "target/witness.h"
 
@@ -95,6 +96,8 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 	target->dev = st.st_dev;
 	target->root_ino = st.st_ino;
 	target->on_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
+	target->fs_type = (uint32_t)fs.f_type;
+	target_trust(target, "/sys");
 	return 0;
 }
 
@@ -292,7 +295,9 @@ int target_open_handle(const struct target *target, const struct handle *handle,
 
 	memcpy(raw.head.f_handle, handle->bytes, handle->len);
 	int fd = open_by_handle_at(target->root_fd, &raw.head, flags | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+	if (fd >= 0 || errno != ESTALE)
+		return fd < 0 ? -errno : fd;
+	return target_is_gone(target, handle) ? -ESTALE : -EIO;
 }
 
 int target_path(const struct target *target, int fd, char *path, size_t size)

@@ -32,6 +32,10 @@ struct target {
 	uint64_t root_ino;
 	struct handle root_handle;
 	bool on_overlay; /* the file system is overlayfs: passthrough needs one more level of stacking */
+	/* gone.h */
+	uint32_t fs_type; /* as statfs(2) has it */
+	int64_t fs_errors;
+	const char *sysfs;
 };
 
 /* Takes the descriptor. `error` gets a sentence on failure. The file system must know file handles (-EOPNOTSUPP). */
@@ -53,7 +57,8 @@ int target_disown(struct target *target);
 
 /* Handle of the object `name` below `dirfd`, or of dirfd itself for "". */
 int target_handle(int dirfd, const char *name, struct handle *handle);
-/* Opens an object by handle; O_CLOEXEC and O_NOFOLLOW are added. -ESTALE when it exists no more. */
+/* Opens an object by handle; O_CLOEXEC and O_NOFOLLOW are added. -ESTALE when it exists no more, and only then: when that cannot be
+ * told it is -EIO (gone.h). */
 int target_open_handle(const struct target *target, const struct handle *handle, int flags);
 
 /* Makes everything written to the target durable: the barrier of the phased commit (I1). */

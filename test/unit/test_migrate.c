@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "target/gone.h"
 #include "target/make.h"
 
 #include <check.h>
@@ -18,11 +19,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -500,6 +503,123 @@ START_TEST(stale_records_are_counted_once)
 	for (unsigned i = 0; i < 8; i++)
 		fake_file(21 + i, 20, file_names[i], 2 * SEGSIZE);
 	then_crash(steps_unlink);
+	complete();
+	for (unsigned i = 0; i < 8; i++) {
+		char path[32];
+		snprintf(path, sizeof(path), "dir/f%u", i);
+		expect(path, 21 + i, 0, 2 * SEGSIZE, false);
+	}
+	world_close();
+}
+END_TEST
+
+/* --- a stale handle on a file system that is doubted --- */
+
+static void put_text(const char *path, const char *text)
+{
+	CLEAN_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* From here on an inode that is gone looks as one does that the disk cannot read. */
+static void meet_errors(void)
+{
+	static char sysfs[512];
+	char path[600];
+
+	snprintf(sysfs, sizeof(sysfs), "%s", in_top("sys"));
+	mkdir(sysfs, 0700);
+	mkdir(in_top("sys/dev"), 0700);
+	mkdir(in_top("sys/dev/block"), 0700);
+	mkdir(in_top("sys/fs"), 0700);
+	mkdir(in_top("sys/fs/ext4"), 0700);
+	mkdir(in_top("sys/fs/ext4/disk"), 0700);
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(target.dev), minor(target.dev));
+	ck_assert(symlink("../../devices/disk", path) == 0 || errno == EEXIST);
+	put_text(in_top("sys/fs/ext4/disk/errors_count"), "3\n");
+	target.fs_type = EXT4_SUPER_MAGIC;
+	target_trust(&target, sysfs);
+	ck_assert_int_eq(target.fs_errors, 3);
+	put_text(in_top("sys/fs/ext4/disk/errors_count"), "4\n");
+}
+
+static void await_errors(unsigned count)
+{
+	for (int i = 0; i < 3000 && ledger_count(&migrate->ledger) < count; i++)
+		usleep(10000);
+	ck_assert_uint_eq(ledger_count(&migrate->ledger), count);
+}
+
+static int count_unreadable(void *context, const struct error_record *record)
+{
+	ck_assert_int_eq(record->error, EIO);
+	++*(unsigned *)context;
+	return 0;
+}
+
+START_TEST(what_cannot_be_read_is_not_gone)
+{
+	char message[256];
+	struct dir_record *dir;
+	struct file_record *file;
+	unsigned told = 0;
+
+	fake_dir(1, 0, "dir");
+	fake_file(2, 0, "file", 2 * SEGSIZE);
+	options.error_retries = 0;
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	struct subject gone_dir = subject_at(target.root_fd, "dir"), gone_file = subject_at(target.root_fd, "file");
+	world_close();
+
+	world_open();
+	ck_assert_int_eq(unlinkat(target.root_fd, "dir", AT_REMOVEDIR), 0);
+	ck_assert_int_eq(unlinkat(target.root_fd, "file", 0), 0);
+	meet_errors();
+	options.background = true;
+	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
+	await_errors(2);
+	ck_assert_int_lt(migrate_check_finished(migrate, message, sizeof(message)), 0);
+	store_flush(store);
+	ck_assert_int_gt(store_dir_get(store, gone_dir.ino, &dir), 0);
+	dir_record_free(dir);
+	ck_assert_int_gt(store_file_get(store, gone_file.ino, &file), 0);
+	file_record_free(file);
+	ck_assert_int_ge(store_errors_walk(store, count_unreadable, &told), 0);
+	ck_assert_uint_eq(told, 2);
+	world_close();
+
+	complete(); /* believed again by a new start, and then they are gone */
+	ck_assert_uint_eq(ledger_count(&migrate->ledger), 0);
+	world_close();
+}
+END_TEST
+
+/* A number that has a new owner is no longer the old one's, in whatever state the file system is. */
+START_TEST(a_number_with_a_new_owner_is_believed)
+{
+	static char file_names[8][16];
+
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(file_names[i], sizeof(file_names[i]), "f%u", i);
+		fake_file(1 + i, 0, file_names[i], 2 * SEGSIZE);
+	}
+	fake_dir(20, 0, "dir");
+	for (unsigned i = 0; i < 8; i++)
+		fake_file(21 + i, 20, file_names[i], 2 * SEGSIZE);
+	world_open();
+	ck_assert_int_eq(names(""), 0);
+	for (unsigned i = 0; i < 8; i++) /* a mark that the next file must not inherit */
+		expect(file_names[i], 1 + i, 0, SEGSIZE, false);
+	world_close();
+
+	world_open();
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_eq(unlinkat(target.root_fd, file_names[i], 0), 0);
+	meet_errors();
+	ck_assert_int_eq(names("dir"), 0);
+	world_close();
 	complete();
 	for (unsigned i = 0; i < 8; i++) {
 		char path[32];
@@ -1591,6 +1711,8 @@ static void add_all(TCase *tcase)
 	tcase_add_test(tcase, a_failed_write_takes_nothing);
 	tcase_add_test(tcase, times_that_were_set_stay);
 	tcase_add_test(tcase, stale_records_are_counted_once);
+	tcase_add_test(tcase, what_cannot_be_read_is_not_gone);
+	tcase_add_test(tcase, a_number_with_a_new_owner_is_believed);
 	tcase_add_test(tcase, links_join_wherever_they_are);
 	tcase_add_test(tcase, errors_are_retried_and_clear);
 	tcase_add_test(tcase, an_entry_goes_with_the_record);
