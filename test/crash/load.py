@@ -52,6 +52,7 @@ class Load:
         self.errors = set()  # that it got, besides those of a daemon that died
         self.short_writes = 0  # how the kernel tells of an error after a part of a write
         self.serial = 0
+        self.dead = DEAD  # errors that a daemon's death gives; none where somebody holds the mount
         self.may_fail = set()  # errors that stand for "it may have happened or not", as a death does
         self.history = {}  # id(File) -> what was done to it, for the message
         self.read_source()
@@ -79,7 +80,7 @@ class Load:
                 if os.fstat(self.root).st_dev != self.outside:
                     return
             except OSError as error:
-                if error.errno not in DEAD | self.may_fail:
+                if error.errno not in self.dead | self.may_fail:
                     raise
             time.sleep(0.005)
 
@@ -95,7 +96,7 @@ class Load:
             try:
                 return function()
             except OSError as error:
-                if error.errno not in DEAD | self.may_fail or time.monotonic() > deadline:
+                if error.errno not in self.dead | self.may_fail or time.monotonic() > deadline:
                     raise
                 self.errors.add(error.errno)
                 self.attach()
@@ -105,7 +106,7 @@ class Load:
         try:
             return function()
         except OSError as error:
-            if error.errno not in DEAD | self.may_fail:
+            if error.errno not in self.dead | self.may_fail:
                 raise
             self.errors.add(error.errno)
             self.deaths += 1
@@ -148,7 +149,7 @@ class Load:
                 try:
                     os.close(fd)
                 except OSError as error:
-                    if error.errno not in DEAD:
+                    if error.errno not in self.dead:
                         raise
         return self.attempt(go)
 
@@ -453,6 +454,7 @@ class Load:
                   ("mkdir", 1), ("rename_dir", 1), ("read", 8), ("list", 3), ("stat", 6)]
     DATA = {"write", "append", "cut", "extend", "cut_and_extend", "empty", "punch", "read", "chmod", "utimens"}
     SIZE_MOST = 8_000_000
+    names_least = 60  # fewer are not removed
 
     def pick(self, operation):
         paths = list(self.names)
@@ -474,7 +476,7 @@ class Load:
             if path is None:
                 self.do_create(None)
                 continue
-            if operation == "unlink" and len(self.names) < 60:
+            if operation == "unlink" and len(self.names) < self.names_least:
                 continue
             try:
                 getattr(self, f"do_{operation}")(path)

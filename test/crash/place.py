@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
 import socket
@@ -16,15 +17,18 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 SOURCEDIR = pathlib.Path(__file__).resolve().parents[2]
 BUILDDIR = pathlib.Path(os.environ.get("DMMFS_BUILDDIR", SOURCEDIR / "build"))
 DMMFS = BUILDDIR / "src/daemon/dmmfs"
 ADMIN = BUILDDIR / "src/cli/dmmfs-admin"
 PATIENCE_S = 240  # a loaded machine is slow; only a failure waits so long
+DISK = "/dev/shm"
 
 libc = ctypes.CDLL(None, use_errno=True)
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE = 1, 2, 16
+MNT_DETACH = 2
 
 
 def fallocate(fd, mode, off, length):
@@ -49,6 +53,26 @@ def go_inside():
     if subprocess.run([*inside, "true"]).returncode:
         skip("needs name spaces for mounts and processes")
     os.execvpe(inside[0], [*inside, sys.executable, *sys.argv], {**os.environ, "DMMFS_TEST_INSIDE": "1"})
+
+
+def detach(mount):
+    """Whatever is mounted there is not any more."""
+    while libc.umount2(os.fsencode(mount), MNT_DETACH) == 0:
+        pass
+
+
+def work_in_memory(top, megabytes):
+    """Where files are made from now on: a file system of our own at `top`, whose disk is memory. A sync of it costs little, and does
+    not wait for what others write. Where there is no room for it or no loop device it is left as it is."""
+    try:
+        if shutil.disk_usage(DISK).free < 2 * megabytes << 20:
+            return
+        with tempfile.NamedTemporaryFile(dir=DISK, prefix="dmmfs-disk-") as image:  # it goes with the mount, however that goes
+            image.truncate(megabytes << 20)
+            subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-N", "65536", image.name], check=True, capture_output=True)
+            subprocess.run(["mount", "-o", "loop", image.name, top], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the disk of the machine is used: {error}")
 
 
 class Failure(Exception):
@@ -102,7 +126,7 @@ def write_file(path, data):
         file.write(data)
 
 
-def make_odd_things(top, rng):
+def make_odd_things(top, rng, most_bytes=90_000):
     """What is not an ordinary file, and metadata of all sorts."""
     os.makedirs(f"{top}/odd/deep/er", exist_ok=True)
     os.mkfifo(f"{top}/odd/fifo")
@@ -116,7 +140,7 @@ def make_odd_things(top, rng):
     write_file(os.fsencode(f"{top}/odd/") + b"n\xff\xfe\n\\ame", b"any bytes")
     for i in range(6):
         path = f"{top}/odd/deep/owned-{i}"
-        write_file(path, contents(rng, rng.randrange(1, 90000)))
+        write_file(path, contents(rng, rng.randrange(1, most_bytes)))
         os.chown(path, 1000 + i, 2000 + i)
         os.chmod(path, rng.choice([0o6755, 0o4711, 0o2644, 0o400, 0o1777]))
         os.setxattr(path, "user.colour", rng.randbytes(rng.randrange(1, 200)))
@@ -126,11 +150,11 @@ def make_odd_things(top, rng):
     os.chmod(f"{top}/odd/deep/er/child", 0o640)
 
 
-def make_links(top, dirs, rng, count):
+def make_links(top, dirs, rng, count, sizes=(0, 10, 5000, 70000, 300000)):
     """Files with names in several directories."""
     for i in range(count):
         first = f"{top}/{rng.choice(dirs)}/linked-{i}"
-        write_file(first, contents(rng, rng.choice([0, 10, 5000, 70000, 300000])))
+        write_file(first, contents(rng, rng.choice(sizes)))
         for n in range(rng.randrange(1, 4)):
             os.link(first, f"{top}/{rng.choice(dirs)}/linked-{i}-{n}")
 
@@ -219,9 +243,8 @@ class Place:
         self.outside = os.stat(self.mount).st_dev
         self.env = {**os.environ, "DMMFS_CONFDIR": f"{self.top}/conf", "DMMFS_RUNDIR": f"{self.top}/run",
                     "DMMFS_PLUGINDIR": os.environ.get("DMMFS_PLUGINDIR", str(BUILDDIR / "plugins")), "LC_ALL": "C"}
-        self.daemon = None
-        # What is tried here is a daemon that dies and for a while is not there; test/integration/keeper has the other case.
-        self.keeper = "off"
+        self.daemon, self.end = None, None  # a process, and what can be polled for its end
+        self.keeper = "off"  # what is tried is a daemon that dies and for a while is not there, unless somebody says otherwise
 
     def start(self, fault=None, wait_s=120):
         """True when the mount serves; False when the daemon ended before."""
@@ -231,21 +254,36 @@ class Place:
             os.unlink(path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(self.log, "a") as log:
             notify.bind(path)
-            notify.settimeout(0.05)
             env = {**self.env, "NOTIFY_SOCKET": path, **({"DMMFS_FAULT": fault} if fault else {})}
             log.write(f"--- start {fault or ''}\n")
             log.flush()
+            self.forget()
             self.daemon = subprocess.Popen(
                 [DMMFS, self.source, self.mount, "-f", "-o", ",".join([f"target={self.target}", f"keeper={self.keeper}", *self.options])],
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            for _ in range(int(wait_s / 0.05)):
-                try:
+            self.end = os.pidfd_open(self.daemon.pid)
+            deadline = time.monotonic() + wait_s
+            while (left := deadline - time.monotonic()) > 0:
+                ready, _, _ = select.select([notify, self.end], [], [], left)
+                if notify in ready:
                     if notify.recv(200).startswith(b"READY"):
                         return True
-                except TimeoutError:
-                    if self.daemon.poll() is not None:
-                        return False
+                elif ready:
+                    self.daemon.wait()
+                    return False
         raise Failure("the daemon does not get ready")
+
+    def forget(self):
+        if self.end is not None:
+            os.close(self.end)
+        self.daemon, self.end = None, None
+
+    def pause(self, seconds):
+        """So long at most: the end of the daemon is an end of it."""
+        if self.daemon is None or self.ended():
+            time.sleep(seconds)
+        else:
+            select.select([self.end], [], [], seconds)
 
     def kill(self):
         os.kill(self.daemon.pid, signal.SIGKILL)
@@ -298,6 +336,6 @@ class Place:
     def remove(self):
         if self.daemon and not self.ended():
             self.kill()
-        while subprocess.run(["umount", "-l", self.mount], stderr=subprocess.DEVNULL).returncode == 0:
-            pass
+        self.forget()
+        detach(self.mount)
         shutil.rmtree(self.top, ignore_errors=True)

@@ -1,223 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done while a fault point is armed: scenarios that together reach every point of the table.
-
-A scenario is a row of steps towards an end that is known. A step that is cut off, because the daemon or a command died or got the
-injected error, is simply taken again, as an administrator or an application would. The fault happens once; so in the end everything
-must be as if it had not happened.
-"""
+"""What is done while a fault point is armed: scenarios (scenario.py) that together reach every point of the table."""
 import errno
 import json
 import os
 import random
-import re
-import shutil
-import signal
-import struct
 import subprocess
 import threading
 import time
 
 import load
 import place
-from place import ADMIN, BUILDDIR, DMMFS, PATIENCE_S, Failure, Place, check
-
-KILLED = -signal.SIGKILL
-TRIES = 8
-
-
-def point_table():
-    """[(name, whether something can fail there)], as the code has them."""
-    lines = subprocess.run([BUILDDIR / "test/crash/fault_points"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [(name, how == "fails") for name, how in (line.split() for line in lines)]
+from place import ADMIN, PATIENCE_S, Failure, check, detach
+from scenario import KILLED, Scenario, growing
 
 
 def noise(name, size):
     return random.Random(name).randbytes(size)
-
-
-class Scenario:
-    """One migration. `fault`: POINT:N or POINT:N:ERRNO, or None."""
-    options = []
-    plugin = None  # "slow": a source whose requests fail on demand
-    source_is_changed = False
-
-    def __init__(self, sources, fault, seed):
-        self.fault = fault
-        self.error = fault.split(":")[2] if fault and fault.count(":") == 2 else None
-        self.rng, self.seed = random.Random(seed), seed
-        self.points = [name for name, _ in point_table()]
-        self.path = f"{sources}/{type(self).__name__}"
-        self.place = Place(self.path, self.options)
-        if self.source_is_changed:
-            self.path = shutil.copytree(self.path, f"{self.place.top}/source", symlinks=True)
-        self.place.env["DMMFS_DAEMON"] = str(DMMFS)
-        if self.plugin:
-            self.place.env.update(DMMFS_PLUGINDIR=str(BUILDDIR / "test/plugins"), DMMFS_SLOW=f"{self.place.top}/slow")
-        self.place.source = f"{self.plugin}://{self.path}" if self.plugin else self.path
-        self.said = []  # what commands and system calls told of errors
-
-    # --- the fault ---
-
-    def arm(self):
-        self.place.env["DMMFS_FAULT_HITS"] = f"{self.place.top}/hits"
-        if self.fault:
-            self.place.env["DMMFS_FAULT"] = self.fault
-
-    def hits(self):
-        try:
-            with open(f"{self.place.top}/hits", "rb") as file:
-                return dict(zip(self.points, struct.unpack(f"={len(self.points)}Q", file.read())))
-        except (FileNotFoundError, struct.error):
-            return dict.fromkeys(self.points, 0)
-
-    def fired(self):
-        if not self.fault:
-            return False
-        name, hit = self.fault.split(":")[:2]
-        return self.hits()[name] >= int(hit)
-
-    def check_reported(self):
-        """Whoever looks for the error finds it: in an answer, in the log, in the ledger."""
-        with open(self.place.log, errors="replace") as log:
-            lines = [line for line in log if "fault point " not in line and not line.startswith("--- start")]
-        words = [self.error, os.strerror(getattr(errno, self.error))]
-        if self.error in ("ENOSPC", "EDQUOT"):
-            words.append("event=target-full")
-        found = any(word in text for text in [*lines, *self.said] for word in words)
-        check(found, f"{self.fault}: nobody was told of {self.error}")
-
-    # --- steps ---
-
-    def may_end(self, status):
-        return self.fired() and (status == KILLED or (self.error and status > 0))
-
-    def up(self):
-        """A daemon serves. False: the migration is complete, and there is nothing to serve."""
-        for _ in range(TRIES):
-            if self.place.daemon and not self.place.ended():
-                return True
-            if self.place.start():
-                return True
-            status = self.place.daemon.returncode
-            if status >= 0 and "is complete" in self.place.tail(3):
-                return False
-            check(self.may_end(status), f"the daemon does not start: {status}: {self.place.tail(5)}")
-        raise Failure(f"the daemon does not start, time and again: {self.place.tail(5)}")
-
-    def revive(self):
-        """If the daemon has died it is started again."""
-        if self.place.daemon and self.place.ended():
-            check(self.may_end(self.place.daemon.returncode), f"the daemon exits: {self.place.daemon.returncode}")
-            self.up()
-
-    def until(self, what, look):
-        deadline = time.monotonic() + PATIENCE_S
-        while not look():
-            check(time.monotonic() < deadline, f"it does not come to this: {what}: {self.place.stat()}")
-            self.revive()
-            time.sleep(0.02)
-
-    def admin(self, *words, missing_is_done=None, needs_daemon=True):
-        """A command, until it succeeds; `missing_is_done`: this in its message says that it had come through before."""
-        for _ in range(TRIES):
-            if needs_daemon:
-                self.up()
-            if words[-1] == "1":  # a beginning that failed has used up a number
-                words = (*words[:-1], str((self.place.stat() or {"migid": 1})["migid"]))
-            result = subprocess.run([ADMIN, *words], env=self.place.env, capture_output=True, text=True, timeout=PATIENCE_S)
-            text = result.stdout + result.stderr
-            self.said += [line for line in text.splitlines(True) if "fault point " not in line]
-            if result.returncode == 0:
-                return result.stdout
-            check(self.fired(), f"{' '.join(words)}: {result.returncode}: {text}")
-            if missing_is_done and re.search(missing_is_done, text):
-                return text
-            time.sleep(0.1)
-        raise Failure(f"{' '.join(words)} fails time and again: {self.said[-1]}")
-
-    def use(self, function):
-        """What an application does below the mount, until it succeeds."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                if os.stat(self.place.mount).st_dev != self.place.outside:
-                    return function(self.place.mount)
-            except OSError as error:
-                self.said.append(errno.errorcode.get(error.errno, ""))
-                check(self.fired() or error.errno in load.DEAD, f"an application gets {error}")
-            check(time.monotonic() < deadline, f"an application is never served: {self.said[-1:]}")
-            self.revive()
-            time.sleep(0.05)
-
-    def slow(self, *rules):
-        with open(f"{self.place.top}/slow.new", "w") as file:
-            file.write("".join(f"{rule}\n" for rule in rules))
-        os.rename(f"{self.place.top}/slow.new", f"{self.place.top}/slow")
-
-    def errors(self, state):
-        result = subprocess.run([ADMIN, "errors", "--json", "--state", state, "1"], env=self.place.env, capture_output=True,
-                                text=True, timeout=PATIENCE_S)
-        try:
-            return json.loads(result.stdout)
-        except ValueError:
-            return []
-
-    def is_complete(self):
-        figures = self.place.stat()
-        return figures and figures["state"] == "complete"
-
-    def halt(self):
-        """The daemon ends in order; if the fault comes in between, that is an end, too."""
-        if not self.place.ended():
-            subprocess.run([ADMIN, "halt", "1"], env=self.place.env, capture_output=True, timeout=PATIENCE_S)
-            try:
-                self.place.daemon.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired as late:
-                raise Failure("the daemon does not halt") from late
-        subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
-
-    def finish(self):
-        for _ in range(TRIES):
-            if not self.up():
-                return
-            self.until("complete", self.is_complete)
-            status, said = self.place.finish()
-            if status == 0:
-                self.place.daemon.wait(PATIENCE_S)
-                check(self.place.daemon.returncode == 0, f"after finish the daemon exits with {self.place.daemon.returncode}")
-                return
-            self.said.append(said)
-            check(self.fired(), f"finish: {said}")
-            try:
-                self.place.daemon.wait(1)
-            except subprocess.TimeoutExpired:
-                pass
-        raise Failure(f"finish: {self.said[-1]}")
-
-    # --- the whole ---
-
-    def run(self):
-        self.prepare()
-        self.arm()
-        self.act()
-        self.verify()
-        if self.error and self.fired():
-            self.check_reported()
-
-    def prepare(self):
-        """Before the fault is armed."""
-
-    def act(self):
-        raise NotImplementedError
-
-    def verify(self):
-        raise NotImplementedError
-
-    def verify_finished(self):
-        self.place.check_no_trace()
-        listed = json.loads(subprocess.run([ADMIN, "list", "--json"], env=self.place.env, capture_output=True, text=True,
-                                           timeout=PATIENCE_S).stdout)
-        check([one["state"] for one in listed] == ["complete"], f"one migration, complete: {listed}")
 
 
 # --- a load that knows what must be there -------------------------------------------------------------------------------------------
@@ -236,7 +34,8 @@ class Countdown:
 
 class Demand(Scenario):
     """Applications change a tree while it comes over, segment by segment as they ask; what they leave comes at the end."""
-    operations, background, whole = 150, False, "0"
+    operations, background, whole = 50, False, "0"
+    steady = "quiet/large"
 
     def __init__(self, sources, fault, seed):
         self.options = ["segsize=4K", f"whole={self.whole}", "maxnsproc=3", "resnsproc=1", "maxdfproc=4", "resdfproc=1"]
@@ -247,16 +46,16 @@ class Demand(Scenario):
     @staticmethod
     def make_source(top, rng):
         os.mkdir(top)
-        place.copy_real_files(f"{top}/quiet", 40)
-        place.make_odd_things(f"{top}/quiet", rng)
-        place.write_file(f"{top}/quiet/large", place.contents(rng, 200_000))
-        place.make_links(f"{top}/quiet", [".", "odd", "odd/deep", "usr"], rng, 8)
+        place.copy_real_files(f"{top}/quiet", 4, most_bytes=20_000)
+        place.make_odd_things(f"{top}/quiet", rng, most_bytes=20_000)
+        place.write_file(f"{top}/quiet/large", place.contents(rng, 50_000))
+        place.make_links(f"{top}/quiet", [".", "odd", "odd/deep", "usr"], rng, 3, [0, 10, 9000])
         mine = f"{top}/load"
-        place.copy_real_files(mine, 60, skip_files=40)
+        place.copy_real_files(mine, 14, skip_files=40, most_bytes=30_000)
         os.makedirs(f"{mine}/a/b")
-        for i in range(5):
-            place.write_file(f"{mine}/a/large-{i}", place.contents(rng, rng.randrange(100_000, 300_000)))
-        place.make_links(mine, ["a", "a/b"], rng, 6)
+        for i in range(2):
+            place.write_file(f"{mine}/a/large-{i}", place.contents(rng, rng.randrange(100_001, 120_000)))
+        place.make_links(mine, ["a", "a/b"], rng, 2, [10, 5000, 30_000])
         place.age(top, rng)
 
     def up(self):
@@ -271,7 +70,18 @@ class Demand(Scenario):
                 except Failure as failure:
                     self.said.append(f"{failure}")
                     return
-            time.sleep(0.005)
+            time.sleep(0.01)
+
+    def begin_background(self):
+        if self.kept:
+            self.admin("set", "-p", "background=on", "1")
+            return
+        if not self.place.ended():
+            self.said += self.logged()  # what is not written yet is lost with it
+            self.place.kill()
+        detach(self.place.mount)
+        self.place.forget()
+        self.up()
 
     def act(self):
         self.up()
@@ -280,17 +90,14 @@ class Demand(Scenario):
         try:
             self.worker = load.Load(self.path, "load", self.seed, self.place.mount, self.place.outside, None,
                                     Countdown(self.operations))
+            self.worker.dead, self.worker.names_least = self.dead, 12
             if self.error:
                 self.worker.may_fail = {getattr(errno, self.error), errno.EIO, errno.ENOSPC}  # "no room", whatever the reason
             self.worker.run()
             with self.lock:
                 if not self.background:
                     self.background = True
-                    if not self.place.ended():
-                        self.place.kill()
-                    subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
-                    self.place.daemon = None
-                    self.up()
+                    self.begin_background()
             self.settle()
             self.worker.verify(self.place.mount)
             place.compare_trees(f"{self.path}/quiet", f"{self.place.mount}/quiet")
@@ -306,12 +113,12 @@ class Demand(Scenario):
         self.finish()
 
     def settle(self):
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, pauses = time.monotonic() + PATIENCE_S, growing()
         while time.monotonic() < deadline:
             figures = self.place.stat()
             if figures and figures["state"] == "complete":
                 return figures
-            time.sleep(0.05)
+            time.sleep(next(pauses))
         raise Failure(f"the migration does not complete: {self.place.stat()}")
 
     def verify(self):
@@ -343,6 +150,7 @@ class Alone(Scenario):
     """Nobody uses it: it begins, comes over, finishes by a command."""
     options = ["segsize=4K", "whole=0"]
     make_source = staticmethod(make_small_tree)
+    steady = "far"
 
     def act(self):
         self.finish()
@@ -355,6 +163,7 @@ class Alone(Scenario):
 class Used(Alone):
     """An application does one of each, in what has not come over."""
     options = ["segsize=4K", "whole=0", "background=off"]
+    steady = None
 
     @staticmethod
     def write(path, off, data):
@@ -407,8 +216,8 @@ class Redone(Alone):
     def prepare(self):
         self.place.env["DMMFS_FAULT"] = "populate-made:2"
         check(not self.place.start() or self.place.daemon.wait(PATIENCE_S) == KILLED, "it was not killed")
-        subprocess.run(["umount", "-l", self.place.mount], stderr=subprocess.DEVNULL)
-        self.place.daemon = None
+        detach(self.place.mount)
+        self.place.forget()
         for name in ("dir/one", "dir/symlink", "large"):
             st = os.stat(os.path.dirname(f"{self.path}/{name}"))
             os.unlink(f"{self.path}/{name}")
@@ -444,7 +253,7 @@ class Drifted(Alone):
             with open(f"{self.place.mount}/{name}", "rb", buffering=0) as file:
                 file.read(100)
         self.halt()
-        self.place.daemon, self.place.options = None, [*self.options, "background=on"]
+        self.place.options = [*self.options, "background=on"]
         for name, size in (("drifts-one", 50_000), ("drifts-two", 700_000)):
             place.write_file(f"{self.path}/{name}", noise("new " + name, size))
 
@@ -458,7 +267,7 @@ class Rebuilt(Alone):
         place.read_all(f"{self.place.mount}/dir/one")
         os.listdir(f"{self.place.mount}/dir/sub")
         self.halt()
-        self.place.daemon, self.place.options = None, [*self.options, "background=on"]
+        self.place.options = [*self.options, "background=on"]
         with open(f"{self.place.target}/{place.OURS}/state/data.mdb", "r+b") as state:
             state.write(bytes(12288))
 
@@ -475,6 +284,7 @@ class Beside(Scenario):
     """The target is not empty, and what is in the way moves aside."""
     options = ["segsize=4K", "collision=rename"]
     make_source = staticmethod(make_small_tree)
+    steady = "far"
     own = ["large", "dir/one", "dir/two", "dir/sub/three"]
 
     def prepare(self):
@@ -515,7 +325,6 @@ class Settings(Scenario):
         self.admin("set", "-p", "errorretries=2", "-p", "background=on", "1")
         check(not self.is_complete(), "it does not pause")
         self.halt()
-        self.place.daemon = None
         self.admin("set", "-p", "bandwidth=1G", "1", needs_daemon=False)
         self.wanted("errorretries", 2)
         self.options = self.place.options = []
@@ -537,6 +346,7 @@ class Waived(Scenario):
     """What cannot be read is waived; finish takes away what would read as zeros."""
     plugin = "slow"
     options = ["segsize=4K", "whole=0", "errorretries=0", "collision=overwrite"]
+    steady = "good"
 
     @staticmethod
     def make_source(top, _rng):
@@ -556,7 +366,6 @@ class Waived(Scenario):
         Used.write(f"{self.place.mount}/changed", 4096, b"c" * 4096)
         self.slow("list error EIO late", *bad)
         self.halt()
-        self.place.daemon = None
         del self.place.env["DMMFS_FAULT"]
 
     def act(self):
@@ -599,7 +408,6 @@ class Again(Scenario):
         self.until("all in error", lambda: len(self.errors("waiting")) >= 4)
         place.write_file(f"{self.place.mount}/dir/taken", b"mine")
         self.halt()
-        self.place.daemon = None
 
     def act(self):
         self.up()
@@ -629,6 +437,7 @@ class Kept(Scenario):
     options = ["segsize=4K", "background=off", "whole=0"]
     make_source = staticmethod(make_small_tree)
     command = ["delete", "-f", "1"]
+    has_daemon = False
 
     def prepare(self):
         check(self.place.start(), "the daemon does not start")
@@ -637,7 +446,6 @@ class Kept(Scenario):
         Used.write(f"{self.place.mount}/dir/sub/three", 0, b"3" * 4096)
         self.until("recorded", lambda: self.place.stat()["files_migrated"] >= 2)
         self.halt()
-        self.place.daemon = None
 
     def act(self):
         self.admin(*self.command, missing_is_done="no migration", needs_daemon=False)
