@@ -36,6 +36,7 @@ FAULT_POINT(RENEW_RECORDED, "renew-recorded", "that a file is brought anew is re
 FAULT_POINT(RENEW_EMPTIED, "renew-emptied", "a file that is brought anew is emptied, its record still says that it is to be")
 FAULT_POINT(TIMES_SET, "times-set", "an application has set times, the record has the old ones")
 FAULT_POINT(FINISH_BEGIN, "finish-begin", "nothing is pending any more, nothing of ours was removed")
+FAULT_MOMENT(MOUNT_GONE, "mount-gone", "the mount is gone, nothing of what comes after it was begun")
 FAULT_POINT(FINISH_ALONE, "finish-alone", "the mount is gone and the state closed, nothing says that it is to go")
 FAULT_POINT(FINISH_UNMOUNTED, "finish-unmounted", "that the state is to go is recorded, it is still there")
 FAULT_POINT(REMAINS_REMOVED, "remains-removed", "a file whose loss is waived was removed from the target")

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "dmmfs-config.h"
 #include "keeper/keeper.h"
@@ -170,8 +171,11 @@ static int end(struct daemon *daemon, bool served)
 	pthread_mutex_lock(&daemon->lock);
 	enum ending ending = daemon->ending;
 	pthread_mutex_unlock(&daemon->lock);
-	if (served) /* another worker may have to go on from here; who asked for the end may not have seen yet that the mount is gone */
+	if (served) {
+		/* Another worker may have to go on from here, and who asked for the end may not have seen that the mount is gone. */
 		kept_memory(daemon->kept)->ending = ending;
+		fault_moment(FAULT_MOUNT_GONE);
+	}
 	if (served && ending == ENDING_FINISH)
 		result = check_all_here(daemon);
 	if (served)
