@@ -10,7 +10,8 @@
  *   2. it is renamed to its place, unless an application has taken the name meanwhile: then that one stays
  *   3. the rename becomes durable, and the entry of the ledger goes
  *
- * After a crash before 2 it is made again over what is there; after 2 the name is found taken, by itself. The directory gets a new
+ * After a crash before 2 it is made anew: what was staged goes, and its record as that of any object that is gone. Only a directory that
+ * has entries by now was on record, and is placed as it is. After 2 the name is found taken, by itself. The directory gets a new
  * modification time, as from any new entry: programs and caches that watch it must see that it changed.
  *
  * Thread: one job on the lane for names, which takes all that is wanted. Lock: one, a leaf.
@@ -178,6 +179,12 @@ static int place(struct round *round, const char *staged, const char *name)
 	return fault_hit(FAULT_AGAIN_PLACED);
 }
 
+/* A directory that was staged before a crash, if it has entries; an empty one goes, or it would be counted twice. */
+static bool is_staged(const struct round *round, const char *staged)
+{
+	return unlinkat(round->migrate->target->links_fd, staged, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY;
+}
+
 static int try_name(struct round *round, const struct dmm_entry *entry, uint64_t id)
 {
 	char staged[40];
@@ -190,7 +197,7 @@ static int try_name(struct round *round, const struct dmm_entry *entry, uint64_t
 	if (fstatat(round->dirfd, entry->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* an application made one, or we did before a crash */
 	snprintf(staged, sizeof(staged), "again-%llu", (unsigned long long)id);
-	int result = stage(round, entry, staged);
+	int result = is_staged(round, staged) ? 0 : stage(round, entry, staged);
 	if (result >= 0 && populate_drops(round->migrate, &entry->attr))
 		return 0; /* there is nothing to place: it is a loss now */
 	return result < 0 ? result : place(round, staged, entry->name);

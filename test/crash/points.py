@@ -99,7 +99,7 @@ def has_keeper():
 
 def choose(counts, point, hit):
     """The first scenario that is sure to have so many hits. The count of a load differs from run to run."""
-    return next((name for name in BY_NAME if counts[name][point] >= (hit if hit == 1 else hit * 1.3)), None)
+    return next((name for name in BY_NAME if counts[name][point] >= (hit * 1.3 if hit > 1 and name in LOADS else hit)), None)
 
 
 def short_form(counts, point, can_fail, kills, failures):
