@@ -79,7 +79,8 @@ told vetoed waived 'it is not on the SMB side'
 told 'lat\xe9' waived 'SMB can not show its name'
 told 'bad:name' waived SMB
 told alone waiting 'it is on the SMB side alone'
-equal 'and nothing else' 4 "$(python3 -c 'import json; print(len({e["path"] for e in json.load(open("errors"))}))')"
+# Nothing but an ACL that the NFS server made of what Samba set: nfs-ganesha 6 gives it, 4 does not.
+equal 'and nothing else' 4 "$(python3 -c 'import json; print(len({e["path"] for e in json.load(open("errors")) if e["what"] != "system.nfs4_acl"}))')"
 refused 'what only SMB has keeps it from finishing' 4 'in error' "$admin" finish "$work/target"
 check 'it is waived' "$admin" waive alone "$work/target"
 finish one "$work/target"
