@@ -24,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -227,7 +228,8 @@ static int worker_ended(struct keeper *keeper, int how, int *status)
 		return 1;
 	memory->left_ns = clock_monotonic_ns();
 	if (memory->upgrading && WIFEXITED(how)) {
-		become_anew(keeper);
+		if (!keeper->asked || !worker_mount_is_there(memory)) /* another program would not know that it is asked to end */
+			become_anew(keeper);
 		return 0;
 	}
 	describe(how, text, sizeof(text));
@@ -282,7 +284,7 @@ static void wait_for_news(struct keeper *keeper, int timeout_ms)
 		take_signals(keeper);
 }
 
-/* Asked to end while nobody serves, there is nobody who could unmount. */
+/* Asked to end; returns whether it goes on. */
 static bool pause_well(struct keeper *keeper, unsigned pause_ms)
 {
 	uint64_t until = clock_monotonic_ns() + pause_ms * NS_PER_MS;
@@ -292,6 +294,25 @@ static bool pause_well(struct keeper *keeper, unsigned pause_ms)
 	return !keeper->asked;
 }
 
+/* Asked to end while nobody serves: a worker would have unmounted. Detaching it makes no request to it. What was to be finished, whose
+ * mount is gone already, is left for another start. */
+static int end_unserved(struct keeper *keeper)
+{
+	struct memory *memory = keeper->memory;
+
+	if (!worker_mount_is_there(memory))
+		return EXIT_KEEPER;
+	int result = worker_unmount(memory->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (result < 0) {
+		log_warning("the mount stays, and nobody serves it; unmount it: mountpoint=%s error=%s", memory->mountpoint,
+		            errno_name(result));
+		return EXIT_KEEPER;
+	}
+	log_event(LOG_LEVEL_INFO, "unmounted", "mountpoint=%s", memory->mountpoint);
+	memory->ended = true;
+	return 0;
+}
+
 static int keep(struct keeper *keeper)
 {
 	int how, status;
@@ -299,7 +320,7 @@ static int keep(struct keeper *keeper)
 	for (;;) {
 		if (keeper->worker <= 0) {
 			if (!pause_well(keeper, pause_before_start(keeper)))
-				return EXIT_KEEPER;
+				return end_unserved(keeper);
 			if (start_worker(keeper) < 0)
 				keeper->failed++;
 			continue;

@@ -109,7 +109,7 @@ struct memory {
 	_Atomic uint32_t held_used;     /* entries above were never taken */
 
 	/* Written by the worker. */
-	_Atomic bool ended;     /* it ends, and nothing is to go on */
+	_Atomic bool ended;     /* it ends, and nothing is to go on. The keeper writes it while no worker lives */
 	_Atomic bool upgrading; /* it ends so that the program may be replaced */
 	_Atomic bool serves;    /* cleared by the keeper before each start */
 	_Atomic bool resends;   /* the kernel can send requests again, so a worker can be replaced */

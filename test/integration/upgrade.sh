@@ -55,8 +55,33 @@ check 'goes on with the program of its keeper' cmp source/file target/file
 exec 8<&- 9<&-
 stop one "$m"
 
-say '--- without a keeper'
+say '--- asked to end while nobody serves'
 dmmfs=$DMMFS_BUILDDIR/src/daemon/dmmfs
+# asked_unserved: the keeper sees at once that its worker has ended and that it is asked to end.
+asked_unserved()
+{
+	kill -TERM "${pid[one]}"
+	kill -CONT "${pid[one]}"
+	reap one
+	equal "$1: it is unmounted" '' "$(findmnt -rno FSTYPE -M "$m" || :)"
+}
+start one "$work/source" "$m" -o keeper=on
+before=$(worker one)
+kill -STOP "${pid[one]}"
+kill -9 "$before"
+wait_for 20 grep -q '^State:.Z' "/proc/$before/status"
+asked_unserved 'after a kill'
+start one "$work/source" "$m" -o keeper=on
+before=$(worker one)
+kill -STOP "${pid[one]}"
+"$admin" upgrade 1 >upgrade.out 2>&1 &
+upgrade=$!
+wait_for 20 grep -q '^State:.Z' "/proc/$before/status"
+asked_unserved 'in an upgrade'
+kill $upgrade
+wait $upgrade || :
+
+say '--- without a keeper'
 start one "$work/source" "$m" -o keeper=off
 equal 'there is one process' "${pid[one]}" "$(worker one)"
 refused 'nothing holds the mount' 1 'nothing holds its mount' "$admin" upgrade 1
