@@ -27,6 +27,7 @@ void fake_reset(void)
 	fake_reach = (struct source_reach){0};
 	fake_limit = NULL;
 	fake_begun = fake_begun_most = 0;
+	fake_late = false;
 	fake_objects[0].mode = S_IFDIR | 0755;
 }
 
@@ -261,13 +262,20 @@ int64_t source_read_look(struct source_file *file, void *buf, uint64_t off, uint
 	return got;
 }
 
-/* What is begun comes when it is ended, by the rules of an ordinary read. */
+/* What is begun comes when it is ended, by the rules of an ordinary read; with fake_late by a thread of its own, at some time, or not
+ * when it is forgone before. */
 struct source_reading {
 	struct source_file *file;
 	void *buf;
 	uint64_t off, len;
+	pthread_t thread;
+	bool late;
+	_Atomic bool done, forgone;
+	struct source_look look;
+	int64_t got;
 };
 
+bool fake_late;
 _Atomic unsigned fake_begun, fake_begun_most;
 
 bool source_reads_begin(const struct source *source)
@@ -276,13 +284,26 @@ bool source_reads_begin(const struct source *source)
 	return fake_ahead;
 }
 
+static void *read_late(void *context)
+{
+	struct source_reading *reading = context;
+
+	usleep((useconds_t)(((uintptr_t)reading / 64 + reading->off / 512) % 2000));
+	reading->got = reading->forgone
+	                       ? -ECANCELED
+	                       : source_read_look(reading->file, reading->buf, reading->off, reading->len, &reading->look);
+	reading->done = true;
+	return NULL;
+}
+
 struct source_reading *source_read_begin(struct source_file *file, void *buf, uint64_t off, uint64_t len)
 {
-	struct source_reading *reading = fake_ahead ? malloc(sizeof(*reading)) : NULL;
+	struct source_reading *reading = fake_ahead ? calloc(1, sizeof(*reading)) : NULL;
 
 	if (!reading)
 		return NULL;
-	*reading = (struct source_reading){file, buf, off, len};
+	*reading = (struct source_reading){.file = file, .buf = buf, .off = off, .len = len};
+	reading->late = fake_late && pthread_create(&reading->thread, NULL, read_late, reading) == 0;
 	unsigned begun = ++fake_begun, most = fake_begun_most;
 	while (begun > most && !atomic_compare_exchange_weak(&fake_begun_most, &most, begun))
 		;
@@ -291,14 +312,21 @@ struct source_reading *source_read_begin(struct source_file *file, void *buf, ui
 
 bool source_reading_is_done(struct source_reading *reading)
 {
-	(void)reading;
-	return false;
+	return reading->done;
 }
 
 int64_t source_read_end(struct source_reading *reading, struct source_look *look, uint64_t *took_ns)
 {
-	int64_t got = source_read_look(reading->file, reading->buf, reading->off, reading->len, look);
+	int64_t got;
 
+	if (reading->late) {
+		pthread_join(reading->thread, NULL);
+		reading->late = false;
+		got = reading->got;
+		*look = reading->look;
+	} else {
+		got = source_read_look(reading->file, reading->buf, reading->off, reading->len, look);
+	}
 	*took_ns = got < 0 ? 0 : 1000000;
 	source_read_forgo(reading);
 	return got;
@@ -306,6 +334,9 @@ int64_t source_read_end(struct source_reading *reading, struct source_look *look
 
 void source_read_forgo(struct source_reading *reading)
 {
+	reading->forgone = true;
+	if (reading->late)
+		pthread_join(reading->thread, NULL);
 	fake_begun--;
 	free(reading);
 }

@@ -55,6 +55,9 @@ extern const char *fake_limit;
 /* Whether it can be asked ahead, and whether attributes come with data that is read. */
 extern bool fake_ahead, fake_tells;
 
+/* What is begun is answered by threads of their own, in any order. */
+extern bool fake_late;
+
 /* Reads that are begun and not ended; and the most there ever were. */
 extern _Atomic unsigned fake_begun, fake_begun_most;
 
