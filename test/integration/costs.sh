@@ -109,7 +109,7 @@ at_most 'syncs for a file' 0.05 syncfs fdatasync fsync
 say '--- operations on what has come over'
 op stat 1.1 4.4
 op read 2.1 7.2
-op create 5.1 18.2
+op create 5.1 20.2
 op rename 3.1 12.2
 op unlink 3.1 10.2
 ops stat
