@@ -17,6 +17,8 @@
  * Names: those of the operations; `app` is all of metadata, reads of what is here, and writes; fsync and cold stand apart, since they
  * wait for a disk, and for the source.
  */
+#include "bench.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -47,22 +49,6 @@ struct samples {
 static struct samples samples[KINDS];
 static const char *dir, *cold_path;
 static uint64_t start_ns, end_ns;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void need(int ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "calm: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 struct path {
 	char text[4096];

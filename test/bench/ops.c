@@ -10,6 +10,8 @@
  *                        between them, so that none is slowed by what the one before left to do
  *   ops whole FILE       reads it once from its beginning to its end
  */
+#include "bench.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,22 +25,6 @@
 #include <unistd.h>
 
 #define FILES 2000
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void need(int ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "ops: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void report(const char *name, uint64_t start, uint64_t count)
 {

@@ -9,6 +9,8 @@
  *                             before), or only the one that is named, for a profile
  *   tree list DIR THREADS     readdir and stat of everything below DIR/0, DIR/1, ..., twice
  */
+#include "bench.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,22 +26,6 @@
 #define FILES 2000
 #define MOST_THREADS 16
 #define FILE_BYTES 4096
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void need(int ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "tree: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 struct worker {
 	pthread_t thread;
