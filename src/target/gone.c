@@ -13,9 +13,11 @@
 #include <linux/btrfs.h>
 #include <linux/limits.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -123,6 +125,24 @@ static const char *doubt_xfs(const struct target *target, const struct handle *h
 
 /* --- the decision --- */
 
+/* ext4 adds an error to its count in a job of the kernel's, maybe after the caller has got its ESTALE; the event is there before. */
+static int watch_errors(const struct target *target)
+{
+	CLEAN_FD int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+
+	if (fd < 0 || fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_FS_ERROR, target->root_fd, NULL) < 0)
+		return -1;
+	return steal_fd(&fd);
+}
+
+/* The event is never read, so it stays. */
+static bool was_told_of_errors(const struct target *target)
+{
+	struct pollfd events = {.fd = target->errors_fd, .events = POLLIN};
+
+	return poll(&events, 1, 0) != 0;
+}
+
 static int64_t count_errors(const struct target *target)
 {
 	switch (target->fs_type) {
@@ -158,7 +178,7 @@ static const char *doubt(const struct target *target, const struct handle *handl
 
 	if (errors == COUNT_HIDDEN || target->fs_errors == COUNT_HIDDEN)
 		return "it does not tell whether it has met errors";
-	if (errors != target->fs_errors)
+	if (errors != target->fs_errors || was_told_of_errors(target))
 		return "it has met errors since the start";
 	int result = probe(target);
 	if (result < 0)
@@ -173,6 +193,8 @@ static const char *doubt(const struct target *target, const struct handle *handl
 void target_trust(struct target *target, const char *sysfs)
 {
 	target->sysfs = sysfs;
+	cleanup_close(&target->errors_fd);
+	target->errors_fd = watch_errors(target);
 	target->fs_errors = count_errors(target);
 	if (target->fs_errors == COUNT_HIDDEN)
 		log_warning(

@@ -7,7 +7,8 @@
  * An object is gone when its file system has no reason to be doubted:
  *
  *   all        it is not read-only, its root can be looked at, and the witness opened (where there is none: the root synced)
- *   ext4       it has counted no error since the target was opened (errors_count in sysfs)
+ *   ext4       it has counted no error since the target was opened (errors_count in sysfs), and told of none, which is sooner
+ *              (FAN_FS_ERROR, Linux 5.16)
  *   btrfs      none of its devices has, and all of them can be asked
  *   xfs        it has no inode of this number and generation (XFS_IOC_BULKSTAT, which tells errors as they are)
  *

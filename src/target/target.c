@@ -66,7 +66,8 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 	struct stat st;
 	struct statfs fs;
 
-	*target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1};
+	*target = (struct target){
+		.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1, .errors_fd = -1};
 	int result = open_root(path, target);
 	if (result >= 0 && (fstat(target->root_fd, &st) < 0 || fstatfs(target->root_fd, &fs) < 0))
 		result = -errno;
@@ -104,11 +105,12 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 void target_close(struct target *target)
 {
 	target_witness_close(target);
+	cleanup_close(&target->errors_fd);
 	cleanup_close(&target->links_fd);
 	cleanup_close(&target->ours_fd);
 	cleanup_close(&target->root_fd);
 	cleanup_close(&target->tree_fd);
-	target->root_fd = target->tree_fd = target->ours_fd = target->links_fd = -1;
+	target->root_fd = target->tree_fd = target->ours_fd = target->links_fd = target->errors_fd = -1;
 }
 
 static int open_or_make_dir(int dirfd, const char *name)

@@ -35,6 +35,7 @@ struct target {
 	/* gone.h */
 	uint32_t fs_type; /* as statfs(2) has it */
 	int64_t fs_errors;
+	int errors_fd; /* readable once the file system has met an error; -1: it does not tell so */
 	const char *sysfs;
 };
 
