@@ -66,8 +66,7 @@ int target_open(const char *path, struct target *target, char *error, size_t err
 	struct stat st;
 	struct statfs fs;
 
-	*target = (struct target){
-		.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1, .errors_fd = -1};
+	*target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1, .errors_fd = -1};
 	int result = open_root(path, target);
 	if (result >= 0 && (fstat(target->root_fd, &st) < 0 || fstatfs(target->root_fd, &fs) < 0))
 		result = -errno;
