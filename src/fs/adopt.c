@@ -148,17 +148,23 @@ static void have_doubt(void *context, uint64_t id)
 /* The keeper has it open, so it is found by its id; its last name may have gone just before the other process was killed. */
 static void adopt_held(struct fs *fs, uint64_t id)
 {
-	struct node *node = node_of(fs, id);
+	struct node *node;
 	struct event removed = {.kind = EVENT_REMOVED, .off = 0, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	struct stat st;
 
-	if (!node || node_fd_get(fs->nodes, node, NODE_PATH, &fd) < 0 || fstat(fd->fd, &st) < 0 ||
-	    (st.st_nlink && !node->subject.is_dir)) {
+	int result = node_of(fs, id, &node);
+	if (result == 0)
+		result = node_fd_get(fs->nodes, node, NODE_PATH, &fd);
+	if (result < 0 && result != -ESTALE) { /* it may be there, so the keeper goes on holding it */
+		log_warning("a removed object that is held cannot be looked at: error=%s", errno_name(result));
+		return;
+	}
+	if (result < 0 || fstat(fd->fd, &st) < 0 || (st.st_nlink && !node->subject.is_dir)) {
 		kept_let_go(fs->kept, id); /* it was not removed after all */
 		return;
 	}
-	int result = node_adopt_held(fs->nodes, node);
+	result = node_adopt_held(fs->nodes, node);
 	if (result < 0)
 		log_warning("a removed object that is held cannot be opened: error=%s", errno_name(result));
 	if (node->subject.is_file)

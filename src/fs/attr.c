@@ -145,17 +145,18 @@ static int lookup_dot(struct call *call, struct node *node)
 static int run_lookup(struct call *call)
 {
 	struct fs *fs = call->fs;
-	struct node *parent = node_of(fs, call->ino);
+	struct node *parent;
 	CLEAN_NODE_FD struct node_fd *dir = NULL;
 	struct fuse_entry_param entry;
 
-	if (!parent)
-		return -ESTALE;
+	int result = node_of(fs, call->ino, &parent);
+	if (result < 0)
+		return result;
 	if (strcmp(call->name, ".") == 0 || strcmp(call->name, "..") == 0)
 		return lookup_dot(call, parent);
 	if (is_ours(parent, call->name))
 		return reply_absent(call);
-	int result = call_names(call, parent);
+	result = call_names(call, parent);
 	if (result != CALL_DONE)
 		return result;
 	result = node_fd_get(fs->nodes, parent, NODE_PATH, &dir);
@@ -207,14 +208,15 @@ static int stat_node(struct fs *fs, struct node *node, struct stat *st)
 
 static int run_getattr(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	struct attr_overlay overlay = {0};
 	struct stat st;
 
-	if (!node)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
 	monitor_attr(call->fs->monitor, &node->subject, &overlay);
-	int result = stat_node(call->fs, node, &st);
+	result = stat_node(call->fs, node, &st);
 	if (result < 0)
 		return result;
 	double timeout = show(call->fs, node, &st, &overlay);
@@ -323,18 +325,19 @@ static enum event_kind change_of(int valid)
 
 static int run_setattr(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool held;
 
-	if (!node)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
 	struct event event = {.kind = change_of(call->valid), .fd = -1};
 	if (event.kind == EVENT_RESIZE)
 		event.off = (uint64_t)call->attr.st_size;
 	else if (event.kind == EVENT_TIMES)
 		event.off = (call->valid & FUSE_SET_ATTR_MTIME) != 0;
-	int result = call_event(call, &node->subject, &event, &held);
+	result = call_event(call, &node->subject, &event, &held);
 	if (result != CALL_DONE)
 		return result;
 	result = node_fd_get(call->fs->nodes, node, event.kind == EVENT_RESIZE ? NODE_WRITE : NODE_PATH, &fd);
@@ -372,13 +375,14 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static int run_readlink(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	char text[PATH_MAX + 1];
 
-	if (!node)
-		return -ESTALE;
-	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0)
 		return result;
 	ssize_t len = readlinkat(fd->fd, "", text, sizeof(text) - 1);

@@ -32,17 +32,20 @@ void data_thread_stop(void *context)
 
 static int run_read(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	struct event event = {.kind = EVENT_READ, .off = call->off, .len = call->size, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	uint64_t epoch;
 	ssize_t got;
 
-	if (!node || !read_buffer())
-		return node ? -ENOMEM : -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result == 0 && !read_buffer())
+		result = -ENOMEM;
+	if (result < 0)
+		return result;
 	do { /* again, when the file was emptied below us, to come anew */
 		epoch = monitor_epoch(call->fs->monitor, &node->subject);
-		int result = call_event(call, &node->subject, &event, NULL);
+		result = call_event(call, &node->subject, &event, NULL);
 		if (result == CALL_DONE && !fd)
 			result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
 		if (result != CALL_DONE)
@@ -87,14 +90,15 @@ static void answer_write(struct call *call)
 
 static int run_write(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	struct event event = {.kind = EVENT_WRITE, .off = call->off, .len = call->data_len, .fd = -1};
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool held;
 
-	if (!node)
-		return -ESTALE;
-	int result = call_event(call, &node->subject, &event, &held);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = call_event(call, &node->subject, &event, &held);
 	if (result != CALL_DONE)
 		return result;
 	result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
@@ -141,16 +145,17 @@ static void answer_ok(struct call *call)
 
 static int run_fallocate(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool zeros = call->flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
 	struct event event = {
 		.kind = zeros ? EVENT_PUNCH : EVENT_WRITE, .off = call->off, .len = zeros ? call->size : 0, .fd = -1};
 	bool held;
 
-	if (!node)
-		return -ESTALE;
-	int result = call_event(call, &node->subject, &event, &held);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = call_event(call, &node->subject, &event, &held);
 	if (result != CALL_DONE)
 		return result;
 	result = node_fd_get(call->fs->nodes, node, NODE_WRITE, &fd);
@@ -212,12 +217,13 @@ static int64_t seek(struct fs *fs, struct node *node, int fd, uint64_t off, int 
 
 static int run_lseek(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 
-	if (!node)
-		return -ESTALE;
-	int result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
 	if (result < 0)
 		return result;
 	int64_t found = seek(call->fs, node, fd->fd, call->off, call->flags);
@@ -288,17 +294,20 @@ static void undo_copy(struct call *call, struct node *to, struct event *write, b
 
 static int run_copy(struct call *call)
 {
-	struct node *from = node_of(call->fs, call->ino), *to = node_of(call->fs, call->ino2);
+	struct node *from, *to;
 	CLEAN_NODE_FD struct node_fd *from_fd = NULL;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	struct event read = {.kind = EVENT_STORED, .off = call->off, .len = call->size, .fd = -1};
 	struct event write = {.kind = EVENT_WRITE, .off = call->off2, .fd = -1};
 	bool held;
 
-	if (!from || !to)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &from);
+	if (result == 0)
+		result = node_of(call->fs, call->ino2, &to);
+	if (result < 0)
+		return result;
 	uint64_t epoch = monitor_epoch(call->fs->monitor, &from->subject);
-	int result = node_fd_get(call->fs->nodes, from, NODE_READ, &from_fd);
+	result = node_fd_get(call->fs->nodes, from, NODE_READ, &from_fd);
 	if (result == CALL_DONE)
 		result = call_event(call, &from->subject, &read, NULL);
 	if (result != CALL_DONE)

@@ -56,11 +56,11 @@ static void invalidate_all(struct fs *fs, const struct id_list *list)
 
 static bool has_changed(struct fs *fs, uint64_t id)
 {
-	struct node *node = node_of(fs, id);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	struct stat st;
 
-	if (!node || node_fd_get(fs->nodes, node, NODE_PATH, &fd) < 0 || fstat(fd->fd, &st) < 0)
+	if (node_of(fs, id, &node) < 0 || node_fd_get(fs->nodes, node, NODE_PATH, &fd) < 0 || fstat(fd->fd, &st) < 0)
 		return false;
 	uint64_t mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec;
 	LOCKED(&node->lock);

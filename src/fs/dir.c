@@ -32,11 +32,12 @@ struct reply {
 
 static int run_opendir(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 
-	if (!node)
-		return -ESTALE;
-	int result = call_names(call, node);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = call_names(call, node);
 	if (result != CALL_DONE)
 		return result;
 	call->fi.fh = 0;
@@ -144,13 +145,14 @@ static int list(struct call *call, struct node *node, struct node_fd *dir, struc
 
 static int run_readdir(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	struct reply reply = {.size = call->size};
 
-	if (!node)
-		return -ESTALE;
-	int result = call_names(call, node);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = call_names(call, node);
 	if (result == CALL_DONE)
 		result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
 	if (result != CALL_DONE)

@@ -127,8 +127,8 @@ void file_open_again(struct call *call)
 
 	if (!handle)
 		return;
-	struct node *node = node_of(call->fs, kept_find_open(call->fs->kept, handle)->node);
-	if (node)
+	struct node *node;
+	if (node_of(call->fs, kept_find_open(call->fs->kept, handle)->node, &node) == 0)
 		end_open(call->fs, node, handle);
 	else
 		kept_close(call->fs->kept, handle);
@@ -240,16 +240,17 @@ static int check_writable(struct call *call, struct node *node)
 
 static int run_open(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	bool reads = (call->fi.flags & O_ACCMODE) != O_WRONLY;
 	struct event event = {
 		.kind = writes(call->fi.flags) ? EVENT_OPEN_WRITE : EVENT_OPEN, .len = reads ? UINT64_MAX : 0, .fd = -1};
 	bool watched;
 
-	if (!node)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
 	file_open_again(call);
-	int result = check_writable(call, node);
+	result = check_writable(call, node);
 	if (result == CALL_DONE)
 		result = truncate_first(call, node);
 	if (result == CALL_DONE)
@@ -294,11 +295,11 @@ static void invalidate_attributes(struct fs *fs, uint64_t ino)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct node *node = node_of(fs, ino);
+	struct node *node;
 	const struct memory_open *open = kept_find_open(fs->kept, fi->fh);
 
 	/* None: another process closed it, and was killed before it could say so. */
-	if (open && node) {
+	if (open && node_of(fs, ino, &node) == 0) {
 		bool written_past = (open->flags & OPEN_PASSTHROUGH) && (open->flags & OPEN_MAPS);
 		end_open(fs, node, fi->fh);
 		if (written_past)
@@ -313,7 +314,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void adopt_open(struct fs *fs, struct memory_open *open)
 {
 	struct event still_open = {.kind = EVENT_STILL_OPEN, .fd = -1};
-	struct node *node = node_of(fs, open->node);
+	struct node *node;
 	bool watched;
 
 	if (open->ending) {
@@ -321,8 +322,12 @@ static void adopt_open(struct fs *fs, struct memory_open *open)
 		atomic_store(&open->unique, 0);
 		return;
 	}
-	if (!node)
+	int result = node_of(fs, open->node, &node);
+	if (result < 0) {
+		if (result != -ESTALE)
+			log_warning("an open file is not watched any more: error=%s", errno_name(result));
 		return;
+	}
 	node_ref(fs->nodes, node);
 	node->latched++;
 	node->writers += (open->flags & OPEN_WRITES) != 0;
@@ -359,12 +364,13 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * make durable. */
 static int run_fsync(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 
-	if (!node)
-		return -ESTALE;
-	int result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
 	if (result < 0)
 		return result;
 	if ((call->flags ? fdatasync(fd->fd) : fsync(fd->fd)) < 0)

@@ -237,9 +237,10 @@ static inline struct fs *fs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-static inline struct node *node_of(struct fs *fs, uint64_t ino)
+/* As node_find(). */
+static inline int node_of(struct fs *fs, uint64_t ino, struct node **node)
 {
-	return node_find(fs->nodes, ino);
+	return node_find(fs->nodes, ino, node);
 }
 
 #endif

@@ -17,12 +17,13 @@
 /* The directory of a call, populated, and a descriptor of it. CALL_DONE: go on. */
 static int open_dir(struct call *call, uint64_t ino, const char *name, struct node **dir, struct node_fd **fd)
 {
-	*dir = node_of(call->fs, ino);
-	if (!*dir)
-		return -ESTALE;
+	int result = node_of(call->fs, ino, dir);
+
+	if (result < 0)
+		return result;
 	if (name && is_ours(*dir, name))
 		return -EPERM;
-	int result = call_names(call, *dir);
+	result = call_names(call, *dir);
 	return result != CALL_DONE ? result : node_fd_get(call->fs->nodes, *dir, NODE_READ, fd);
 }
 
@@ -122,11 +123,16 @@ static int reply_created(struct call *call, int created, bool has_name)
 {
 	CLEAN_FD int fd = created;
 	struct fuse_entry_param entry;
+	struct node *node;
 	int result = attr_enter(call->fs, fd, "", &entry);
 
 	if (result < 0)
 		return result;
-	struct node *node = node_of(call->fs, entry.ino);
+	result = node_of(call->fs, entry.ino, &node);
+	if (result < 0) {
+		node_forget(call->fs->nodes, entry.ino, 1);
+		return result;
+	}
 	if (has_name)
 		fd = node_offer_fd(call->fs->nodes, node, steal_fd(&fd));
 	else
@@ -170,13 +176,14 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 static int run_tmpfile(struct call *call)
 {
-	struct node *dir = node_of(call->fs, call->ino);
+	struct node *dir;
 	CLEAN_NODE_FD struct node_fd *dirfd = NULL;
 
-	if (!dir)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &dir);
+	if (result < 0)
+		return result;
 	file_open_again(call);
-	int result = node_fd_get(call->fs->nodes, dir, NODE_READ, &dirfd);
+	result = node_fd_get(call->fs->nodes, dir, NODE_READ, &dirfd);
 	if (result < 0)
 		return result;
 	creds_become(call->req, how_to_make(call));
@@ -200,13 +207,14 @@ static bool is_frozen(struct call *call, struct node *node)
 static int run_link(struct call *call)
 {
 	struct fs *fs = call->fs;
-	struct node *node = node_of(fs, call->ino), *dir;
+	struct node *node, *dir;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	CLEAN_NODE_FD struct node_fd *dirfd = NULL;
 
-	if (!node)
-		return -ESTALE;
-	int result = open_dir(call, call->ino2, call->name, &dir, &dirfd);
+	int result = node_of(fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = open_dir(call, call->ino2, call->name, &dir, &dirfd);
 	if (result == CALL_DONE)
 		result = node_fd_get(fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0 || result == CALL_PARKED)
@@ -245,8 +253,7 @@ static int find_victim(struct fs *fs, int dirfd, const char *name, struct victim
 	if (result < 0)
 		return result;
 	victim->exists = true;
-	victim->node = node_peek(fs->nodes, &victim->handle);
-	return 0;
+	return node_peek(fs->nodes, &victim->handle, &victim->node);
 }
 
 static struct subject *subject_of(struct call *call, const struct victim *victim)

@@ -276,35 +276,40 @@ static struct node *find_used(struct node_table *table, uint64_t id)
 }
 
 /* A node that the kernel still refers to, made again from its handle: it was given up, or another process had the connection before. */
-static struct node *recall(struct node_table *table, uint64_t id, const struct handle *handle)
+static int recall(struct node_table *table, uint64_t id, const struct handle *handle, struct node **node)
 {
 	struct stat st;
 	CLEAN_FD int fd = target_open_handle(table->target, handle, O_PATH);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return NULL;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
 	TABLE_LOCKED(table);
-	struct node *node = find(table, id); /* another thread may have been faster */
-	if (node)
-		return use(node);
-	node = insert(table, id, handle, &st);
-	node->lookups = 1; /* at least */
-	return node;
+	*node = find(table, id); /* another thread may have been faster */
+	if (*node) {
+		use(*node);
+		return 0;
+	}
+	*node = insert(table, id, handle, &st);
+	(*node)->lookups = 1; /* at least */
+	return 0;
 }
 
-struct node *node_find(struct node_table *table, uint64_t id)
+int node_find(struct node_table *table, uint64_t id, struct node **node)
 {
-	struct node *node = find_used(table, id);
 	struct handle handle = table->target->root_handle;
 
-	if (!node && id != ROOT_ID) {
+	*node = find_used(table, id);
+	if (!*node && id != ROOT_ID) {
 		if (!table->packed)
-			return NULL;
+			return -ESTALE;
 		memcpy(handle.bytes, &id, sizeof(id));
 	}
-	if (!node)
-		node = recall(table, id, &handle);
-	return node ? hold(table, node) : NULL;
+	int result = *node ? 0 : recall(table, id, &handle, node);
+	if (result == 0)
+		*node = hold(table, *node);
+	return result;
 }
 
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st)
@@ -321,14 +326,17 @@ struct node *node_enter(struct node_table *table, const struct handle *handle, c
 	return node;
 }
 
-struct node *node_peek(struct node_table *table, const struct handle *handle)
+int node_peek(struct node_table *table, const struct handle *handle, struct node **node)
 {
 	uint64_t id = id_of(table, handle);
-	struct node *node = find_used(table, id);
+	int result = 0;
 
-	if (!node && __atomic_load_n(&table->gave_up, __ATOMIC_RELAXED))
-		node = recall(table, id, handle);
-	return node ? hold(table, node) : NULL;
+	*node = find_used(table, id);
+	if (!*node && __atomic_load_n(&table->gave_up, __ATOMIC_RELAXED))
+		result = recall(table, id, handle, node);
+	if (*node)
+		*node = hold(table, *node);
+	return result == -ESTALE ? 0 : result;
 }
 
 uint64_t node_id(struct node_table *table, const struct handle *handle)

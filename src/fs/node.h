@@ -88,13 +88,14 @@ struct node_table;
 struct node_table *node_table_new(const struct target *target, struct kept *kept, unsigned max_fds);
 void node_table_free(struct node_table *table);
 
-/* The node of an id the kernel uses; NULL when there is none (ESTALE). Valid until this thread's nodes_done(). */
-struct node *node_find(struct node_table *table, uint64_t id);
+/* The node of an id the kernel uses; ESTALE: there is none, anything else: it could not be made again from its handle now. Valid
+ * until this thread's nodes_done(). */
+int node_find(struct node_table *table, uint64_t id, struct node **node);
 /* The node of an object with one more lookup of the kernel's. Valid until node_leave(). */
 struct node *node_enter(struct node_table *table, const struct handle *handle, const struct stat *st);
 void node_leave(struct node_table *table, struct node *node);
-/* The node of an object that the kernel may know; NULL: it does not. Valid until this thread's nodes_done(). */
-struct node *node_peek(struct node_table *table, const struct handle *handle);
+/* The node of an object that the kernel may know; NULL: it does not. Errors but ESTALE. Valid until this thread's nodes_done(). */
+int node_peek(struct node_table *table, const struct handle *handle, struct node **node);
 /* The end of a request: what this thread found is not used any more. */
 void nodes_done(struct node_table *table);
 /* The id of an object that the kernel may know; 0: it does not. */

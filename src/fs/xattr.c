@@ -31,16 +31,17 @@ static void answer_ok(struct call *call)
 /* A change of attributes by `apply`, between the events that it needs. */
 static int change(struct call *call, int (*apply)(struct call *call, int fd))
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	struct event event = {.kind = EVENT_CHANGE, .fd = -1};
 	bool held;
 
-	if (!node)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
 	if (call->name && is_mark(node, call->name))
 		return -EPERM;
-	int result = call_event(call, &node->subject, &event, &held);
+	result = call_event(call, &node->subject, &event, &held);
 	if (result != CALL_DONE)
 		return result;
 	result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
@@ -128,15 +129,16 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 static int run_getxattr(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	char path[FD_PATH_SIZE];
 
-	if (!node)
-		return -ESTALE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
 	if (is_mark(node, call->name))
 		return -ENODATA;
-	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0)
 		return result;
 	CLEAN_FREE char *value = call->size ? malloc(call->size) : NULL;
@@ -181,14 +183,15 @@ static size_t keep_shown(const struct node *node, char *names, size_t len, bool 
 
 static int run_listxattr(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX);
 	char path[FD_PATH_SIZE];
 
-	if (!node || !names)
-		return node ? -ENOMEM : -ESTALE;
-	int result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
+	int result = names ? node_of(call->fs, call->ino, &node) : -ENOMEM;
+	if (result < 0)
+		return result;
+	result = node_fd_get(call->fs->nodes, node, NODE_PATH, &fd);
 	if (result < 0)
 		return result;
 	ssize_t all = listxattr(target_fd_path(fd->fd, path), names, XATTR_LIST_MAX);
@@ -270,13 +273,14 @@ static int need_all(struct call *call, struct node *node)
 
 static int run_ioctl(struct call *call)
 {
-	struct node *node = node_of(call->fs, call->ino);
+	struct node *node;
 	CLEAN_NODE_FD struct node_fd *fd = NULL;
 	bool sets = (unsigned)call->flags == FS_IOC_SETFLAGS || (unsigned)call->flags == FS_IOC_FSSETXATTR;
 
-	if (!node)
-		return -ESTALE;
-	int result = sets ? need_all(call, node) : CALL_DONE;
+	int result = node_of(call->fs, call->ino, &node);
+	if (result < 0)
+		return result;
+	result = sets ? need_all(call, node) : CALL_DONE;
 	if (result == CALL_DONE)
 		result = node_fd_get(call->fs->nodes, node, NODE_READ, &fd);
 	if (result != CALL_DONE)

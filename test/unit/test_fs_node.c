@@ -6,8 +6,12 @@
 #include "fs/node.h"
 
 #include <check.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define OBJECTS 70000u
 #define KNOWN_MOST 60000u /* what the bound may be, with those that are on their way */
@@ -126,7 +130,9 @@ START_TEST(the_kernel_is_asked)
 	ck_assert_uint_le(most, KNOWN_MOST);
 	for (unsigned i = 0; i < IN_USE; i++) {
 		struct handle handle = handle_of(i);
-		ck_assert_ptr_eq(node_peek(table, &handle), used[i]);
+		struct node *node;
+		ck_assert_int_eq(node_peek(table, &handle, &node), 0);
+		ck_assert_ptr_eq(node, used[i]);
 		nodes_done(table);
 		node_unref(table, used[i]);
 	}
@@ -161,6 +167,49 @@ START_TEST(nobody_is_asked_where_ids_are_handles)
 }
 END_TEST
 
+static void allow_fds(rlim_t count)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = count ? count : limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* A node that was given up is made again from its handle. That this cannot be done at the moment does not mean that the object is gone: a
+ * program would believe it. */
+START_TEST(what_cannot_be_recalled_now_is_not_gone)
+{
+	char dir[] = "/var/tmp/dmmfs-node-XXXXXX";
+	struct handle handle;
+	struct node *node;
+	uint64_t id;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	set_up(0);
+	target.root_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(target.root_fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(target_handle(target.root_fd, "", &target.root_handle), 0);
+	ck_assert_int_eq(target_handle(fd, "", &handle), 0);
+	node_table_free(table);
+	table = node_table_new(&target, kept, 16);
+	if (handle.len == sizeof(id)) { /* or else nodes are not given up */
+		memcpy(&id, handle.bytes, sizeof(id));
+		allow_fds((rlim_t)fd + 1);
+		ck_assert_int_eq(node_find(table, id, &node), -EMFILE);
+		allow_fds(0);
+		ck_assert_int_eq(node_find(table, id, &node), 0);
+		nodes_done(table);
+	}
+	close(fd);
+	ck_assert_int_eq(unlinkat(target.root_fd, "file", 0), 0);
+	close(target.root_fd);
+	ck_assert_int_eq(rmdir(dir), 0);
+	tear_down();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("nodes");
@@ -168,6 +217,7 @@ int main(void)
 	tcase_add_test(tests, the_kernel_is_asked);
 	tcase_add_loop_test(tests, nothing_goes_before_it_is_forgotten, 0, 3);
 	tcase_add_test(tests, nobody_is_asked_where_ids_are_handles);
+	tcase_add_test(tests, what_cannot_be_recalled_now_is_not_gone);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
