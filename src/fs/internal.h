@@ -12,6 +12,7 @@
 
 #include "base/lane.h"
 #include "fs/fs.h"
+#include "fs/inbox.h"
 #include "fs/node.h"
 #include "fs/turn.h"
 #include "keeper/memory.h"
@@ -38,6 +39,7 @@ struct patience {
 struct receiver {
 	struct fs *fs;
 	pthread_t thread;
+	struct inbox inbox;
 	atomic_bool busy;
 };
 

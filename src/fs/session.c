@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define MAX_WRITE (1u << 20)
+#define MAX_HEADERS 4096u /* before the bytes of a write */
 #define READAHEAD_KB "1024"
 /* The kernel's own limit (12) would let a few reads that wait for the source block all others. */
 #define MAX_BACKGROUND 65535
@@ -192,24 +193,27 @@ static void *receive(void *context)
 {
 	struct receiver *receiver = context;
 	struct fs *fs = receiver->fs;
-	struct fuse_buf buf = {0};
+	int fd = fuse_session_fd(fs->session);
 
 	pthread_setname_np(pthread_self(), "fuse");
 	creds_thread_start(NULL);
 	while (!fuse_session_exited(fs->session)) {
-		turn_await(&fs->turn, fuse_session_fd(fs->session));
-		int result = fuse_session_receive_buf(fs->session, &buf);
-		if (result == -EINTR) {
+		turn_await(&fs->turn, fd);
+		ssize_t len = inbox_receive(&receiver->inbox, fd);
+		if (len == -EINTR) {
 			turn_missed(&fs->turn);
 			continue;
 		}
-		if (result <= 0)
+		if (len < 0) {
+			if (len != -ENODEV)
+				log_error("no requests can be received any more: error=%s", errno_name((int)len));
 			break;
+		}
+		struct fuse_buf buf = {.mem = receiver->inbox.bytes, .size = (size_t)len};
 		note_taken(fs, &buf);
 		process(receiver, &buf);
 	}
 	turn_end(&fs->turn);
-	free(buf.mem);
 	data_thread_stop(NULL);
 	note_end(fs);
 	return NULL;
@@ -295,6 +299,28 @@ static int start_session(struct fs *fs, char *error, size_t error_size)
 	return fuse_session_mount(fs->session, path) < 0 ? -EIO : 0;
 }
 
+static int start_receiver(struct fs *fs)
+{
+	struct receiver *receiver = &fs->receivers[fs->n_threads];
+	unsigned agreed = kept_memory(fs->kept)->max_write; /* of a mount that was taken over */
+
+	receiver->fs = fs;
+	int result = inbox_open(&receiver->inbox, MAX_HEADERS + (agreed > MAX_WRITE ? agreed : MAX_WRITE));
+	if (result >= 0)
+		result = -pthread_create(&receiver->thread, NULL, receive, receiver);
+	if (result < 0) {
+		inbox_close(&receiver->inbox);
+		return result;
+	}
+	if (!receiver->inbox.locked && fs->n_threads == 0)
+		log_warning(
+			"no memory can be locked: if it is swapped out, a request that comes in the moment of a crash may fail; "
+			"raise the limit of locked memory (LimitMEMLOCK=) to %u MiB",
+			fs->options.threads * 2);
+	fs->n_threads++;
+	return 0;
+}
+
 static int start_threads(struct fs *fs)
 {
 	struct lane_options woken = {
@@ -311,12 +337,8 @@ static int start_threads(struct fs *fs)
 	fs->receivers = calloc(fs->options.threads, sizeof(*fs->receivers));
 	if (!fs->receivers)
 		return -ENOMEM;
-	while (result >= 0 && fs->n_threads < fs->options.threads) {
-		struct receiver *receiver = &fs->receivers[fs->n_threads];
-		receiver->fs = fs;
-		result = -pthread_create(&receiver->thread, NULL, receive, receiver);
-		fs->n_threads += result == 0;
-	}
+	while (result >= 0 && fs->n_threads < fs->options.threads)
+		result = start_receiver(fs);
 	return result;
 }
 
@@ -399,8 +421,10 @@ void fs_close_gate(struct fs *fs)
 
 void fs_wait(struct fs *fs)
 {
-	for (unsigned i = 0; i < fs->n_threads; i++)
+	for (unsigned i = 0; i < fs->n_threads; i++) {
 		pthread_join(fs->receivers[i].thread, NULL);
+		inbox_close(&fs->receivers[i].inbox);
+	}
 	fs->n_threads = 0;
 	if (fs->looking)
 		pthread_join(fs->looker, NULL);
