@@ -125,6 +125,8 @@ static int list(struct call *call, struct node *node, struct node_fd *dir, struc
 	for (;;) {
 		if ((next == 0 || next != dir->position) && lseek(dir->fd, next, SEEK_SET) < 0)
 			return -errno;
+		/* What ends this round early has moved it, or may have: another listing that stands at the old one is to seek. */
+		dir->position = -1;
 		/* No more than fits, so that the position is where the next request goes on. */
 		size_t room = reply->size - reply->used;
 		long len = syscall(SYS_getdents64, dir->fd, buf, call->flags || room > LIST_BUFFER ? LIST_BUFFER : room);
@@ -132,7 +134,6 @@ static int list(struct call *call, struct node *node, struct node_fd *dir, struc
 			return errno == EINVAL ? 0 : -errno;
 		if (len == 0)
 			return 0;
-		dir->position = ((const struct listed *)buf)->next;
 		bool full = add_all(call, node, dir->fd, buf, len, reply, &next);
 		const struct listed *last = NULL;
 		for (long at = 0; at < len; at += last->len)
