@@ -113,8 +113,10 @@ static json_t *json_of_some(uint64_t count)
 
 static json_t *json_of_yields(enum yields_to yields_to)
 {
-	static const char *const names[] = {
-		[YIELDS_TO_DEMAND] = "demand", [YIELDS_TO_OPERATIONS] = "operations", [YIELDS_RECOVERING] = "recovering"};
+	static const char *const names[] = {[YIELDS_TO_DEMAND] = "demand",
+	                                    [YIELDS_TO_OPERATIONS] = "operations",
+	                                    [YIELDS_RECOVERING] = "recovering",
+	                                    [YIELDS_TO_COMPANY] = "company"};
 	return yields_to == YIELDS_TO_NOBODY ? json_null() : json_string(names[yields_to]);
 }
 

@@ -10,11 +10,17 @@
  */
 #include "base/lane.h"
 
+#include "base/cleanup.h"
+#include "base/clock.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 struct queue {
@@ -26,6 +32,7 @@ struct lane_thread {
 	struct lane *lane;
 	uv_thread_t thread;
 	unsigned number;
+	pid_t id; /* 0: it has not begun */
 };
 
 struct lane {
@@ -37,6 +44,7 @@ struct lane {
 	struct queue queues[LANE_CLASSES];
 	size_t running[LANE_CLASSES];
 	unsigned limit; /* threads for background jobs */
+	uint64_t worked_ns, worked_until_ns;
 	bool paused, stopping;
 	struct lane_thread **threads; /* as many as it ever had at most; the lane stays within options.max */
 };
@@ -73,6 +81,15 @@ static size_t running_all(const struct lane *lane)
 	for (int i = 0; i < LANE_CLASSES; i++)
 		all += lane->running[i];
 	return all;
+}
+
+/* Before the number of running jobs changes, or is asked for. */
+static void note_time(struct lane *lane)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	lane->worked_ns += running_all(lane) * (now_ns - lane->worked_until_ns);
+	lane->worked_until_ns = now_ns;
 }
 
 /* A stop drains all queues, paused and limited or not. */
@@ -119,10 +136,12 @@ static void run_jobs(struct lane *lane)
 		struct lane_job *job = take_job(lane);
 		if (job) {
 			enum lane_class class = job->class; /* run() may free the job */
+			note_time(lane);
 			lane->running[class]++;
 			uv_mutex_unlock(&lane->lock);
 			job->run(job);
 			uv_mutex_lock(&lane->lock);
+			note_time(lane);
 			lane->running[class]--;
 		} else if (lane->stopping && is_idle(lane)) {
 			uv_cond_broadcast(&lane->changed);
@@ -141,6 +160,9 @@ static void thread_main(void *arg)
 	char name[16]; /* the kernel's limit */
 	snprintf(name, sizeof(name), "%.10s-%u", lane->name, self->number % 1000);
 	pthread_setname_np(pthread_self(), name);
+	uv_mutex_lock(&lane->lock);
+	self->id = gettid();
+	uv_mutex_unlock(&lane->lock);
 	if (lane->options.thread_start)
 		lane->options.thread_start(lane->options.context);
 	run_jobs(lane);
@@ -312,4 +334,47 @@ void lane_load(struct lane *lane, struct lane_load *load)
 		load->running[i] = lane->running[i];
 	}
 	uv_mutex_unlock(&lane->lock);
+}
+
+/* --- what its threads want --- */
+
+/* Of a thread: the time that it ran, and that it waited to run. */
+static int wanted_by(pid_t id, uint64_t *ns)
+{
+	char path[64], text[64];
+	uint64_t ran, waited;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", (int)id);
+	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (len < 0)
+		return -errno;
+	text[len] = '\0';
+	if (sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2)
+		return -EPROTO;
+	*ns += ran + waited;
+	return 0;
+}
+
+int lane_time(struct lane *lane, struct lane_time *time)
+{
+	struct lane_time found = {0};
+	int result = 0;
+
+	uv_mutex_lock(&lane->lock);
+	unsigned count = lane->n_threads;
+	pid_t *ids = calloc(count, sizeof(*ids));
+	for (unsigned i = 0; ids && i < count; i++)
+		ids[i] = lane->threads[i]->id;
+	note_time(lane);
+	found.worked_ns = lane->worked_ns;
+	uv_mutex_unlock(&lane->lock);
+	if (!ids)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count && result >= 0; i++)
+		result = ids[i] ? wanted_by(ids[i], &found.wanted_ns) : 0;
+	free(ids);
+	if (result >= 0)
+		*time = found;
+	return result;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum lane_class { LANE_DEMAND, LANE_READAHEAD, LANE_BACKGROUND };
 #define LANE_CLASSES 3
@@ -68,5 +69,13 @@ struct lane_load {
 	unsigned limit; /* of lane_limit() */
 };
 void lane_load(struct lane *lane, struct lane_load *load);
+
+/* Of all its threads together, so far. */
+struct lane_time {
+	uint64_t worked_ns; /* they had jobs */
+	uint64_t wanted_ns; /* they ran, or waited for a processor */
+};
+/* -ENOENT or another error: this system does not tell what threads wait (Linux has /proc/self/task/N/schedstat). */
+int lane_time(struct lane *lane, struct lane_time *time);
 
 #endif

@@ -64,6 +64,11 @@ static void print_yield(FILE *to, const json_t *background)
 		fprintf(to, "does not yield: applications wait less than %s", target);
 }
 
+static bool leaves_processors(const json_t *background)
+{
+	return strcmp(member_text(background, "yields_to"), "company") == 0;
+}
+
 void background_print(FILE *to, const json_t *figures, const char *head)
 {
 	const json_t *background = background_of(figures);
@@ -76,7 +81,9 @@ void background_print(FILE *to, const json_t *figures, const char *head)
 		fprintf(to, "\n%*s", indent, "");
 	}
 	print_limits(to, background);
-	if (has(background, "latency_target_us")) {
+	if (leaves_processors(background))
+		fprintf(to, "\n%*sleaves a processor to the applications that are at work", indent, "");
+	else if (has(background, "latency_target_us")) {
 		fprintf(to, "\n%*s", indent, "");
 		print_yield(to, background);
 	}
@@ -115,5 +122,7 @@ const char *background_limit_short(const json_t *figures, char *buf)
 const char *background_yield_short(const json_t *figures)
 {
 	const char *to = member_text(background_of(figures), "yields_to");
-	return strcmp(to, "demand") == 0 || strcmp(to, "operations") == 0 ? "yields to applications" : "";
+	bool yields = strcmp(to, "demand") == 0 || strcmp(to, "operations") == 0 || strcmp(to, "company") == 0;
+
+	return yields ? "yields to applications" : "";
 }

@@ -330,6 +330,7 @@ static void served(void *context, uint64_t took_ns)
 	struct migrate *migrate = context;
 
 	load_note(&migrate->load, LOAD_SERVED, took_ns / NS_PER_US);
+	govern_meet(migrate);
 }
 
 const struct monitor_ops migrate_monitor = {

@@ -2,7 +2,8 @@
  *
  * One thread, which looks at the clock on the wall and at the load four times a second, and between when a lane that is shut can
  * be opened: because a debt of the bucket is paid, or a rest is over. The wall clock is asked anew each time, so that a clock that
- * was set, or a machine that slept, is no special case.
+ * was set, or a machine that slept, is no special case. The first application that comes wakes it, and as long as somebody is there it
+ * looks more often what the workers want of the processors.
  *
  * A share that is less than one worker is one worker that rests after each piece of work, in proportion to what it took.
  *
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "migrate/bucket.h"
+#include "migrate/company.h"
 #include "migrate/internal.h"
 #include "property/measure.h"
 
@@ -24,11 +26,13 @@
 #include <string.h>
 
 #define REST_MAX_NS (5 * NS_PER_S)
+#define COMPANY_LOOK_NS (100 * NS_PER_MS)
 
 struct governed_lane {
 	struct lane *lane;
 	unsigned max;     /* threads that background may have at most, as the lane says */
 	unsigned allowed; /* of these, by rule and load */
+	bool crowded;     /* it has less than it could, for the sake of applications that want the processors */
 	double fraction;  /* of its time that the only worker works: 1, or less than that */
 	unsigned set;     /* what the lane was told */
 	uint64_t rest_until_ns;
@@ -45,7 +49,9 @@ struct govern {
 	char logged[SCHEDULE_RULE_TEXT]; /* the rule that was in force when one was logged last; "none" */
 	struct bucket bucket;
 	struct governed_lane lanes[GOVERNED_LANES];
-	uint64_t next_tick_ns;
+	struct company company;
+	atomic_bool alone; /* nobody is there: who comes tells so */
+	uint64_t next_tick_ns, next_look_ns;
 	atomic_bool restrained; /* there is a limit, or a lane has less than it could have */
 };
 
@@ -97,13 +103,37 @@ static void renew_terms(struct govern *govern)
 
 /* --- lanes --- */
 
-static void share_out(struct govern *govern, struct governed_lane *governed)
+static bool has_work(struct governed_lane *governed)
 {
+	struct lane_load load;
+
+	lane_load(governed->lane, &load);
+	return load.queued[LANE_BACKGROUND] + load.running[LANE_BACKGROUND] > 0;
+}
+
+/* What applications leave to this lane. */
+static unsigned beside_company(struct govern *govern, enum governed which)
+{
+	struct governed_lane *governed = &govern->lanes[which], *other = &govern->lanes[GOVERNED_LANES - 1 - which];
+	uint64_t workers = company_workers(&govern->company);
+
+	if (workers == COMPANY_NO_LIMIT)
+		return COMPANY_NO_LIMIT;
+	workers = workers * governed->max / (governed->max + (has_work(other) ? other->max : 0));
+	return workers > 1 ? (unsigned)workers : 1;
+}
+
+static void share_out(struct govern *govern, enum governed which)
+{
+	struct governed_lane *governed = &govern->lanes[which];
 	struct lane_load load;
 
 	lane_load(governed->lane, &load);
 	governed->max = load.most;
 	unsigned most = govern->terms.workers < governed->max ? govern->terms.workers : governed->max;
+	unsigned beside = beside_company(govern, which);
+	governed->crowded = beside < most;
+	most = governed->crowded ? beside : most;
 	double wanted = most * govern->migrate->load.share;
 
 	governed->fraction = wanted < 1 ? wanted : 1;
@@ -138,7 +168,7 @@ static uint64_t apply(struct govern *govern, uint64_t now_ns)
 
 	for (int which = 0; which < GOVERNED_LANES; which++) {
 		struct governed_lane *governed = &govern->lanes[which];
-		share_out(govern, governed);
+		share_out(govern, (enum governed)which);
 		uint64_t shut_ns = shut_for_ns(govern, (enum governed)which, now_ns);
 		tell_lane(governed, shut_ns > 0);
 		if (shut_ns && shut_ns < soonest_ns)
@@ -151,6 +181,11 @@ static uint64_t apply(struct govern *govern, uint64_t now_ns)
 
 /* --- the thread --- */
 
+static uint64_t demand_waiting(const struct migrate *migrate)
+{
+	return atomic_load_explicit(&migrate->progress.demand_waiting, memory_order_relaxed);
+}
+
 static void tick(struct govern *govern, uint64_t now_ns)
 {
 	struct migrate *migrate = govern->migrate;
@@ -159,8 +194,28 @@ static void tick(struct govern *govern, uint64_t now_ns)
 		return;
 	govern->next_tick_ns = now_ns + LOAD_TICK_NS;
 	renew_terms(govern);
-	load_tick(&migrate->load, govern->terms.latency_us,
-	          atomic_load_explicit(&migrate->progress.demand_waiting, memory_order_relaxed));
+	load_tick(&migrate->load, govern->terms.latency_us, demand_waiting(migrate));
+}
+
+/* Who is there, and what the workers want. What the system does not tell limits nobody. */
+static void look(struct govern *govern, uint64_t now_ns)
+{
+	struct migrate *migrate = govern->migrate;
+	struct lane_time names, data;
+	bool somebody_came = !govern->company.here && !atomic_load_explicit(&govern->alone, memory_order_relaxed);
+
+	if (now_ns < govern->next_look_ns && !somebody_came)
+		return;
+	govern->company.here = load_company(&migrate->load, demand_waiting(migrate));
+	atomic_store_explicit(&govern->alone, !govern->company.here, memory_order_relaxed);
+	govern->next_look_ns = now_ns + (govern->company.here ? COMPANY_LOOK_NS : LOAD_TICK_NS);
+	if (lane_time(migrate->names, &names) >= 0 && lane_time(migrate->data, &data) >= 0)
+		company_measure(&govern->company, names.worked_ns + data.worked_ns, names.wanted_ns + data.wanted_ns);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 static void *run(void *context)
@@ -173,7 +228,8 @@ static void *run(void *context)
 	while (!govern->stop) {
 		uint64_t now_ns = clock_monotonic_ns();
 		tick(govern, now_ns);
-		uint64_t wait_ns = apply(govern, now_ns), wake_ns = govern->next_tick_ns;
+		look(govern, now_ns);
+		uint64_t wait_ns = apply(govern, now_ns), wake_ns = sooner(govern->next_tick_ns, govern->next_look_ns);
 		if (wait_ns < wake_ns - now_ns)
 			wake_ns = now_ns + wait_ns;
 		until = (struct timespec){.tv_sec = (time_t)(wake_ns / NS_PER_S), .tv_nsec = (long)(wake_ns % NS_PER_S)};
@@ -197,6 +253,8 @@ int govern_start(struct migrate *migrate)
 	pthread_condattr_destroy(&attr);
 	govern->lanes[GOVERNED_NAMES] = (struct governed_lane){.lane = migrate->names, .set = UINT_MAX};
 	govern->lanes[GOVERNED_DATA] = (struct governed_lane){.lane = migrate->data, .set = UINT_MAX};
+	company_init(&govern->company);
+	atomic_store(&govern->alone, true);
 	migrate->govern = govern;
 	renew_terms(govern);
 	apply(govern, clock_monotonic_ns()); /* before the first job */
@@ -308,12 +366,23 @@ void govern_worked(struct migrate *migrate, enum governed which, uint64_t took_n
 	pthread_cond_signal(&govern->poked);
 }
 
+/* Without its lock: a signal that comes too early to be heard is made good by its next look. */
+void govern_meet(struct migrate *migrate)
+{
+	struct govern *govern = migrate->govern;
+
+	if (!atomic_load_explicit(&govern->alone, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&govern->alone, false, memory_order_relaxed);
+	pthread_cond_signal(&govern->poked);
+}
+
 /* --- reports --- */
 
-static enum yields_to yields_to(const struct load *load)
+static enum yields_to yields_to(const struct load *load, bool crowded)
 {
 	if (load->share >= 1)
-		return YIELDS_TO_NOBODY;
+		return crowded ? YIELDS_TO_COMPANY : YIELDS_TO_NOBODY;
 	return load->over[LOAD_DEMAND] ? YIELDS_TO_DEMAND : load->over[LOAD_SERVED] ? YIELDS_TO_OPERATIONS : YIELDS_RECOVERING;
 }
 
@@ -336,7 +405,7 @@ void govern_stat(struct migrate *migrate, struct background_stat *stat)
 		.demand_p90_us = migrate->load.p90_us[LOAD_DEMAND],
 		.served_p90_us = migrate->load.p90_us[LOAD_SERVED],
 		.share_pct = (unsigned)ceil(100 * migrate->load.share),
-		.yields_to = yields_to(&migrate->load),
+		.yields_to = yields_to(&migrate->load, names->crowded || data->crowded),
 	};
 	rule_text(govern, stat->rule_text, sizeof(stat->rule_text));
 	if (schedule_until(&govern->settings.schedule, now, &until))

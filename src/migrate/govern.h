@@ -2,8 +2,8 @@
  *
  * The governor: how much the background may take of source and machine, now.
  *
- * Three things decide: the rule of the schedule that is in force, the property `bandwidth`, and how long applications wait
- * (load.h). The result is a number of background workers for each lane and a rate for the bytes that they read from the source.
+ * Four things decide: the rule of the schedule that is in force, the property `bandwidth`, how long applications wait (load.h), and
+ * whether they are there at all and want the processors (company.h). The result is a number of background workers for each lane and a rate for the bytes that they read from the source.
  *
  * Demand is never governed (I6), nor is read-ahead: it is done for an application that reads just now. No worker waits for its
  * turn while it holds a thread of a lane or a claim on a segment: who may not go on puts its job back, and the lane starts no
@@ -46,6 +46,9 @@ void govern_give_back(struct migrate *migrate, uint64_t bytes);
 bool govern_exceeded(struct migrate *migrate, enum governed which);
 /* A piece of background work took so long: when less than one worker is allowed a rest follows. */
 void govern_worked(struct migrate *migrate, enum governed which, uint64_t took_ns);
+
+/* An application is served, or waits. By any thread, at no cost. */
+void govern_meet(struct migrate *migrate);
 
 void govern_stat(struct migrate *migrate, struct background_stat *stat);
 

@@ -5,6 +5,7 @@
 
 #define TICKS_BETWEEN_CUTS 2 /* so long it takes until a cut shows */
 #define GROWTH (1.0 / 16)
+#define COMPANY_ENOUGH 2
 #define SERVED_ENOUGH 2 /* operations: a single slow one, with nothing beside it, is no load */
 
 void load_init(struct load *load)
@@ -57,6 +58,17 @@ static void count_stuck(struct load *load, uint64_t waiting, uint64_t answered)
 	uint64_t stuck_us = load->stuck_ticks * (LOAD_TICK_NS / NS_PER_US);
 	if (load->stuck_ticks > 1 && stuck_us > load->p90_us[LOAD_DEMAND])
 		load->p90_us[LOAD_DEMAND] = stuck_us;
+}
+
+bool load_company(struct load *load, uint64_t waiting)
+{
+	unsigned count = 0;
+
+	for (unsigned slot = 0; slot <= LOAD_TICKS; slot++)
+		for (unsigned kind = 0; kind < LOAD_KINDS; kind++)
+			for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+				count += atomic_load_explicit(&load->slots[slot].counts[kind][i], memory_order_relaxed);
+	return waiting > 0 || count >= COMPANY_ENOUGH;
 }
 
 static void steer(struct load *load, bool over, bool nobody)

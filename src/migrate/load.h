@@ -46,6 +46,8 @@ struct load {
 
 void load_init(struct load *load);
 void load_note(struct load *load, enum load_kind kind, uint64_t us);
+/* Whether somebody is there: more than a look in the last second, or `waiting` for the source. By any thread. */
+bool load_company(struct load *load, uint64_t waiting);
 /* `target_us` 0: no target. `waiting`: demand that waits now. */
 void load_tick(struct load *load, uint64_t target_us, uint64_t waiting);
 

@@ -34,6 +34,7 @@ void progress_parked(struct migrate *migrate, struct waiter *waiter)
 		return;
 	waiter->parked_ns = clock_monotonic_ns();
 	atomic_fetch_add_explicit(&progress->demand_requests, 1, memory_order_relaxed);
+	govern_meet(migrate);
 }
 
 void progress_woken(struct migrate *migrate, struct waiter *waiter)

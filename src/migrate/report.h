@@ -18,7 +18,7 @@
 enum migration_state { MIGRATION_RUNNING, MIGRATION_PAUSED, MIGRATION_HALTED, MIGRATION_COMPLETE, MIGRATION_FAILED };
 
 /* Why the background has less than its share. */
-enum yields_to { YIELDS_TO_NOBODY, YIELDS_TO_DEMAND, YIELDS_TO_OPERATIONS, YIELDS_RECOVERING };
+enum yields_to { YIELDS_TO_NOBODY, YIELDS_TO_DEMAND, YIELDS_TO_OPERATIONS, YIELDS_RECOVERING, YIELDS_TO_COMPANY };
 
 /* What the background may take, and why. */
 struct background_stat {

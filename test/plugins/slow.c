@@ -8,6 +8,7 @@
  * empty. A line is a rule; the first that fits a request counts:
  *
  *     KIND delay MILLISECONDS [NAME]
+ *     KIND spin MILLISECONDS [NAME]    of processor time
  *     KIND error ERRNO [NAME]          for example EIO
  *     KIND hang - [NAME]               until the rule goes away, the host cancels or the deadline is over
  *
@@ -40,7 +41,7 @@ static const char *const kinds[] = {
 	[DMM_REQ_READLINK] = "readlink", [DMM_REQ_XATTRS] = "xattrs", [DMM_REQ_EXTENTS] = "extents",
 };
 
-enum action { NONE, DELAY, ERROR, HANG };
+enum action { NONE, DELAY, SPIN, ERROR, HANG };
 
 struct rule {
 	enum action action;
@@ -82,6 +83,8 @@ static struct rule find_rule(const char *kind, const char *path)
 			continue;
 		if (strcmp(action, "delay") == 0)
 			rule = (struct rule){DELAY, atoi(value)};
+		else if (strcmp(action, "spin") == 0)
+			rule = (struct rule){SPIN, atoi(value)};
 		else if (strcmp(action, "error") == 0)
 			rule = (struct rule){ERROR, errno_of(value)};
 		else if (strcmp(action, "hang") == 0)
@@ -119,19 +122,40 @@ static void note(const struct dmm_request *request, const char *path)
 		perror("slow: cannot log");
 }
 
-static unsigned long long now_ns(void)
+static unsigned long long read_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec;
+}
+
+static unsigned long long now_ns(void)
+{
+	return read_ns(CLOCK_MONOTONIC);
+}
+
+static unsigned long long processor_ns(void)
+{
+	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void pause_in(enum action action)
+{
+	unsigned long long start = processor_ns();
+
+	if (action == SPIN)
+		while (processor_ns() - start < POLL_NS)
+			;
+	else
+		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
 }
 
 /* 0, or the negative errno with which the request ends. */
 static int hold_up(struct dmm_request *request, const char *path)
 {
 	const char *kind = kinds[request->kind];
-	unsigned long long start = now_ns();
+	unsigned long long start = now_ns(), spun = processor_ns();
 
 	for (;;) {
 		struct rule rule = find_rule(kind, path);
@@ -141,11 +165,13 @@ static int hold_up(struct dmm_request *request, const char *path)
 			return -rule.value;
 		if (rule.action == DELAY && now_ns() - start >= (unsigned long long)rule.value * 1000000u)
 			return 0;
+		if (rule.action == SPIN && processor_ns() - spun >= (unsigned long long)rule.value * 1000000u)
+			return 0;
 		if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
 			return -ECANCELED;
 		if (request->deadline_ns && now_ns() >= request->deadline_ns)
 			return -ETIMEDOUT;
-		nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+		pause_in(rule.action);
 	}
 }
 

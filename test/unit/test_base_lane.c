@@ -416,6 +416,47 @@ START_TEST(test_storm)
 }
 END_TEST
 
+#define SPIN_NS 20000000ull
+
+static void spin(struct lane_job *job)
+{
+	struct timespec ran;
+
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+	while ((uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec < SPIN_NS);
+	gated_run(job);
+}
+
+/* Who works and who waits are told apart; asleep or not, a job counts. */
+START_TEST(test_time)
+{
+	struct gate gate = gate_new();
+	struct gated_job job = {.job.run = spin, .gate = &gate, .waits = true};
+	struct lane_time before, after;
+	struct lane *lane = start(2, 1);
+	if (access("/proc/self/schedstat", R_OK) < 0) {
+		ck_assert_int_lt(lane_time(lane, &before), 0);
+		lane_stop(lane);
+		return;
+	}
+	ck_assert_int_eq(lane_time(lane, &before), 0);
+	ck_assert_uint_eq(before.worked_ns, 0);
+	ck_assert(lane_submit(lane, &job.job, LANE_BACKGROUND));
+	ck_assert(wait_for(&gate, &gate.arrived, 1));
+	usleep(SPIN_NS / 1000);
+	ck_assert_int_eq(lane_time(lane, &before), 0);
+	ck_assert_uint_ge(before.worked_ns, 2 * SPIN_NS);
+	ck_assert_uint_ge(before.wanted_ns, SPIN_NS);
+	gate_open(&gate);
+	ck_assert(wait_for(&gate, &gate.left, 1));
+	ck_assert_int_eq(lane_time(lane, &after), 0);
+	ck_assert_uint_ge(after.worked_ns, before.worked_ns);
+	ck_assert_uint_ge(after.wanted_ns, before.wanted_ns);
+	lane_stop(lane);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lane");
@@ -432,6 +473,7 @@ int main(void)
 	tcase_add_test(tests, test_stop_refuses_background);
 	tcase_add_test(tests, test_thread_hooks_and_names);
 	tcase_add_test(tests, test_storm);
+	tcase_add_test(tests, test_time);
 	tcase_set_timeout(tests, 60);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);

@@ -359,6 +359,8 @@ START_TEST(test_background)
 	json_object_set_new(object, "background", background);
 	ck_assert_str_eq(background_limit_short(object, text), "limit 20 MiB/s");
 	ck_assert_str_eq(background_yield_short(object), "yields to applications");
+	json_object_set_new(background, "yields_to", json_string("company"));
+	ck_assert_str_eq(background_yield_short(object), "yields to applications");
 	json_object_set_new(background, "rule_until", json_integer(soon));
 	struct tm *tm = localtime(&soon);
 	char wanted[128];

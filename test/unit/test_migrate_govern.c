@@ -5,6 +5,7 @@
  */
 #include "fake_source.h"
 #include "migrate/bucket.h"
+#include "migrate/company.h"
 #include "migrate/internal.h"
 
 #include "base/cleanup.h"
@@ -208,6 +209,82 @@ START_TEST(load_finds_the_balance)
 	}
 	ck_assert_msg(sum / 200 > 0.1 && sum / 200 < 0.45, "%f", sum / 200);
 	free(load);
+}
+END_TEST
+
+START_TEST(load_knows_whether_somebody_is_there)
+{
+	struct load *load = calloc(1, sizeof(*load));
+
+	load_init(load);
+	ck_assert(!load_company(load, 0));
+	ck_assert(load_company(load, 1)); /* for the source */
+	load_note(load, LOAD_SERVED, 1);
+	ck_assert(!load_company(load, 0)); /* a look */
+	load_note(load, LOAD_DEMAND, 1);
+	ck_assert(load_company(load, 0));
+	ticks(load, LOAD_TICKS, 0, 0); /* no target for that */
+	ck_assert(load_company(load, 0));
+	ticks(load, 1, 0, 0);
+	ck_assert(!load_company(load, 0));
+	free(load);
+}
+END_TEST
+
+/* --- company --- */
+
+START_TEST(company_has_a_processor_left)
+{
+	struct company company;
+
+	company_init(&company);
+	ck_assert_uint_ge(company.processors, 1);
+	company = (struct company){.processors = 4, .here = true};
+	ck_assert_uint_eq(company_workers(&company), COMPANY_NO_LIMIT); /* nothing is known */
+	company_measure(&company, NS_PER_S, NS_PER_S);
+	ck_assert_uint_eq(company_workers(&company), 3);
+	company.processors = 2;
+	ck_assert_uint_eq(company_workers(&company), 1);
+	company.processors = 1; /* it never stands still */
+	ck_assert_uint_eq(company_workers(&company), 1);
+	company.here = false;
+	ck_assert_uint_eq(company_workers(&company), COMPANY_NO_LIMIT);
+}
+END_TEST
+
+/* Workers that wait for a network hide its latency, and want next to nothing. */
+START_TEST(company_leaves_alone_who_wants_no_processor)
+{
+	struct company company = {.processors = 2, .here = true};
+	uint64_t worked_ns = NS_PER_S, wanted_ns = NS_PER_S / 100;
+
+	company_measure(&company, worked_ns, wanted_ns);
+	ck_assert_uint_eq(company_workers(&company), 100);
+	for (int i = 0; i < 8; i++) { /* now they work */
+		worked_ns += NS_PER_S;
+		wanted_ns += NS_PER_S;
+		company_measure(&company, worked_ns, wanted_ns);
+	}
+	ck_assert_uint_eq(company_workers(&company), 1);
+	for (int i = 0; i < 8; i++) /* and wait again */
+		company_measure(&company, worked_ns += NS_PER_S, wanted_ns);
+	ck_assert_uint_gt(company_workers(&company), 100);
+}
+END_TEST
+
+/* What is too little to say anything is not lost, and a processor that is counted late is not wanted twice. */
+START_TEST(company_counts_what_was_measured)
+{
+	struct company company = {.processors = 2, .here = true};
+
+	for (unsigned i = 1; i <= 9; i++)
+		company_measure(&company, i * NS_PER_MS, 0);
+	ck_assert_uint_eq(company_workers(&company), COMPANY_NO_LIMIT);
+	company_measure(&company, 10 * NS_PER_MS, 5 * NS_PER_MS);
+	ck_assert_double_eq(company.want, 0.5);
+	company_measure(&company, 20 * NS_PER_MS, 500 * NS_PER_MS);
+	ck_assert_double_eq(company.want, 0.75);
+	ck_assert_uint_eq(company_workers(&company), 1);
 }
 END_TEST
 
@@ -481,6 +558,10 @@ static TCase *pure_tests(void)
 	tcase_add_test(tcase, load_tells_kinds_apart);
 	tcase_add_test(tcase, load_sees_who_waits_in_vain);
 	tcase_add_test(tcase, load_finds_the_balance);
+	tcase_add_test(tcase, load_knows_whether_somebody_is_there);
+	tcase_add_test(tcase, company_has_a_processor_left);
+	tcase_add_test(tcase, company_leaves_alone_who_wants_no_processor);
+	tcase_add_test(tcase, company_counts_what_was_measured);
 	tcase_add_test(tcase, terms_follow_rule_and_properties);
 	return tcase;
 }
