@@ -86,6 +86,7 @@ valid stat 1
 valid where "$m/large"
 valid where "$(printf '%s/odd \n\\ \xff\xfe name' "$m")"
 valid losses 1
+wait_for 60 eval '"$admin" errors --json 1 | grep -q EIO' # is committed behind the application's back
 valid errors 1
 check 'there was an error to tell of' grep -q EIO json.out
 valid retry broken 1
