@@ -14,7 +14,7 @@
 
 void window_init(struct window *window)
 {
-	*window = (struct window){.lock = PTHREAD_MUTEX_INITIALIZER, .depth = WINDOW_DEPTH_LEAST};
+	*window = (struct window){.lock = PTHREAD_MUTEX_INITIALIZER, .depth = WINDOW_DEPTH_LEAST, .good = WINDOW_DEPTH_LEAST};
 }
 
 bool window_take(struct window *window, uint64_t bytes)
@@ -44,25 +44,54 @@ static unsigned step_up(unsigned depth)
 	return up < WINDOW_DEPTH_MOST ? up : WINDOW_DEPTH_MOST;
 }
 
-static void end_round(struct window *window, uint64_t now_ns)
+/* With so much more on its way each read took longer by as much, and long. */
+static bool was_in_vain(const struct window *window, unsigned depth, uint64_t mean_ns)
+{
+	return mean_ns > WINDOW_SPARE_NS &&
+	       (double)depth / window->before * (double)window->before_ns < GAIN_LEAST * (double)mean_ns;
+}
+
+/* False: back. */
+static bool end_trial(struct window *window, uint64_t mean_ns, uint64_t now_ns)
 {
 	unsigned depth = window_depth(window), before = window->before;
+	bool in_vain = was_in_vain(window, depth, mean_ns);
+
+	window->before = 0;
+	window->good = in_vain ? before : depth;
+	if (in_vain) {
+		set_depth(window, before);
+		window->hold_until_ns = now_ns + HOLD_NS;
+	}
+	return !in_vain;
+}
+
+static void try_more(struct window *window, uint64_t mean_ns, uint64_t now_ns)
+{
+	unsigned depth = window_depth(window), up = step_up(depth);
+
+	if (depth < window->good) {
+		set_depth(window, up < window->good ? up : window->good);
+	} else if (up > depth && now_ns >= window->hold_until_ns) {
+		window->before = depth;
+		window->before_ns = mean_ns;
+		set_depth(window, up);
+	}
+}
+
+static void end_round(struct window *window, uint64_t now_ns)
+{
 	uint64_t mean_ns = window->sum_ns / window->reads;
 	bool waits = 2 * window->waited >= window->reads;
 
 	window->reads = window->waited = 0;
 	window->sum_ns = 0;
-	window->before = 0;
-	if (before && (double)depth / before * (double)window->before_ns < GAIN_LEAST * (double)mean_ns) {
-		set_depth(window, before);
-		window->hold_until_ns = now_ns + HOLD_NS;
-	} else if (!waits && depth > WINDOW_DEPTH_LEAST) {
-		set_depth(window, depth - 1);
-	} else if (waits && depth < WINDOW_DEPTH_MOST && now_ns >= window->hold_until_ns) {
-		window->before = depth;
-		window->before_ns = mean_ns;
-		set_depth(window, step_up(depth));
-	}
+	if (window->before && !end_trial(window, mean_ns, now_ns))
+		return;
+	if (waits)
+		try_more(window, mean_ns, now_ns);
+	else if (window_depth(window) > WINDOW_DEPTH_LEAST)
+		set_depth(window, window_depth(window) - 1);
 }
 
 void window_note(struct window *window, uint64_t took_ns, bool waited, uint64_t now_ns)

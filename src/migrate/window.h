@@ -6,8 +6,11 @@
  * which demand is then at the end (I6), and takes memory. Neither number is known, so it is tried:
  *
  *   - while workers wait for what they asked for, one step more is tried;
- *   - when each read takes longer by as much as more are on their way, the line was full before: back, and not again for a while;
- *   - while what is asked for is there before it is wanted, the target or the processors are the limit: one step less.
+ *   - when each read takes longer by as much as more are on their way, the line was full before: back, and not again for a while. But what
+ *     takes less than WINDOW_SPARE_NS is kept: the target stops for some tens of milliseconds with each commit, and a line that has no more
+ *     than it needs on its way stands empty then;
+ *   - while what is asked for is there before it is wanted, the target or the processors are the limit: one step less. When that has passed
+ *     it comes back to what was good before, without a trial.
  *
  * All that is on its way for all files together is bounded as well (WINDOW_BYTES), beside the one segment that each worker may always have.
  *
@@ -24,6 +27,9 @@
 #define WINDOW_DEPTH_LEAST 2 /* one is stored, the other comes */
 #define WINDOW_DEPTH_MOST 8
 #define WINDOW_BYTES (32ull << 20)
+/* So long a read may take for a line that is full, and whoever comes then stands behind it: about what the least that is on its way takes
+ * with 1 Gbit/s. */
+#define WINDOW_SPARE_NS (60ull * 1000000)
 /* Workers of one file. Storing goes one after the other for each file anyway. */
 #define WINDOW_WORKERS 4u
 
@@ -36,7 +42,8 @@ struct window {
 	uint64_t sum_ns;        /* of their times */
 	unsigned before;        /* depth that was tried before this one; 0: this one is not being tried */
 	uint64_t before_ns;     /* what a read took then */
-	uint64_t hold_until_ns; /* no step up before */
+	unsigned good;          /* a depth that was found to be of use, or that the line bears */
+	uint64_t hold_until_ns; /* no step beyond that before */
 };
 
 void window_init(struct window *window);

@@ -66,6 +66,31 @@ START_TEST(a_short_line_gets_no_queue)
 }
 END_TEST
 
+/* Two steps more than fill it: the target may stop for a moment, and nobody stands behind more than a short queue. */
+START_TEST(a_fast_line_has_some_to_spare)
+{
+	carry(1000, 297, 0.020);
+	uint64_t takes_ns = read_takes_ns(WINDOW_WORKERS * window_depth(&window), 297, 0.020);
+	ck_assert_uint_eq(window_depth(&window), WINDOW_DEPTH_LEAST + 2);
+	ck_assert_uint_le(takes_ns, WINDOW_SPARE_NS);
+}
+END_TEST
+
+/* For a while nobody waits, since the target stands; then it is what it was, with no trial and no pause. */
+START_TEST(it_comes_back_to_what_was_good)
+{
+	carry(1000, 297, 0.020);
+	for (unsigned i = 0; i < 100; i++)
+		window_note(&window, NS_PER_MS, false, now_ns += NS_PER_MS);
+	ck_assert_uint_eq(window_depth(&window), WINDOW_DEPTH_LEAST);
+	for (unsigned i = 0; i < 150; i++) {
+		carry(1, 297, 0.020);
+		ck_assert_uint_le(window_depth(&window), WINDOW_DEPTH_LEAST + 2);
+	}
+	ck_assert_uint_eq(window_depth(&window), WINDOW_DEPTH_LEAST + 2);
+}
+END_TEST
+
 /* The target is the limit: what was asked for is there before it is wanted. */
 START_TEST(it_shrinks_when_nobody_waits)
 {
@@ -98,6 +123,8 @@ int main(void)
 	tcase_add_test(tcase, a_long_line_is_filled);
 	tcase_add_test(tcase, a_line_that_is_longer_than_can_be_filled_has_the_most);
 	tcase_add_test(tcase, a_short_line_gets_no_queue);
+	tcase_add_test(tcase, a_fast_line_has_some_to_spare);
+	tcase_add_test(tcase, it_comes_back_to_what_was_good);
 	tcase_add_test(tcase, it_shrinks_when_nobody_waits);
 	tcase_add_test(tcase, bytes_are_bounded);
 	suite_add_tcase(suite, tcase);
