@@ -125,7 +125,7 @@ static void ask_whole(struct asked *first, bool data)
 	struct connection *connection;
 	int64_t lost = 0;
 
-	if (connection_take_again(source, false, &connection) < 0)
+	if (connection_take_again(source, &connection) < 0)
 		return;
 	for (unsigned i = 0; i < first->batch; i++)
 		make_call(&calls[i], after(first, i), data);

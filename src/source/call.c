@@ -346,7 +346,7 @@ int64_t call_run(struct call *call)
 	do {
 		struct connection *connection;
 
-		result = connection_take_again(call->source, false, &connection);
+		result = connection_take_again(call->source, &connection);
 		if (result < 0)
 			continue;
 		result = call_once(call, connection);

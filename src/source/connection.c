@@ -8,6 +8,9 @@
  * A connection that lost its session (error_ends_connection) takes no new requests. Another one is made for the next request,
  * and files are opened anew on it (file.c); the old one ends with its last request and its last file.
  *
+ * While there is a connection another one is made by a thread of our own: whoever waits takes the first that becomes free, be it new or
+ * not, since from far away a session takes a second.
+ *
  * A server that admits fewer sessions than we would like sets the limit: when one more is refused while others live, those
  * have to do.
  */
@@ -17,6 +20,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define MAKERS 4 /* sessions that are made at once */
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit)
 {
@@ -29,6 +34,7 @@ void pool_destroy(struct source *source)
 {
 	struct connection_pool *pool = &source->pool;
 
+	lane_stop(pool->makers);
 	while (pool->list) {
 		struct connection *connection = pool->list;
 
@@ -63,21 +69,28 @@ static unsigned count_sound(const struct connection_pool *pool)
 	return count;
 }
 
-/* Called and returns with the lock held, which is given up meanwhile. The new connection is in the list. */
-static int connect_one(struct source *source)
+/* Under lock: somebody who waits may go on. */
+static void note_change(struct connection_pool *pool)
+{
+	pool->changes++;
+	pthread_cond_broadcast(&pool->changed);
+}
+
+/* --- making one --- */
+
+/* Called, with this one counted in pool->connecting, and returns with the lock held, which is given up meanwhile. */
+static int make(struct source *source)
 {
 	struct connection_pool *pool = &source->pool;
 	struct connection *connection = calloc(1, sizeof(*connection));
-	int ret;
+	int ret = -ENOMEM;
 
-	if (!connection)
-		return -ENOMEM;
-	pool->connecting++;
 	pthread_mutex_unlock(&pool->lock);
-	ret = source->module.plugin.connect(source->instance, &connection->conn);
+	if (connection)
+		ret = source->module.plugin.connect(source->instance, &connection->conn);
 	pthread_mutex_lock(&pool->lock);
 	pool->connecting--;
-	pthread_cond_broadcast(&pool->changed);
+	note_change(pool);
 	if (ret < 0) {
 		free(connection);
 		return ret;
@@ -87,28 +100,96 @@ static int connect_one(struct source *source)
 	return 0;
 }
 
-/* With the lock held: makes one, or waits until something changed. */
-static int connect_or_wait(struct source *source)
+/* Under lock. While others live a failure to make one more says how many the server admits: 0. */
+static int admitted(struct source *source, int ret)
 {
 	struct connection_pool *pool = &source->pool;
 	unsigned sound = count_sound(pool);
-	int ret;
 
-	if (sound + pool->connecting >= pool->limit) {
-		pthread_cond_wait(&pool->changed, &pool->lock);
+	if (ret >= 0 || sound == 0)
+		return ret;
+	if (pool->limit <= sound)
 		return 0;
-	}
-	ret = connect_one(source);
-	if (ret < 0 && (sound = count_sound(pool)) > 0 && pool->limit > sound) {
-		pool->limit = sound;
-		log_warning("no further connection to the source: plugin=%s connections=%u error=%s", source->module.plugin.name,
-		            sound, errno_name(ret));
-		return 0;
-	}
-	return ret;
+	pool->limit = sound;
+	log_warning("no further connection to the source: plugin=%s connections=%u error=%s", source->module.plugin.name, sound,
+	            errno_name(ret));
+	return 0;
 }
 
-static int take(struct source *source, bool unused, struct connection **connection)
+struct maker {
+	struct lane_job job;
+	struct source *source;
+};
+
+static void make_aside(struct lane_job *job)
+{
+	struct maker *maker = (struct maker *)((char *)job - offsetof(struct maker, job));
+	struct source *source = maker->source;
+	struct connection_pool *pool = &source->pool;
+
+	free(maker);
+	pthread_mutex_lock(&pool->lock);
+	if (atomic_load(&source->cancelled)) {
+		pool->connecting--;
+		note_change(pool);
+	} else {
+		admitted(source, make(source)); /* without any, whoever waits tries himself and is told */
+	}
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/* Under lock. In threads that live as long as the source: a process that a connection is may end with the thread that made it. */
+static bool have_makers(struct connection_pool *pool)
+{
+	const struct lane_options options = {.name = "connect", .max = MAKERS};
+
+	if (!pool->makers && lane_start(&options, &pool->makers) < 0)
+		pool->makers = NULL;
+	return pool->makers;
+}
+
+/* Under lock: has more made beside us, until so many are being made. False: no more are to be. */
+static bool want_more(struct source *source, unsigned wanted)
+{
+	struct connection_pool *pool = &source->pool;
+	bool room;
+
+	while ((room = count_sound(pool) + pool->connecting < pool->limit) && pool->connecting < wanted) {
+		struct maker *maker = have_makers(pool) ? malloc(sizeof(*maker)) : NULL;
+		if (!maker)
+			break;
+		*maker = (struct maker){.job.run = make_aside, .source = source};
+		pool->connecting++;
+		if (!lane_submit(pool->makers, &maker->job, LANE_DEMAND))
+			abort(); /* demand is always taken */
+	}
+	return room || pool->connecting > 0;
+}
+
+/* --- taking and giving --- */
+
+/* Under lock: nothing is there for us. Waits for the first that becomes free or is made; where there is none at all, makes it, since a
+ * failure is for us to know. */
+static int await_one(struct source *source)
+{
+	struct connection_pool *pool = &source->pool;
+
+	if (count_sound(pool) == 0 && pool->connecting < pool->limit) {
+		pool->connecting++;
+		int ret = make(source);
+		if (ret >= 0 && pool->exclusive)
+			want_more(source, FURTHER_MOST);
+		return admitted(source, ret);
+	}
+	pool->waiting++;
+	if (pool->exclusive)
+		want_more(source, pool->waiting);
+	pthread_cond_wait(&pool->changed, &pool->lock);
+	pool->waiting--;
+	return 0;
+}
+
+int connection_take(struct source *source, struct connection **connection)
 {
 	struct connection_pool *pool = &source->pool;
 	struct connection *picked = NULL;
@@ -120,13 +201,10 @@ static int take(struct source *source, bool unused, struct connection **connecti
 			ret = -ECANCELED;
 			break;
 		}
-		picked = pick(pool, unused);
+		picked = pick(pool, false);
 		if (picked)
 			break;
-		if (unused && count_sound(pool) + pool->connecting >= pool->limit)
-			unused = false;
-		else
-			ret = connect_or_wait(source);
+		ret = await_one(source);
 	}
 	if (picked)
 		picked->users++;
@@ -136,14 +214,9 @@ static int take(struct source *source, bool unused, struct connection **connecti
 	return ret;
 }
 
-int connection_take(struct source *source, struct connection **connection)
+int connection_take_again(struct source *source, struct connection **connection)
 {
-	return take(source, false, connection);
-}
-
-int connection_take_again(struct source *source, bool unused, struct connection **connection)
-{
-	int ret = take(source, unused, connection);
+	int ret = connection_take(source, connection);
 
 	if (ret >= 0 || ret == -ECANCELED || ret == -ENOMEM || ret == -EINTR)
 		return ret;
@@ -171,6 +244,55 @@ int connection_take_this(struct source *source, struct connection *connection, b
 		connection->users++;
 	pthread_mutex_unlock(&pool->lock);
 	return ret;
+}
+
+int connection_try_this(struct source *source, struct connection *connection)
+{
+	struct connection_pool *pool = &source->pool;
+	int ret = 0;
+
+	pthread_mutex_lock(&pool->lock);
+	if (atomic_load(&source->cancelled))
+		ret = -ECANCELED;
+	else if (connection->broken)
+		ret = -ENOTCONN;
+	else if (!pool->exclusive || connection->users == 0)
+		ret = 1;
+	connection->users += ret == 1;
+	pthread_mutex_unlock(&pool->lock);
+	return ret;
+}
+
+struct connection *connection_try_unused(struct source *source, unsigned wanted)
+{
+	struct connection_pool *pool = &source->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	struct connection *picked = pick(pool, true);
+	if (!picked && !want_more(source, wanted))
+		picked = pick(pool, false);
+	if (picked)
+		picked->users++;
+	pthread_mutex_unlock(&pool->lock);
+	return picked;
+}
+
+uint64_t connection_changes(struct source *source)
+{
+	pthread_mutex_lock(&source->pool.lock);
+	uint64_t changes = source->pool.changes;
+	pthread_mutex_unlock(&source->pool.lock);
+	return changes;
+}
+
+void connection_await_change(struct source *source, uint64_t since)
+{
+	struct connection_pool *pool = &source->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	while (pool->changes == since && !atomic_load(&source->cancelled))
+		pthread_cond_wait(&pool->changed, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 static void unlink_connection(struct connection_pool *pool, struct connection *connection)
@@ -232,7 +354,7 @@ void connection_give(struct source *source, struct connection *connection, int64
 		ended = connection;
 	}
 	if (pool->exclusive || connection->broken)
-		pthread_cond_broadcast(&pool->changed);
+		note_change(pool);
 	pthread_mutex_unlock(&pool->lock);
 	end_all(source, ended);
 }

@@ -8,7 +8,8 @@
  * taken out by source_file_close(); closed by whoever drops the last reference.
  *
  * Where a connection carries one request at a time (DMM_THREADS_CONNECTION) a file that several read at once has further openings, each
- * on a connection of its own: one is made when those there are are in use.
+ * on a connection of its own. Whoever finds all in use opens it on another connection if one is free; if not, one is made, and meanwhile he
+ * waits for whatever comes first: that one, or an opening that is free again.
  *
  * Of a source that is two (join.h) a file is the first side's own; a directory stands for a listing of both, and does nothing else.
  */
@@ -17,9 +18,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Of one file, beside the first: each costs a connection, which may be a process. */
-#define FURTHER_MOST 3
 
 struct opening {
 	struct connection *connection;
@@ -33,6 +31,7 @@ struct source_file {
 	struct opening *now;  /* NULL while there is none */
 	struct opening *further[FURTHER_MOST];
 	unsigned opening;            /* further ones that are being made */
+	unsigned waiting;            /* for any of them */
 	bool pinned;                 /* must stay the one it is */
 	uint64_t listed;             /* entries so far; of whoever lists it */
 	struct join_listing *joined; /* a directory of two sources: nothing else of this is used */
@@ -40,21 +39,15 @@ struct source_file {
 	unsigned char handle[];
 };
 
-static int64_t open_once(struct source *source, struct dmm_bytes handle, bool further, struct opening **result)
+/* On a connection that was taken for it, which is given back. */
+static int64_t open_on(struct source *source, struct dmm_bytes handle, struct connection *connection, struct opening **result)
 {
 	struct opening *opening = malloc(sizeof(*opening));
 	struct call call = CALL(source, DMM_REQ_OPEN);
-	struct connection *connection;
-	int64_t ret;
 
-	if (!opening)
-		return -ENOMEM;
 	call.request.handle = handle;
-	ret = connection_take_again(source, further, &connection);
-	if (ret >= 0) {
-		ret = call_once(&call, connection);
-		connection_give(source, connection, ret, ret >= 0 ? 1 : 0);
-	}
+	int64_t ret = opening ? call_once(&call, connection) : -ENOMEM;
+	connection_give(source, connection, ret, ret >= 0 ? 1 : 0);
 	if (ret < 0) {
 		free(opening);
 		return ret;
@@ -62,6 +55,14 @@ static int64_t open_once(struct source *source, struct dmm_bytes handle, bool fu
 	*opening = (struct opening){.connection = connection, .file = call.request.file, .references = 1};
 	*result = opening;
 	return 0;
+}
+
+static int64_t open_once(struct source *source, struct dmm_bytes handle, struct opening **result)
+{
+	struct connection *connection;
+	int64_t ret = connection_take_again(source, &connection);
+
+	return ret < 0 ? ret : open_on(source, handle, connection, result);
 }
 
 static void opening_close(struct source *source, struct opening *opening)
@@ -115,7 +116,7 @@ int source_file_open(struct source *source, struct dmm_bytes handle, struct sour
 	*file = (struct source_file){.source = source, .handle_len = handle.len};
 	memcpy(file->handle, handle.data, handle.len);
 	do
-		ret = open_once(source, handle, false, &file->now);
+		ret = open_once(source, handle, &file->now);
 	while (retry_again(&retry, ret, false));
 	count_result(source, DMM_REQ_OPEN, ret);
 	if (ret < 0) {
@@ -177,7 +178,7 @@ static int64_t use(struct source_file *file, struct opening **opening)
 
 	pthread_mutex_lock(&file->lock);
 	if (!file->now)
-		ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, false, &file->now);
+		ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &file->now);
 	if (ret >= 0) {
 		*opening = file->now;
 		file->now->references++;
@@ -186,19 +187,37 @@ static int64_t use(struct source_file *file, struct opening **opening)
 	return ret;
 }
 
-/* The one that fewest use; *vacant: how many more there may be. */
-static struct opening *least_used(struct source_file *file, unsigned *vacant)
-{
-	struct opening *least = file->now;
+/* --- of a file that several read at once --- */
 
-	*vacant = 0;
-	for (unsigned i = 0; i < FURTHER_MOST; i++) {
-		if (!file->further[i])
-			++*vacant;
-		else if (!least || file->further[i]->references < least->references)
-			least = file->further[i];
+/* Under lock: of its own, or further. */
+static struct opening *opening_at(struct source_file *file, unsigned i)
+{
+	return i == 0 ? file->now : file->further[i - 1];
+}
+
+/* Takes the first of its connections that is free: 1. 0: all are in use, and *wanted more openings are, for as many readers. -ENOTCONN: it
+ * is broken; -ECANCELED. */
+static int64_t try_openings(struct source_file *file, struct opening **opening, unsigned *wanted)
+{
+	unsigned have = file->opening, further = file->opening, readers = file->waiting;
+
+	for (unsigned i = 0; i <= FURTHER_MOST; i++) {
+		struct opening *at = opening_at(file, i);
+		if (!at)
+			continue;
+		int64_t ret = connection_try_this(file->source, at->connection);
+		if (ret != 0) {
+			at->references++;
+			*opening = at;
+			return ret;
+		}
+		have++;
+		further += i > 0;
+		readers += at->references - 1;
 	}
-	return least;
+	unsigned vacant = file->pinned ? 0 : FURTHER_MOST - further;
+	*wanted = readers <= have ? 0 : readers - have < vacant ? readers - have : vacant;
+	return 0;
 }
 
 /* Under lock. */
@@ -211,36 +230,76 @@ static struct opening **vacant_place(struct source_file *file)
 	return place;
 }
 
-/* One that nobody uses; otherwise a new one, which is made without the lock and beside others, since from far away that takes a
- * second; otherwise the least used. */
-static int64_t use_any(struct source_file *file, struct opening **opening)
+/* Under lock: is it one of ours, which became free just now? */
+static bool is_ours(struct source_file *file, const struct connection *connection)
 {
-	struct opening *made;
-	unsigned vacant;
-
-	pthread_mutex_lock(&file->lock);
-	struct opening *least = least_used(file, &vacant);
-	bool wanted = least && least->references > 1 && vacant > file->opening && !file->pinned;
-	if (least && !wanted) {
-		least->references++;
-		*opening = least;
+	for (unsigned i = 0; i <= FURTHER_MOST; i++) {
+		struct opening *at = opening_at(file, i);
+		if (at && at->connection == connection)
+			return true;
 	}
-	file->opening += wanted;
-	pthread_mutex_unlock(&file->lock);
-	if (!least)
-		return use(file, opening); /* the first */
-	if (!wanted)
-		return 0;
+	return false;
+}
 
-	int64_t ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, true, &made);
+/* One more on a connection that nobody needs now, opened without the lock and beside others. -EAGAIN: there is no such connection. */
+static int64_t open_further(struct source_file *file, unsigned wanted)
+{
+	struct connection *connection = connection_try_unused(file->source, wanted);
+	struct opening *made;
+
+	if (!connection)
+		return -EAGAIN;
+	if (is_ours(file, connection)) {
+		connection_give(file->source, connection, 0, 0);
+		return 0;
+	}
+	file->opening++;
+	pthread_mutex_unlock(&file->lock);
+	int64_t ret = open_on(file->source, (struct dmm_bytes){file->handle, file->handle_len}, connection, &made);
 	pthread_mutex_lock(&file->lock);
 	file->opening--;
-	if (ret >= 0) {
-		*vacant_place(file) = *opening = made;
-		made->references++;
+	if (ret >= 0)
+		*vacant_place(file) = made;
+	return ret;
+}
+
+/* Under lock: it has none of its own, and no further ones. */
+static bool has_none(struct source_file *file)
+{
+	for (unsigned i = 0; i <= FURTHER_MOST; i++)
+		if (opening_at(file, i))
+			return false;
+	return true;
+}
+
+/* Any opening, with its connection. */
+static int64_t acquire_any(struct source_file *file, struct opening **opening)
+{
+	bool refused = false;
+	unsigned wanted = 0;
+	int64_t ret = 0;
+
+	pthread_mutex_lock(&file->lock);
+	file->waiting++;
+	while (ret == 0) {
+		uint64_t changes = connection_changes(file->source);
+		if (has_none(file))
+			ret = open_once(file->source, (struct dmm_bytes){file->handle, file->handle_len}, &file->now);
+		if (ret >= 0)
+			ret = try_openings(file, opening, &wanted);
+		if (ret != 0)
+			break;
+		int64_t further = wanted && !refused ? open_further(file, wanted) : -EAGAIN;
+		refused = refused || (further < 0 && further != -EAGAIN); /* then those there are have to do */
+		if (further != -EAGAIN)
+			continue;
+		pthread_mutex_unlock(&file->lock);
+		connection_await_change(file->source, changes);
+		pthread_mutex_lock(&file->lock);
 	}
+	file->waiting--;
 	pthread_mutex_unlock(&file->lock);
-	return ret < 0 ? use(file, opening) : 0; /* then those there are have to do */
+	return ret;
 }
 
 static void pin(struct source_file *file)
@@ -250,16 +309,23 @@ static void pin(struct source_file *file)
 	pthread_mutex_unlock(&file->lock);
 }
 
+/* An opening and its connection. */
+static int64_t acquire(struct source_file *file, struct opening **opening)
+{
+	int64_t ret = use(file, opening);
+
+	return ret < 0 ? ret : connection_take_this(file->source, (*opening)->connection, false);
+}
+
 int64_t file_acquire(struct source_file *file, struct call *call, struct opening **opening)
 {
 	bool any = call->request.kind == DMM_REQ_READ && file->source->pool.exclusive;
-	int64_t ret = any ? use_any(file, opening) : use(file, opening);
 
-	if (ret < 0)
-		return ret;
-	call->request.file = (*opening)->file;
-	ret = connection_take_this(file->source, (*opening)->connection, false);
-	if (ret < 0)
+	*opening = NULL;
+	int64_t ret = any ? acquire_any(file, opening) : acquire(file, opening);
+	if (ret >= 0)
+		call->request.file = (*opening)->file;
+	else if (*opening)
 		drop(file, *opening, error_ends_connection(ret));
 	return ret;
 }

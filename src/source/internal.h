@@ -2,7 +2,7 @@
  *
  * What the files of the source port share: the source itself, its connections, and a call: one request on its way to a plugin.
  *
- * Locks: pool.lock, shard.lock, sleep_lock and call.lock are leaves; serial is held around a whole request and may be followed by
+ * Locks: pool.lock (but for that of the lane of its makers), shard.lock, sleep_lock and call.lock are leaves; serial is held around a whole request and may be followed by
  * any of them. Nothing is held while a plugin connects or answers, but serial for DMM_THREADS_SERIAL, and the shard's lock while
  * source_cancel_all() calls cancel().
  */
@@ -33,6 +33,10 @@ bool plugin_takes_option(const struct plugin_module *module, const char *option)
 /* Most connections for a plugin of DMM_THREADS_CONNECTION, unless the options say otherwise. */
 #define CONNECTIONS_DEFAULT 16
 
+/* Openings of one file, beside the first: each costs a connection, which may be a process. As many are made beside the first connection of
+ * all: from far away a session takes a second, and somebody will need them soon. */
+#define FURTHER_MOST 3
+
 struct connection {
 	struct dmm_conn *conn;
 	struct connection *next;
@@ -45,8 +49,11 @@ struct connection_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct connection *list;
-	unsigned count, connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
-	bool exclusive;                            /* one request at a time on each */
+	unsigned connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
+	unsigned waiting;                   /* for any */
+	uint64_t changes;                   /* so many times one became free, was made or was lost */
+	struct lane *makers;                /* threads that make further ones; NULL until needed */
+	bool exclusive;                     /* one request at a time on each */
 };
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit);
@@ -55,11 +62,18 @@ void pool_destroy(struct source *source);
 /* A connection for one request: any, for NULL, made when there is none. -ECANCELED at the end of the daemon. */
 int connection_take(struct source *source, struct connection **connection);
 /* The same for a source that was open once: whatever keeps us from a new session (credentials that were revoked, an export that is
- * gone) says nothing of the object that it is wanted for, and is an outage: -EHOSTDOWN, the reason in source->refusal. `unused`: one on
- * which no file is open, as long as there may be such. */
-int connection_take_again(struct source *source, bool unused, struct connection **connection);
+ * gone) says nothing of the object that it is wanted for, and is an outage: -EHOSTDOWN, the reason in source->refusal. */
+int connection_take_again(struct source *source, struct connection **connection);
 /* This one, on which a file is open. With `closing` even when broken, and even at the end. -ENOTCONN when it is broken. */
 int connection_take_this(struct source *source, struct connection *connection, bool closing);
+/* The same without waiting. 1: taken; 0: another request has it; -ENOTCONN: it is broken; -ECANCELED. */
+int connection_try_this(struct source *source, struct connection *connection);
+/* One that is free and, as long as there may be such, has no open files, without waiting. NULL: there is none, and as many as are
+ * wanted are being made. */
+struct connection *connection_try_unused(struct source *source, unsigned wanted);
+/* Who tried in vain reads the number before, and then waits until it is another one, or for the end of the daemon. */
+uint64_t connection_changes(struct source *source);
+void connection_await_change(struct source *source, uint64_t since);
 /* Gives it back; `result` may tell that its session is gone; `files` were opened (1) or closed (-1) by the request. */
 void connection_give(struct source *source, struct connection *connection, int64_t result, int files);
 

@@ -290,6 +290,96 @@ START_TEST(test_each_opening_has_a_connection)
 }
 END_TEST
 
+/* --- while a session takes its time --- */
+
+static atomic_bool slow;
+
+/* All but the first. */
+static int connect_slowly(struct dmm_instance *instance, struct dmm_conn **conn)
+{
+	while (slow && sim.connects > 0)
+		usleep(1000);
+	return sim_connect(instance, conn);
+}
+
+static void setup_slow(void)
+{
+	sim_setup();
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.plugin->connect = connect_slowly;
+	sim.plugin->submit = submit_blocking;
+	gate.all = true; /* nobody waits for others */
+	slow = true;
+	source = sim_open();
+	file = sim_open_file(source);
+}
+
+static void *read_often(void *context)
+{
+	for (unsigned i = 0; i < 100; i++)
+		read_some(context);
+	return NULL;
+}
+
+/* They go on with the one that there is. */
+START_TEST(test_readers_do_not_wait_for_sessions)
+{
+	pthread_t readers[READERS];
+
+	for (unsigned i = 0; i < READERS; i++)
+		ck_assert_int_eq(pthread_create(&readers[i], NULL, read_often, NULL), 0);
+	for (unsigned i = 0; i < READERS; i++)
+		pthread_join(readers[i], NULL);
+	ck_assert_int_eq(sim.connects, 1);
+	slow = false;
+}
+END_TEST
+
+static int ignore(void *context, const struct dmm_entry *entry)
+{
+	(void)context, (void)entry;
+	return 0;
+}
+
+static atomic_int looked;
+
+static void *look(void *context)
+{
+	(void)context;
+	looked = source_attr(source, sim_handle(), ignore, NULL);
+	return NULL;
+}
+
+/* Who finds the one that there is at work has it as soon as it is free again, and not only when there is another one. */
+START_TEST(test_the_first_that_becomes_free)
+{
+	struct dmm_entry entry = {.name = "", .handle = sim_handle(), .attr = {.mode = 0100644, .fileid = 7}};
+	pthread_t reader, looker;
+
+	sim.entries = &entry;
+	sim.n_entries = sim.result = 1;
+	looked = -1;
+	gate.all = false;
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_some, NULL), 0);
+	pthread_mutex_lock(&gate.lock);
+	while (gate.reading == 0)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	ck_assert_int_eq(pthread_create(&looker, NULL, look, NULL), 0);
+	usleep(20000);
+	ck_assert_int_eq(looked, -1);
+	pthread_mutex_lock(&gate.lock);
+	gate.all = true;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+	pthread_join(reader, NULL);
+	pthread_join(looker, NULL);
+	ck_assert_int_eq(looked, 0);
+	ck_assert_int_eq(sim.connects, 1);
+	slow = false;
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("source_reading");
@@ -308,6 +398,12 @@ int main(void)
 	tcase_set_timeout(blocking, 30);
 	tcase_add_loop_test(blocking, test_each_opening_has_a_connection, 0, 20);
 	suite_add_tcase(suite, blocking);
+	TCase *sessions = tcase_create("slow sessions");
+	tcase_add_checked_fixture(sessions, setup_slow, teardown);
+	tcase_set_timeout(sessions, 30);
+	tcase_add_test(sessions, test_readers_do_not_wait_for_sessions);
+	tcase_add_loop_test(sessions, test_the_first_that_becomes_free, 0, 5);
+	suite_add_tcase(suite, sessions);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
