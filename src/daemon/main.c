@@ -10,6 +10,7 @@
  */
 #include "daemon/daemon.h"
 
+#include "base/descriptors.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/delete.h"
@@ -156,6 +157,7 @@ static int serve(struct options *options, struct start *start, struct kept *kept
 
 	block_signals();
 	umask(0);
+	descriptors_make_room();
 	if (log_start() < 0)
 		log_warning("the log has no thread of its own: a slow disk or syslog may hold requests up");
 	start->daemon = &daemon;

@@ -8,6 +8,7 @@
 #include "fs/internal.h"
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_WRITE (1u << 20)
@@ -349,17 +349,6 @@ static void await_init(struct fs *fs)
 		pthread_cond_wait(&fs->changed, &fs->lock);
 }
 
-static unsigned most_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 512;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur > 65536 ? 32768 : (unsigned)limit.rlim_cur / 2;
-}
-
 int fs_start(const struct fs_options *options, const struct monitor *monitor, const struct target *target, struct fs **started,
              char *error, size_t error_size)
 {
@@ -371,7 +360,7 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 	fs->monitor = monitor;
 	fs->target = target;
 	fs->kept = options->kept;
-	fs->nodes = node_table_new(target, fs->kept, most_descriptors());
+	fs->nodes = node_table_new(target, fs->kept, descriptors_limit() / 2);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->changed, NULL);
 	turn_start(&fs->turn);

@@ -12,6 +12,9 @@ for n in range(1500):
     open(f"source/{n}/file", "w").write("x")'
 ulimit -n 1024
 start one "$work/source" "$work/target" -o background=off
+# A table that grows makes whoever opens something wait for all processors.
+room() { awk '/^FDSize/ { print $2 }' "/proc/$(worker one)/status"; }
+[ "$(room)" -ge 1024 ] || fail "room for $(room) descriptors"
 open_now() { find "/proc/$(worker one)/fd" -mindepth 1 | wc -l; }
 find target -type f -exec cat {} + >/dev/null
 [ "$(open_now)" -lt 900 ] || fail "$(open_now) descriptors after reading"
