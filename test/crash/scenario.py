@@ -177,7 +177,7 @@ class Scenario:
             if self.place.daemon and self.has_finished():
                 return False
             check(not self.place.daemon or self.may_end(self.place.daemon.returncode),
-                  f"the daemon exits: {self.place.daemon and self.place.daemon.returncode}")
+                  f"the daemon exits: {self.place.daemon and self.place.daemon.returncode}, {self.said[-1:]}")
             if self.place.start():
                 self.served = True
                 if self.kept:
