@@ -5,7 +5,7 @@
 #   line-*    a file of BENCH_LARGE (512M) through a line of BENCH_MBITS ("1000 2500") Mbit/s whose round trip takes BENCH_AWAY ("1 20") ms,
 #             for each of BENCH_NET (nfs3 nfs4 smb): the raw library reading it, the same writing it to the disk of the target, and dmmfs until
 #             it is on record; the connections (processes) are those of net.sh
-#   near-*    the same without a line, on loopback
+#   near-*    the same without a line, on loopback, and the library that writes once more after dmmfs (last)
 # shellcheck shell=bash disable=SC2034,SC2154
 
 line_next=12050
@@ -65,6 +65,14 @@ line_large()
 	say "$name-written-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-written-rate")")"
 }
 
+# What had memory that nobody has used before to pay for and what had not differ more than what is measured.
+line_last()
+{
+	fresh_disk
+	line_raw "$2" "$disk/t" | with_name "$1-raw-written-last"
+	say "$1-written-last-ratio $(ratio "$(value_of "$1-dmmfs-rate")" "$(value_of "$1-raw-written-last-rate")")"
+}
+
 bench_near()
 {
 	local protocol round far= line_port BENCH_FILES=1
@@ -73,7 +81,10 @@ bench_near()
 	for protocol in ${BENCH_NET:-nfs3 nfs4 smb}; do
 		serve_for "$protocol"
 		line_port=445
-		for round in $(seq "$rounds"); do line_large "near-$protocol" "$protocol"; done
+		for round in $(seq "$rounds"); do
+			line_large "near-$protocol" "$protocol"
+			line_last "near-$protocol" "$protocol"
+		done
 		median_large "near-$protocol" "$protocol"
 	done
 	rm -rf "$base/export"
