@@ -34,6 +34,7 @@ void pool_destroy(struct source *source)
 {
 	struct connection_pool *pool = &source->pool;
 
+	atomic_store(&source->cancelled, true); /* what is to be made and was not begun */
 	lane_stop(pool->makers);
 	while (pool->list) {
 		struct connection *connection = pool->list;
