@@ -7,6 +7,7 @@
 #   calm-plain-alone, calm-plain-cp               on the bare file system; the other beside cp
 #   calm-mount-alone, calm-mount-cp               on the mount, background off; the other beside cp, which does not go through the mount
 #   calm-mount-background                         on the mount, beside the background
+#   calm-mount-hogs                               the same beside programs that use all processors and nothing else
 #
 # BENCH_SECONDS (3) for each; BENCH_FILES (60000) small files and 4 of BENCH_LARGE (128M) are what is copied meanwhile. What came in
 # that time is told as well: an application that is not hindered by a background that stands still proves nothing.
@@ -52,17 +53,28 @@ end_greedy()
 	wait $greedy || :
 }
 
+# What only takes processors: the background is to come forward beside it.
+start_hogs()
+{
+	local i
+	greedy=
+	for i in $(seq "$(nproc)"); do
+		while :; do :; done &
+		greedy="$greedy $!"
+	done
+}
+
 # of_application NAME DIR COLD: its figures, with a name.
 of_application() { "$calm" app "$2" "${BENCH_SECONDS:-3}" "$3" | with_name "calm-$1"; }
 
-# Files and bytes that are here.
+# came NAME: files and bytes that are here.
 came()
 {
 	"$admin" stat --json 1 | python3 -c '
 import json, sys
 stat = json.load(sys.stdin)
 print("background-files", stat["files_migrated"], "files")
-print("background-bytes", stat["bytes_migrated"] >> 20, "MiB")' | with_name calm-mount
+print("background-bytes", stat["bytes_migrated"] >> 20, "MiB")' | with_name "calm-$1"
 }
 
 # The mount, with the files of the application here and nothing else.
@@ -92,7 +104,14 @@ calm_round()
 	serve_calm
 	"$admin" set -p background=on 1 >/dev/null
 	of_application mount-background "$disk/t/app" "$disk/t/cold"
-	came
+	came mount
+
+	serve_calm
+	start_hogs
+	"$admin" set -p background=on 1 >/dev/null
+	of_application mount-hogs "$disk/t/app" "$disk/t/cold"
+	came mount-hogs
+	end_greedy
 }
 
 # times_as NAME WHAT: how many times as long as alone, by medians.
