@@ -6,6 +6,11 @@
 #             for each of BENCH_NET (nfs3 nfs4 smb): the raw library reading it, the same writing it to the disk of the target, and dmmfs until
 #             it is on record; the connections (processes) are those of net.sh
 #   near-*    the same without a line, on loopback, and the library that writes once more after dmmfs (last)
+#   *-busy    seconds of processor time of the whole machine (server, kernel and all) for a GiB: where no line is the limit they are, and two
+#             programs that use all processors are as fast as these say
+#
+# What is timed begins when the connections stand (of the library) and the root is known (of dmmfs): a migration pays for these once. It ends
+# when all is on the disk, and for dmmfs on record. So the first round trips of a file, the time until the line is full, and the last commit count.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 line_next=12050
@@ -47,19 +52,31 @@ line_options()
 	esac
 }
 
+# Processor time of everybody so far, in hundredths of a second.
+machine_busy() { awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8; exit }' /proc/stat; }
+
+# say_busy NAME BEFORE BYTES: since then, for a GiB.
+say_busy() { say "$1-busy $(awk -v a="$2" -v b="$(machine_busy)" -v n="$3" 'BEGIN { printf "%.2f", (b - a) / 100 / (n / 2 ^ 30) }') s/GiB"; }
+
 # One round. The library first: whoever is first pays for memory that nobody has used before.
 line_large()
 {
-	local name=$1 protocol=$2 bytes
+	local name=$1 protocol=$2 bytes before
 	bytes=$(stat -c %s "$base/export/large/file")
+	before=$(machine_busy)
 	line_raw "$protocol" | with_name "$name-raw"
+	say_busy "$name-raw" "$before" "$bytes"
 	fresh_disk
+	before=$(machine_busy)
 	line_raw "$protocol" "$disk/t" | with_name "$name-raw-written"
+	say_busy "$name-raw-written" "$before" "$bytes"
 	fresh_disk
 	start_dmmfs "$(net_source "$protocol" large)" "background=off,whole=0,$(line_options "$protocol")"
 	logged serving
 	ls "$disk/t" >/dev/null
+	before=$(machine_busy)
 	say "$name-dmmfs-rate $(awk -v b="$bytes" -v s="$(background)" 'BEGIN { printf "%.0f", b / 1048576 / s }') MiB/s"
+	say_busy "$name-dmmfs" "$before" "$bytes"
 	say "$name-dmmfs-cpu $(processor_of "$daemon") s"
 	say "$name-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-rate")")"
 	say "$name-written-ratio $(ratio "$(value_of "$name-dmmfs-rate")" "$(value_of "$name-raw-written-rate")")"
