@@ -12,16 +12,19 @@
  * not, since from far away a session takes a second.
  *
  * A server that admits fewer sessions than we would like sets the limit: when one more is refused while others live, those
- * have to do.
+ * have to do, for a minute.
  */
 #include "source/internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define MAKERS 4 /* sessions that are made at once */
+/* After which a server that admitted no more is asked again, if more are wanted: it may have been so for a moment. */
+#define LIMITED_NS (60 * NS_PER_S)
 
 void pool_init(struct connection_pool *pool, bool exclusive, unsigned limit)
 {
@@ -112,8 +115,11 @@ static int admitted(struct source *source, int ret)
 	if (pool->limit <= sound)
 		return 0;
 	pool->limit = sound;
-	log_warning("no further connection to the source: plugin=%s connections=%u error=%s", source->module.plugin.name, sound,
-	            errno_name(ret));
+	pool->limited_ns = clock_monotonic_ns();
+	if (pool->told != sound)
+		log_warning("no further connection to the source: plugin=%s connections=%u error=%s", source->module.plugin.name,
+		            sound, errno_name(ret));
+	pool->told = sound;
 	return 0;
 }
 
@@ -155,6 +161,8 @@ static bool want_more(struct source *source, unsigned wanted)
 	struct connection_pool *pool = &source->pool;
 	bool room;
 
+	if (pool->limit < pool->wanted && clock_monotonic_ns() - pool->limited_ns >= LIMITED_NS)
+		pool->limit = pool->wanted;
 	while ((room = count_sound(pool) + pool->connecting < pool->limit) && pool->connecting < wanted) {
 		struct maker *maker = have_makers(pool) ? malloc(sizeof(*maker)) : NULL;
 		if (!maker)

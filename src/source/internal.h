@@ -50,6 +50,8 @@ struct connection_pool {
 	pthread_cond_t changed;
 	struct connection *list;
 	unsigned connecting, limit, wanted; /* `limit` is less than wanted while the server admits no more */
+	uint64_t limited_ns;                /* that was seen then */
+	unsigned told;                      /* so few were told of */
 	unsigned waiting;                   /* for any */
 	uint64_t changes;                   /* so many times one became free, was made or was lost */
 	struct lane *makers;                /* threads that make further ones; NULL until needed */

@@ -6,6 +6,7 @@
 #include "sim.h"
 
 #include "base/clock.h"
+#include "source/internal.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -577,21 +578,30 @@ START_TEST(test_one_on_each_connection)
 }
 END_TEST
 
-static int connect_two(struct dmm_instance *instance, struct dmm_conn **conn)
+static atomic_int sessions_most;
+
+static int connect_some(struct dmm_instance *instance, struct dmm_conn **conn)
 {
-	return sim.connects >= 2 ? -EUSERS : sim_connect(instance, conn);
+	return sim.connects >= sessions_most ? -EUSERS : sim_connect(instance, conn);
 }
 
-/* A server that admits two sessions serves everybody with two. */
+/* A server that admits two sessions serves everybody with two. Later it is asked again. */
 START_TEST(test_server_sets_the_limit)
 {
 	sim.plugin->threads = DMM_THREADS_CONNECTION;
-	sim.plugin->connect = connect_two;
+	sim.plugin->connect = connect_some;
 	sim.answer = crowd;
 	one_on_each = true;
+	sessions_most = 2;
 	struct source *source = sim_open();
 	run_readers(source);
 	ck_assert_int_eq(sim.connects, 2);
+	sessions_most = 100;
+	pthread_mutex_lock(&source->pool.lock);
+	source->pool.limited_ns -= 61 * NS_PER_S;
+	pthread_mutex_unlock(&source->pool.lock);
+	while (sim.connects == 2)
+		run_readers(source);
 	source_close(source);
 }
 END_TEST
