@@ -78,11 +78,43 @@ serve()
 # faster_than NUMBER NAME PEER WISHED: how many times as fast as the peer, by the medians of microseconds or seconds.
 faster_than() { goal "$1" "$2-against-$3" "$(ratio "$(median_of "$2-$3")" "$(median_of "$2-dmmfs")")" at-least "$4"; }
 
+# What no file system in a process can be faster than (floor.c), asleep between requests and awake.
+tree_floor()
+{
+	local how
+	mkdir -p "$base/floor"
+	head -c 4096 /dev/zero >"$base/floor.backing"
+	for how in '' poll; do
+		"$build/test/bench/floor" "$base/floor" "$base/floor.backing" $how
+		for what in stat open+read+close; do
+			"$build/test/bench/tree" meta "$base/floor" 1 $what | while read -r name value unit; do say "tree-$name-floor${how:+-}$how $value $unit"; done
+		done
+		umount "$base/floor"
+	done
+}
+
+# What the kernel answers from its memory: nobody is asked, natively or here.
+bench_cached()
+{
+	mkdir -p "$base/cached"
+	"$build/test/bench/tree" make "$base/cached" 1 >/dev/null
+	for _ in $(seq "$rounds"); do
+		serve dmmfs "$base/cached"
+		mkdir "$disk/n"
+		cp -a "$base/cached/." "$disk/n"
+		"$build/test/bench/tree" cached "$disk/n" "$served" | with_name tree
+	done
+	unmount_all
+	rm -rf "$base/cached"
+	goal G9 stat-cached-against-native "$(ratio "$(median_of tree-cached-median-native)" "$(median_of tree-cached-median-dmmfs)")" at-least 0.8
+}
+
 # Single operations by one thread and by two, each in a directory of its own.
 bench_tree()
 {
 	local threads who i what
 	find_passthrough
+	bench_cached
 	for threads in 1 2; do
 		mkdir -p "$base/tree/list"
 		"$build/test/bench/tree" make "$base/tree" "$threads" >/dev/null
@@ -95,10 +127,10 @@ bench_tree()
 					"$build/test/bench/tree" meta "$served" "$threads"
 				} | while read -r what value unit; do say "tree-$what-$who $value $unit"; done
 			done
+			[ "$threads" != 1 ] || tree_floor
 		done
 		unmount_all
 		rm -rf "$base/tree"
-		faster_than G9 "tree-stat-cached-$threads" native 0.8
 		[ "$peers_of_mount" != 'native dmmfs' ] || continue
 		for what in stat create+write+close rename unlink; do faster_than G9 "tree-$what-$threads" passthrough 1.3; done
 		faster_than G9 "tree-open+read+close-$threads" passthrough 2.5

@@ -10,7 +10,7 @@
 #   *-ratio    of dmmfs to the raw library: of rates at least 0.9 (large) and 0.7 (tree) are wished for, of first-* at most 1.5
 #
 # bench_far measures small files and first bytes over NFS from 1 ms and 20 ms away, bench_rclone the first bytes of a local file beside
-# those of rclone's mount.
+# those of rclone's mount, of a FUSE file system that does nothing (floor.c), and of a source that the disk has to be asked for.
 #
 # BENCH_CONNS (4): connections to the NFS server, or processes. BENCH_DELAY (0): microseconds to the NFS server one way. BENCH_CALLS
 # (4000): files that the synchronous client reads.
@@ -264,11 +264,15 @@ bench_net()
 # 50 first reads of a file that is on this machine: at the source, by dmmfs, and by the other mount that fetches on demand.
 bench_rclone()
 {
-	local round mount=$base/rclone
+	local round which mount=$base/rclone
 	mkdir -p "$base/first" "$mount"
 	head -c "${BENCH_LARGE:-1G}" /dev/urandom >"$base/first/file"
 	for round in $(seq "$rounds"); do
 		"$ops" first "$base/first/file" 50 20 | with_name local-first-native
+		mkdir -p "$base/floor"
+		"$build/test/bench/floor" "$base/floor" "$base/first/file"
+		"$ops" first "$base/floor/file" 50 20 | with_name local-first-floor
+		umount "$base/floor"
 		fresh_disk
 		start_dmmfs "$base/first" background=off
 		logged serving
@@ -278,7 +282,22 @@ bench_rclone()
 		"$ops" first "$mount/file" 50 20 | with_name local-first-rclone
 		umount "$mount"
 		rm -rf "$base/cache"
+		sync -f "$base"
+		echo 3 >/proc/sys/vm/drop_caches
+		"$ops" first "$base/first/file" 50 20 | with_name local-first-cold-native
+		fresh_disk
+		start_dmmfs "$base/first" background=off
+		logged serving
+		ls "$disk/t" >/dev/null
+		echo 3 >/proc/sys/vm/drop_caches
+		"$ops" first "$disk/t/file" 50 20 | with_name local-first-cold-dmmfs
 	done
+	for which in p50 p99; do
+		say "local-first-to-floor-$which $(ratio "$(median_of local-first-dmmfs-first-byte-$which)" "$(median_of local-first-floor-first-byte-$which)")"
+		say "local-first-floor-to-native-$which $(ratio "$(median_of local-first-floor-first-byte-$which)" "$(median_of local-first-native-first-byte-$which)")"
+	done
+	goal G7 local-first-cold "$(ratio "$(median_of local-first-cold-dmmfs-first-byte-p50)" "$(median_of local-first-cold-native-first-byte-p50)")" at-most 1.3
+	goal G7 local-first-cold-p99 "$(ratio "$(median_of local-first-cold-dmmfs-first-byte-p99)" "$(median_of local-first-cold-native-first-byte-p99)")" at-most 2
 	goal G7 local-first-against-rclone "$(ratio "$(median_of local-first-dmmfs-first-byte-p50)" "$(median_of local-first-rclone-first-byte-p50)")" at-most 1
 	goal G7 local-first "$(ratio "$(median_of local-first-dmmfs-first-byte-p50)" "$(median_of local-first-native-first-byte-p50)")" at-most 1.3
 	rm -rf "$base/first"

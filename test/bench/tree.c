@@ -8,6 +8,8 @@
  *   tree meta DIR THREADS [PHASE]   stat, open+read+close, create, rename, unlink of those (cold when nobody has looked
  *                             before), or only the one that is named, for a profile
  *   tree list DIR THREADS     readdir and stat of everything below DIR/0, DIR/1, ..., twice
+ *   tree cached NATIVE MOUNT  stat of the files of NATIVE/0 and of MOUNT/0, in turn, 100 rounds each after the first, on one processor:
+ *                             nobody else is asked then, so it is short of microseconds, and one round of either means nothing
  */
 #include "bench.h"
 
@@ -15,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +193,50 @@ static void run_phases(const char *dir, int threads, const struct phase *phases,
 	free(workers);
 }
 
+/* --- stats that the kernel answers from its memory --- */
+
+#define CACHED_ROUNDS 100
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void stay_here(void)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET((unsigned)sched_getcpu(), &here);
+	need(sched_setaffinity(0, sizeof(here), &here) == 0, "processor");
+}
+
+static void compare_cached(char **dirs)
+{
+	static const char *const names[] = {"native", "dmmfs"};
+	static double took_us[2][CACHED_ROUNDS];
+	struct worker workers[2];
+
+	stay_here();
+	for (int i = 0; i < 2; i++)
+		snprintf(workers[i].dir, sizeof(workers[i].dir), "%s/0", dirs[i]);
+	for (int round = -1; round < CACHED_ROUNDS; round++) { /* -1: they are not in memory yet */
+		for (int i = 0; i < 2; i++) {
+			uint64_t start = now_ns();
+			stat_all(&workers[i]);
+			if (round >= 0)
+				took_us[i][round] = (double)(now_ns() - start) / 1000.0 / FILES;
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		qsort(took_us[i], CACHED_ROUNDS, sizeof(took_us[i][0]), compare);
+		printf("cached-minimum-%s %.3f us\n", names[i], took_us[i][0]);
+		printf("cached-median-%s %.3f us\n", names[i], took_us[i][CACHED_ROUNDS / 2]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct phase make[] = {{"make", make_all}};
@@ -203,14 +250,16 @@ int main(int argc, char **argv)
 	int number = argc == 4 || argc == 5 ? atoi(argv[3]) : 0;
 	const char *only = argc == 5 ? argv[4] : NULL;
 
-	if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "make") == 0)
+	if (argc == 4 && strcmp(argv[1], "cached") == 0)
+		compare_cached(&argv[2]);
+	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "make") == 0)
 		run_phases(argv[2], number, make, 1, NULL);
 	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "meta") == 0)
 		run_phases(argv[2], number, meta, sizeof(meta) / sizeof(*meta), only);
 	else if (number > 0 && number <= MOST_THREADS && strcmp(argv[1], "list") == 0)
 		run_phases(argv[2], number, list, sizeof(list) / sizeof(*list), only);
 	else {
-		fprintf(stderr, "usage: tree make DIR THREADS | meta|list DIR THREADS [PHASE]\n");
+		fprintf(stderr, "usage: tree make DIR THREADS | meta|list DIR THREADS [PHASE] | cached NATIVE MOUNT\n");
 		return 2;
 	}
 	return 0;
