@@ -306,6 +306,20 @@ bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class
 	return waits;
 }
 
+bool lane_withdraw(struct lane *lane, struct lane_job *job)
+{
+	uv_mutex_lock(&lane->lock);
+	bool waits = job->queued;
+	if (waits) {
+		queue_remove(&lane->queues[job->class], job);
+		job->queued = false;
+		if (lane->stopping)
+			uv_cond_broadcast(&lane->changed); /* it may have been the last */
+	}
+	uv_mutex_unlock(&lane->lock);
+	return waits;
+}
+
 void lane_pause(struct lane *lane, bool paused)
 {
 	uv_mutex_lock(&lane->lock);

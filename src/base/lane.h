@@ -52,6 +52,9 @@ bool lane_put_back(struct lane *lane, struct lane_job *job, enum lane_class clas
  * False when it is running already or not queued. */
 bool lane_promote(struct lane *lane, struct lane_job *job, enum lane_class class);
 
+/* Takes a job that still waits out of its queue; it belongs to the caller again. False: it runs, or did. */
+bool lane_withdraw(struct lane *lane, struct lane_job *job);
+
 /* Pause: background and read-ahead jobs stay queued, demand goes on. */
 void lane_pause(struct lane *lane, bool paused);
 

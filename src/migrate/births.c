@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "migrate/entry.h"
 #include "target/walk.h"
 
 #include <errno.h>
@@ -57,20 +58,8 @@ bool births_empty(const struct births *births)
 	return births->count == 0;
 }
 
-void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict)
+static void add(struct births *births, struct birth *birth)
 {
-	struct dmm_bytes owner = entry->attr.owner_name, group = entry->attr.group_name;
-	size_t named = entry->name_len + 1 + entry->handle.len;
-	struct birth *birth = must_alloc(sizeof(*birth) + named + owner.len + group.len);
-
-	birth->entry = *entry;
-	birth->verdict = *verdict;
-	birth->entry.name = memcpy(birth->bytes, entry->name, entry->name_len + 1);
-	birth->entry.handle.data = memcpy(birth->bytes + entry->name_len + 1, entry->handle.data, entry->handle.len);
-	if (owner.len)
-		birth->entry.attr.owner_name.data = memcpy(birth->bytes + named, owner.data, owner.len);
-	if (group.len)
-		birth->entry.attr.group_name.data = memcpy(birth->bytes + named + owner.len, group.data, group.len);
 	if (births->count == births->cap) {
 		births->cap = births->cap ? births->cap * 2 : 16;
 		births->all = realloc(births->all, births->cap * sizeof(*births->all));
@@ -78,6 +67,22 @@ void births_add(struct births *births, const struct dmm_entry *entry, const stru
 			abort();
 	}
 	births->all[births->count++] = birth;
+}
+
+void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict)
+{
+	struct birth *birth = must_alloc(sizeof(*birth) + entry_room(entry));
+
+	entry_copy(&birth->entry, entry, birth->bytes);
+	birth->verdict = *verdict;
+	add(births, birth);
+}
+
+void births_take_over(struct births *births, struct births *more)
+{
+	for (size_t i = 0; i < more->count; i++)
+		add(births, more->all[i]);
+	more->count = 0;
 }
 
 static void staging_name(const struct dmm_attr *attr, char name[40])

@@ -12,6 +12,7 @@
 #include "migrate/coming.h"
 
 #include "base/cleanup.h"
+#include "migrate/entry.h"
 
 #include <limits.h>
 #include <string.h>
@@ -69,18 +70,8 @@ static void need_room(char **bytes, size_t *size, size_t wanted)
 
 static void keep_entry(struct coming *coming, const struct dmm_entry *entry)
 {
-	struct dmm_bytes owner = entry->attr.owner_name, group = entry->attr.group_name;
-	size_t named = entry->name_len + 1 + entry->handle.len;
-
-	need_room(&coming->bytes, &coming->bytes_size, named + owner.len + group.len);
-	coming->entry = *entry;
-	coming->entry.name = memcpy(coming->bytes, entry->name, entry->name_len + 1);
-	if (entry->handle.len)
-		coming->entry.handle.data = memcpy(coming->bytes + entry->name_len + 1, entry->handle.data, entry->handle.len);
-	if (owner.len)
-		coming->entry.attr.owner_name.data = memcpy(coming->bytes + named, owner.data, owner.len);
-	if (group.len)
-		coming->entry.attr.group_name.data = memcpy(coming->bytes + named + owner.len, group.data, group.len);
+	need_room(&coming->bytes, &coming->bytes_size, entry_room(entry));
+	entry_copy(&coming->entry, entry, coming->bytes);
 }
 
 /* Those with several names are not made with this directory (births.c). */

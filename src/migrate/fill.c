@@ -18,7 +18,8 @@ bool fill_wanted(const struct making *making, const struct dmm_attr *attr)
 {
 	const struct migrate *migrate = making->migrate;
 
-	return making->fill && attr->size > 0 && attr->size <= migrate->options.fill_with_dir && making->filled < FILL_BUDGET &&
+	return making->fill && attr->size > 0 && attr->size <= migrate->options.fill_with_dir &&
+	       atomic_load_explicit(making->filled, memory_order_relaxed) < FILL_BUDGET &&
 	       (!making->judging || order_fills(making->migrate, &making->verdict, attr->size, making->dir->turn)) &&
 	       !__atomic_load_n(&making->dir->hurry, __ATOMIC_RELAXED) && !target_is_full(making->migrate) &&
 	       (making->verdict.bring ||
@@ -123,7 +124,7 @@ bool fill_try(struct making *making, int fd, const struct dmm_entry *entry, stru
 	else if (file)
 		result = fill(making, fd, &entry->attr, file);
 	if (result == 0 && !has_drifted(making, entry, file)) {
-		making->filled += entry->attr.size;
+		atomic_fetch_add_explicit(making->filled, entry->attr.size, memory_order_relaxed);
 		return true;
 	}
 	if (result == -ENOSPC || result == -EDQUOT)

@@ -128,6 +128,8 @@ struct births *births_new(struct migrate *migrate);
 void births_free(struct births *births);
 struct verdict;
 void births_add(struct births *births, const struct dmm_entry *entry, const struct verdict *verdict);
+/* Moves what is in `more`. */
+void births_take_over(struct births *births, struct births *more);
 bool births_empty(const struct births *births);
 /* Makes the files that have no object yet, makes them durable, and links all names into dirfd; adds to `batch` that the names
  * were seen. */

@@ -23,6 +23,65 @@ struct loss_context {
 	const struct dmm_entry *entry;
 };
 
+void making_equip(struct making *making)
+{
+	making->batch = batch_new();
+	making->births = births_new(making->migrate);
+	making->buffer = buffer_alloc(MAKE_BUFFER_SIZE);
+	making->stream = digest_stream_new();
+	if (!making->stream)
+		abort(); /* as must_alloc() does */
+}
+
+void making_strip(struct making *making)
+{
+	free(making->children);
+	free(making->verdicts);
+	free(making->offers);
+	free(making->buffer);
+	digest_stream_free(making->stream);
+	xattr_set_free(&making->xattrs);
+	births_free(making->births);
+}
+
+void making_keep_child(struct making *making, struct object *child)
+{
+	if (making->n_children == making->children_cap) {
+		making->children_cap = making->children_cap ? making->children_cap * 2 : 64;
+		making->children = realloc(making->children, making->children_cap * sizeof(struct object *));
+		if (!making->children)
+			abort();
+		if (making->judging)
+			making->verdicts = realloc(making->verdicts, making->children_cap * sizeof(struct verdict));
+		if (making->judging && !making->verdicts)
+			abort();
+	}
+	if (making->judging)
+		making->verdicts[making->n_children] = making->verdict;
+	making->children[making->n_children++] = child;
+}
+
+void making_join(struct making *making, struct making *other)
+{
+	making->redo = making->redo || other->redo;
+	making->fetched_bytes += other->fetched_bytes;
+	for (unsigned class = 0; class < ORDER_CLASSES; class ++)
+		making->filled_files[class] += other->filled_files[class];
+	totals_add(&making->delta, &other->delta);
+	batch_join(making->batch, other->batch);
+	births_take_over(making->births, other->births);
+	for (size_t i = 0; i < other->n_children; i++) {
+		if (making->judging)
+			making->verdict = other->verdicts[i];
+		making_keep_child(making, other->children[i]);
+	}
+	for (size_t i = 0; i < other->n_offers; i++) {
+		making->verdict = other->offers[i].verdict;
+		make_offer(making, other->offers[i].ino, other->offers[i].bytes);
+	}
+	making_strip(other);
+}
+
 void making_lost_so(struct making *making, const char *name, const char *what, const char *detail, int error, bool blocks)
 {
 	ledger_loss(&making->migrate->ledger,

@@ -9,18 +9,18 @@
 #include "migrate/order.h"
 #include "target/make.h"
 
-/* The population of one directory while it runs, in one thread. */
+/* The population of one directory while it runs, or the part of it that one thread makes (crew.c). */
 struct making {
 	struct migrate *migrate;
 	struct object *dir;
 	int dirfd;
-	bool inherited_acl;  /* the directory has a default ACL */
-	bool redo;           /* names were found that an earlier, interrupted attempt made */
-	bool fill;           /* small files come with their data */
-	uint64_t segsize;    /* of all its files, whatever is set meanwhile */
-	uint64_t filled;     /* bytes */
-	unsigned taken;      /* entries */
-	struct batch *batch; /* what is recorded when all is made */
+	bool inherited_acl;    /* the directory has a default ACL */
+	bool redo;             /* names were found that an earlier, interrupted attempt made */
+	bool fill;             /* small files come with their data */
+	uint64_t segsize;      /* of all its files, whatever is set meanwhile */
+	atomic_ullong *filled; /* bytes, by all who make it */
+	unsigned taken;        /* entries listed */
+	struct batch *batch;   /* what is recorded when all is made */
 	struct totals delta;
 	struct births *births;
 	struct xattr_set xattrs;
@@ -47,11 +47,20 @@ struct making {
 	size_t n_children, children_cap;
 	struct comings *comings; /* entries that were asked for ahead; NULL: one after the other */
 	struct coming *coming;   /* the one that is made now, or NULL */
-	int error;               /* what ended it */
+	bool shared;             /* others may help with it when it is large */
+	struct crew *crew;       /* they do; or NULL */
 	const char *single; /* one name alone, staged under another (again.c): a failure is its caller's to record; else NULL */
 };
 
 #define MAKE_BUFFER_SIZE (256u * 1024)
+
+/* What a thread needs of its own to make entries; making_strip() frees that, and all that was collected but the batch. */
+void making_equip(struct making *making);
+void making_strip(struct making *making);
+/* Adds what another one has collected, and strips that. */
+void making_join(struct making *making, struct making *other);
+/* A directory was made. Takes the reference. */
+void making_keep_child(struct making *making, struct object *child);
 
 /* Reads link text and extended attributes of an entry from the source into making->xattrs and link_text[PATH_MAX]. */
 int make_collect(struct making *making, const struct dmm_entry *entry, struct source_file *file, char *link_text);

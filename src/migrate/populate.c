@@ -10,6 +10,7 @@
  * somebody waits for the directory, or the governor grants no more bytes, only names are made.
  */
 #include "migrate/coming.h"
+#include "migrate/crew.h"
 #include "migrate/make.h"
 
 #include "base/cleanup.h"
@@ -91,23 +92,6 @@ static int make_regular(struct making *making, const struct dmm_entry *entry)
 	return fd < 0 ? fd : result;
 }
 
-static void keep_child(struct making *making, const struct dir_record *record)
-{
-	if (making->n_children == making->children_cap) {
-		making->children_cap = making->children_cap ? making->children_cap * 2 : 64;
-		making->children = realloc(making->children, making->children_cap * sizeof(struct object *));
-		if (!making->children)
-			abort();
-		if (making->judging)
-			making->verdicts = realloc(making->verdicts, making->children_cap * sizeof(struct verdict));
-		if (making->judging && !making->verdicts)
-			abort();
-	}
-	if (making->judging)
-		making->verdicts[making->n_children] = making->verdict;
-	making->children[making->n_children++] = object_insert_dir(making->migrate, record);
-}
-
 static int make_new_directory(struct making *making, const struct dmm_entry *entry, const struct source_ref *lineage)
 {
 	const struct dmm_attr *attr = &entry->attr;
@@ -137,7 +121,7 @@ static int make_new_directory(struct making *making, const struct dmm_entry *ent
 	record.lineage = *lineage;
 	object_bury(making->migrate, record.ino, &record.handle, true);
 	batch_dir_put(making->batch, &record);
-	keep_child(making, &record);
+	making_keep_child(making, object_insert_dir(making->migrate, &record));
 	making->delta.dirs_found++;
 	return 0;
 }
@@ -247,14 +231,13 @@ static void tell_repeated(struct making *making)
 
 static void sync_ahead(struct making *making)
 {
-	if (++making->taken % SYNC_EVERY == 0 && !making->single)
+	if (making->taken % SYNC_EVERY == 0)
 		store_submit(making->migrate->store, batch_new(), SUBMIT_BARRIER | SUBMIT_URGENT, NULL, NULL);
 }
 
 int populate_take(struct making *making, const struct dmm_entry *entry)
 {
 	beside_at_work(making->migrate);
-	sync_ahead(making);
 	int result = entry->error ? -entry->error : populate_entry(making, entry);
 
 	if (result < 0 && (ends_all(result) || may_pass(making, result)))
@@ -277,7 +260,15 @@ static int take_listed(struct making *making, const struct dmm_entry *entry)
 	}
 	if (making->judging && !entry->error && make_skip(making, entry))
 		return atomic_load_explicit(&making->migrate->stopping, memory_order_relaxed) ? -ECANCELED : 0;
-	return making->comings ? comings_add(making, entry) : populate_take(making, entry);
+	making->taken++;
+	sync_ahead(making);
+	if (making->comings)
+		return comings_add(making, entry);
+	if (making->shared && making->taken > CREW_FROM && !making->crew) {
+		making->crew = crew_new(making);
+		making->shared = making->crew != NULL;
+	}
+	return making->crew ? crew_add(making->crew, entry) : populate_take(making, entry);
 }
 
 static int take_entry(void *context, const struct dmm_entry *entry)
@@ -337,8 +328,13 @@ static int make_all(struct making *making)
 		return source_result(result);
 	result = fault_hit(FAULT_POPULATE_BEGIN);
 	making->comings = comings_new(making);
+	making->shared = !making->comings;
 	if (result >= 0)
 		result = list_all(making, &listing);
+	if (making->crew)
+		result = crew_end(making->crew, result);
+	making->crew = NULL;
+	making->shared = false;
 	if (result == 0 && making->comings)
 		result = comings_end(making);
 	comings_free(making->comings);
@@ -553,7 +549,7 @@ static void submit(struct making *making)
 	making->flights = NULL;
 	making->offers = NULL;
 	making->batch = NULL;
-	progress_moved(making->migrate, making->filled, false);
+	progress_moved(making->migrate, atomic_load(making->filled), false);
 	progress_files(making->migrate, (uint64_t)(making->delta.files_migrated + 1));
 }
 
@@ -678,23 +674,20 @@ static void populate_run(struct lane_job *job)
 {
 	struct object *dir = (struct object *)((char *)job - offsetof(struct object, dir_job));
 	struct migrate *migrate = dir->migrate;
-	struct making making = {.migrate = migrate, .dir = dir, .segsize = atomic_load(&migrate->tuned.segsize)};
+	atomic_ullong filled = 0;
+	struct making making = {
+		.migrate = migrate, .dir = dir, .segsize = atomic_load(&migrate->tuned.segsize), .filled = &filled};
 
 	pthread_mutex_lock(&dir->lock);
 	dir->life = DIR_RUNNING;
 	making.fill = !dir->hurry;
 	pthread_mutex_unlock(&dir->lock);
-	making.batch = batch_new();
-	making.births = births_new(migrate);
+	making_equip(&making);
 	making.present = name_set_new();
 	making.names = name_set_new();
 	making.twice = name_set_new();
 	making.flights = must_alloc(sizeof(*making.flights));
-	making.buffer = buffer_alloc(MAKE_BUFFER_SIZE);
 	uint64_t began_ns = clock_monotonic_ns();
-	making.stream = digest_stream_new();
-	if (!making.stream)
-		abort(); /* as must_alloc() does */
 
 	int result = atomic_load(&migrate->stopping) ? -ECANCELED : populate(&making);
 	if (result >= 0 && making.judging)
@@ -713,14 +706,8 @@ static void populate_run(struct lane_job *job)
 	if (making.fill)
 		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
 	crawl_dir_made(migrate);
-	free(making.children);
-	free(making.verdicts);
-	free(making.offers);
 	free(making.path);
-	free(making.buffer);
-	digest_stream_free(making.stream);
-	xattr_set_free(&making.xattrs);
-	births_free(making.births);
+	making_strip(&making);
 	name_set_free(making.present);
 	name_set_free(making.names);
 	name_set_free(making.twice);

@@ -40,20 +40,39 @@ void batch_free(struct batch *batch)
 	free(batch);
 }
 
+static void make_room(struct batch *batch, size_t bytes)
+{
+	if (batch->room - batch->used >= bytes)
+		return;
+	size_t wanted = batch->room ? batch->room * 2 : FIRST_ROOM;
+	while (wanted - batch->used < bytes)
+		wanted *= 2;
+	uint8_t *changes = realloc(batch->changes, wanted);
+	if (!changes)
+		out_of_memory();
+	batch->changes = changes;
+	batch->room = wanted;
+}
+
+void batch_join(struct batch *batch, struct batch *more)
+{
+	if (more->used > 0) {
+		make_room(batch, more->used);
+		memcpy(batch->changes + batch->used, more->changes, more->used);
+		batch->used += more->used;
+		batch->n_changes += more->n_changes;
+	}
+	if (more->has_delta)
+		batch_totals_add(batch, &more->delta);
+	if (more->next_error > batch->next_error)
+		batch->next_error = more->next_error;
+	batch_free(more);
+}
+
 /* A new change at the end, with room for `room` bytes of value. It is not part of the batch before change_end(). */
 static struct change *change_begin(struct batch *batch, enum change_kind kind, size_t room)
 {
-	size_t bytes = (sizeof(struct change) + room + 7) & ~(size_t)7;
-	if (batch->room - batch->used < bytes) {
-		size_t wanted = batch->room ? batch->room * 2 : FIRST_ROOM;
-		while (wanted - batch->used < bytes)
-			wanted *= 2;
-		uint8_t *changes = realloc(batch->changes, wanted);
-		if (!changes)
-			out_of_memory();
-		batch->changes = changes;
-		batch->room = wanted;
-	}
+	make_room(batch, (sizeof(struct change) + room + 7) & ~(size_t)7);
 	struct change *change = (struct change *)(batch->changes + batch->used);
 	*change = (struct change){.kind = kind};
 	return change;

@@ -91,7 +91,6 @@ int segments_decode(const uint8_t *value, size_t len, uint8_t bitmap[SEGMENT_CHU
 /* Bytes written to out, which has room for 1 + SEGMENT_CHUNK_BYTES; 0 when no segment is resident: no value is needed then. */
 size_t segments_encode(const uint8_t bitmap[SEGMENT_CHUNK_BYTES], uint8_t *out);
 
-void totals_add(struct totals *totals, const struct totals *delta);
 /* The members in turn, from 0, in the order on disk. False behind the last. */
 bool totals_member(const struct totals *totals, size_t n, const char **name, int64_t *value);
 

@@ -142,5 +142,6 @@ struct totals {
 	int64_t drift_found;               /* files that changed at the source after they were listed */
 	int64_t skipped;                   /* names that the order left out; of a directory its top alone */
 };
+void totals_add(struct totals *totals, const struct totals *delta);
 
 #endif

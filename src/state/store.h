@@ -112,6 +112,8 @@ bool store_gave_up(struct store *store);
 
 struct batch *batch_new(void);        /* never NULL: ends the process when memory is out */
 void batch_free(struct batch *batch); /* of a batch that is not submitted */
+/* Adds all of `more`, after what is there, and frees it. */
+void batch_join(struct batch *batch, struct batch *more);
 
 /* Each appends one change. They copy what they are given. Within a store, changes apply in the order of submission; a change is
  * seen by reads once it is committed. Deleting what is not there is no error.

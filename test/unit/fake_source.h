@@ -9,7 +9,7 @@
 
 #include "source/source.h"
 
-#define FAKE_OBJECTS 64
+#define FAKE_OBJECTS 1024
 #define FAKE_NAMES 8
 
 struct fake_object {

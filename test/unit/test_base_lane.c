@@ -185,6 +185,29 @@ START_TEST(test_put_back)
 }
 END_TEST
 
+/* What waits can be had back, and what runs can not. */
+START_TEST(test_withdraw)
+{
+	struct gate gate = gate_new();
+	struct gated_job blocker, jobs[3];
+	struct lane *lane = start(1, 0);
+	submit(lane, &blocker, &gate, 0, true, LANE_BACKGROUND);
+	ck_assert(wait_for(&gate, &gate.arrived, 1));
+	for (int i = 0; i < 3; i++)
+		submit(lane, &jobs[i], &gate, i + 1, false, i == 1 ? LANE_READAHEAD : LANE_BACKGROUND);
+	ck_assert(!lane_withdraw(lane, &blocker.job));
+	ck_assert(lane_withdraw(lane, &jobs[0].job));
+	ck_assert(!lane_withdraw(lane, &jobs[0].job));
+	ck_assert(lane_withdraw(lane, &jobs[1].job));
+	ck_assert(lane_submit(lane, &jobs[0].job, LANE_BACKGROUND)); /* it is as any other again */
+	gate_open(&gate);
+	lane_stop(lane);
+	static const int wanted[] = {0, 3, 1};
+	ck_assert_int_eq(gate.arrived, 3);
+	ck_assert_mem_eq(gate.order, wanted, sizeof(wanted));
+}
+END_TEST
+
 START_TEST(test_pause)
 {
 	struct gate held = gate_new(), demand = gate_new();
@@ -466,6 +489,7 @@ int main(void)
 	tcase_add_test(tests, test_demand_takes_all);
 	tcase_add_test(tests, test_order_and_promotion);
 	tcase_add_test(tests, test_put_back);
+	tcase_add_test(tests, test_withdraw);
 	tcase_add_test(tests, test_pause);
 	tcase_add_test(tests, test_resize);
 	tcase_add_test(tests, test_limit);

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A directory so large that several threads make its entries: all of it comes over once, whatever kinds of entries it has, whichever of
+ * them fails, and wherever the process ends.
+ */
+#include "fake_source.h"
+#include "migrate/crew.h"
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/log.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#define SEGSIZE 65536u
+#define CROWD 750u /* what is shared out fits into the chunks */
+#define SECOND 10u /* so many have a second name */
+#define BAD 700u   /* can be made a failure */
+#define LARGE 300u /* among the first that are shared out; its data comes in two reads */
+#define SMALL_MOST 5000u
+
+static char top[64], names[CROWD][16], second_names[SECOND][16];
+static struct target target;
+static struct store *store;
+static struct migrate *migrate;
+static struct migrate_options options;
+
+static const char *in_top(const char *name)
+{
+	static char paths[4][512];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
+	return path;
+}
+
+static void world_open(void)
+{
+	char error[256] = "", planted[8];
+	struct store_options store_options = {
+		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 20};
+
+	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
+	ck_assert_int_eq(target_adopt(&target), 0);
+	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
+	if (store_meta_get(store, "planted", planted, sizeof(planted)) == -ENOENT) {
+		ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
+		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
+	}
+	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
+}
+
+static void world_close(void)
+{
+	migrate_stop(migrate);
+	store_close(store);
+	migrate_free(migrate);
+	target_close(&target);
+}
+
+static uint64_t size_at_source(unsigned id)
+{
+	return id == LARGE ? MAKE_BUFFER_SIZE + 5000 : id % 5 == 0 ? 0 : id * 7;
+}
+
+static bool is_dir(unsigned id)
+{
+	return id % 90 == 89;
+}
+
+/* Empty files, files that come with the directory, files that do not, directories, files with two names. */
+static void setup(void)
+{
+	snprintf(top, sizeof(top), "%s/dmmfs-crew-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
+	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
+	fake_reset();
+	for (unsigned id = 1; id < CROWD; id++) {
+		snprintf(names[id], sizeof(names[id]), "name-%u", id);
+		if (is_dir(id))
+			fake_dir(id, 0, names[id]);
+		else
+			fake_file(id, 0, names[id], size_at_source(id));
+	}
+	for (unsigned i = 1; i < SECOND; i++) {
+		snprintf(second_names[i], sizeof(second_names[i]), "second-%u", i * 70);
+		fake_link(i * 70, 0, second_names[i]);
+	}
+	migrate_default_options(&options);
+	options.segsize = SEGSIZE;
+	options.whole_at_open = 0;
+	options.fill_with_dir = SMALL_MOST;
+	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void teardown(void)
+{
+	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+#define AWAIT(condition) \
+	do { \
+		for (int ms = 0; !(condition); ms += 10) { \
+			ck_assert_msg(ms < 100000, "in vain: %s", #condition); \
+			usleep(10000); \
+		} \
+	} while (0)
+
+static struct migration_stat *figures(void)
+{
+	static struct migration_stat stat;
+
+	migrate_stat(migrate, &stat);
+	return &stat;
+}
+
+static void same_data(const char *name, unsigned id)
+{
+	static unsigned char data[2 * MAKE_BUFFER_SIZE];
+	CLEAN_FD int fd = openat(target.root_fd, name, O_RDONLY | O_CLOEXEC);
+
+	ck_assert_msg(fd >= 0, "%s: %s", name, strerror(errno));
+	ck_assert_int_eq(read(fd, data, sizeof(data)), size_at_source(id));
+	for (uint64_t at = 0; at < size_at_source(id); at++)
+		if (data[at] != fake_byte(id, at))
+			ck_abort_msg("%s differs at %d", name, (int)at);
+}
+
+/* What is on the target is what is at the source, but for the object `without`. */
+static void same_tree(unsigned without)
+{
+	struct stat one, other;
+
+	for (unsigned id = 1; id < CROWD; id++) {
+		if (id == without)
+			ck_assert_int_eq(faccessat(target.root_fd, names[id], F_OK, 0), -1);
+		else if (is_dir(id))
+			ck_assert_int_eq(unlinkat(target.root_fd, names[id], AT_REMOVEDIR), 0);
+		else
+			same_data(names[id], id);
+	}
+	for (unsigned i = 1; i < SECOND; i++) {
+		ck_assert_int_eq(fstatat(target.root_fd, names[i * 70], &one, 0), 0);
+		ck_assert_int_eq(fstatat(target.root_fd, second_names[i], &other, 0), 0);
+		ck_assert_uint_eq(one.st_ino, other.st_ino);
+		ck_assert_uint_eq(one.st_nlink, 2);
+	}
+}
+
+static void complete(void)
+{
+	AWAIT(figures()->state == MIGRATION_COMPLETE);
+	struct totals totals = figures()->totals;
+	unsigned dirs = 0;
+
+	for (unsigned id = 1; id < CROWD; id++)
+		dirs += is_dir(id);
+	ck_assert_int_eq(totals.dirs_found, dirs + 1);
+	ck_assert_int_eq(totals.dirs_migrated, dirs + 1);
+	ck_assert_int_eq(totals.files_found, CROWD - 1 - dirs + SECOND - 1);
+	ck_assert_int_eq(totals.files_migrated, totals.files_found);
+	ck_assert_int_eq(totals.bytes_migrated, totals.bytes_found);
+	ck_assert_int_eq(totals.files_pending, 0);
+	ck_assert_int_eq(totals.bytes_pending, 0);
+	ck_assert_int_eq(totals.files_error + totals.dirs_error, 0);
+	ck_assert_int_eq(totals.links_pending, 0);
+	same_tree(0);
+}
+
+START_TEST(all_of_it_comes_once)
+{
+	world_open();
+	complete();
+	world_close();
+}
+END_TEST
+
+/* What was collected in several threads is one batch: files on record, digests of those that came, what the order says of them. */
+START_TEST(all_is_on_record)
+{
+	struct digest_record digests[8];
+	uint64_t after = 0;
+	unsigned count = 0, with_data = 0;
+
+	options.order = "last name-?1?; first name-??2; small";
+	world_open();
+	complete();
+	for (unsigned id = 1; id < CROWD; id++)
+		with_data += !is_dir(id) && size_at_source(id) > 0;
+	for (int n; (n = store_digests_after(store, after, digests, 8)) > 0; count += (unsigned)n)
+		after = digests[n - 1].ino;
+	ck_assert_uint_eq(count, with_data);
+	world_close();
+}
+END_TEST
+
+static unsigned names_here(void)
+{
+	unsigned count = 0;
+	DIR *dir = opendir(in_top("target"));
+
+	ck_assert_ptr_nonnull(dir);
+	for (struct dirent *entry; (entry = readdir(dir));)
+		count += strncmp(entry->d_name, "name-", 5) == 0;
+	closedir(dir);
+	return count;
+}
+
+/* One thread is held by its source; nobody but another one can make what does not stand in the same chunk. */
+START_TEST(others_go_on)
+{
+	cpu_set_t processors;
+	char message[256];
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(processors), &processors), 0);
+	if (CPU_COUNT(&processors) < 2)
+		return;
+	options.fill_with_dir = 2 * MAKE_BUFFER_SIZE;
+	fake_objects[LARGE].hold_from = 1;
+	world_open();
+	AWAIT(fake_objects[LARGE].held);
+	AWAIT(names_here() > CROWD - 1 - SECOND - 32);
+	ck_assert_int_eq(figures()->totals.dirs_migrated, 0); /* it is not there before all of it is (I3) */
+	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
+	fake_objects[LARGE].hold_from = 0;
+	complete();
+	world_close();
+}
+END_TEST
+
+static const unsigned hits[] = {250, 260, 500, 740};
+
+/* A process that is killed when it has made so many. */
+START_TEST(a_kill_on_the_way)
+{
+	char fault[64];
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		snprintf(fault, sizeof(fault), "populate-entry:%u", hits[_i]);
+		setenv("DMMFS_FAULT", fault, 1);
+		fault_arm_from_environment();
+		world_open();
+		sleep(100);
+		_exit(1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	world_open();
+	complete();
+	world_close();
+}
+END_TEST
+
+/* The same with an end in order. */
+START_TEST(a_stop_on_the_way)
+{
+	options.fill_with_dir = 2 * MAKE_BUFFER_SIZE;
+	fake_objects[LARGE].hold_from = 1;
+	world_open();
+	AWAIT(fake_objects[LARGE].held);
+	atomic_store(&migrate->stopping, true); /* as the end does first, which then waits */
+	fake_objects[LARGE].hold_from = 0;
+	world_close();
+	world_open();
+	complete();
+	world_close();
+}
+END_TEST
+
+static const struct {
+	unsigned hit;
+	const char *error;
+} failures[] = {{270, "EIO"}, {500, "EMFILE"}};
+
+/* An error ends the attempt, whoever meets it; the next one makes all of it. */
+START_TEST(a_failure_on_the_way)
+{
+	char fault[64];
+
+	snprintf(fault, sizeof(fault), "populate-entry:%u:%s", failures[_i].hit, failures[_i].error);
+	setenv("DMMFS_FAULT", fault, 1);
+	ck_assert_int_eq(fault_arm_from_environment(), 0);
+	world_open();
+	complete();
+	world_close();
+}
+END_TEST
+
+/* One that can not be made is told once, and keeps nothing else away. */
+START_TEST(a_bad_entry_is_one)
+{
+	fake_objects[BAD].mode = 0170000 | 0600; /* a kind that there is not */
+	world_open();
+	AWAIT(figures()->totals.files_error == 1 && figures()->totals.files_pending == 0);
+	same_tree(BAD);
+	world_close();
+}
+END_TEST
+
+static TCase *add_case(Suite *suite, const char *name)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 120);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+int main(void)
+{
+	if (geteuid() != 0) {
+		puts("skipped: objects are opened by handle, which needs root");
+		return 77;
+	}
+	int n_hits = sizeof(hits) / sizeof(*hits), n_failures = sizeof(failures) / sizeof(*failures);
+	Suite *suite = suite_create("migrate-crew");
+	TCase *whole = add_case(suite, "whole"), *cut = add_case(suite, "cut"), *failing = add_case(suite, "failing");
+	tcase_add_test(whole, all_of_it_comes_once);
+	tcase_add_test(whole, all_is_on_record);
+	tcase_add_test(whole, others_go_on);
+	tcase_add_loop_test(cut, a_kill_on_the_way, 0, n_hits);
+	tcase_add_test(cut, a_stop_on_the_way);
+	tcase_add_loop_test(failing, a_failure_on_the_way, 0, n_failures);
+	tcase_add_test(failing, a_bad_entry_is_one);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
