@@ -45,6 +45,7 @@ struct lane {
 	size_t running[LANE_CLASSES];
 	unsigned limit; /* threads for background jobs */
 	uint64_t worked_ns, worked_until_ns;
+	struct lane_time told; /* the last answer of lane_time(); all 0: none */
 	bool paused, stopping;
 	struct lane_thread **threads; /* as many as it ever had at most; the lane stays within options.max */
 };
@@ -370,25 +371,42 @@ static int wanted_by(pid_t id, uint64_t *ns)
 	return 0;
 }
 
-int lane_time(struct lane *lane, struct lane_time *time)
+/* Of all its threads; those that have not begun count nothing. */
+static int wanted_by_all(struct lane *lane, uint64_t *ns)
 {
-	struct lane_time found = {0};
-	int result = 0;
-
 	uv_mutex_lock(&lane->lock);
 	unsigned count = lane->n_threads;
 	pid_t *ids = calloc(count, sizeof(*ids));
 	for (unsigned i = 0; ids && i < count; i++)
 		ids[i] = lane->threads[i]->id;
-	note_time(lane);
-	found.worked_ns = lane->worked_ns;
 	uv_mutex_unlock(&lane->lock);
 	if (!ids)
 		return -ENOMEM;
+	int result = 0;
 	for (unsigned i = 0; i < count && result >= 0; i++)
-		result = ids[i] ? wanted_by(ids[i], &found.wanted_ns) : 0;
+		result = ids[i] ? wanted_by(ids[i], ns) : 0;
 	free(ids);
-	if (result >= 0)
-		*time = found;
 	return result;
+}
+
+/* Who has had no job since wanted nothing: the system is not asked on behalf of a lane that has no work. */
+int lane_time(struct lane *lane, struct lane_time *time)
+{
+	struct lane_time found = {0};
+
+	uv_mutex_lock(&lane->lock);
+	note_time(lane);
+	found.worked_ns = lane->worked_ns;
+	bool unchanged = lane->told.wanted_ns && lane->told.worked_ns == found.worked_ns;
+	if (unchanged)
+		found = lane->told;
+	uv_mutex_unlock(&lane->lock);
+	int result = unchanged ? 0 : wanted_by_all(lane, &found.wanted_ns);
+	if (result < 0)
+		return result;
+	uv_mutex_lock(&lane->lock);
+	lane->told = found;
+	uv_mutex_unlock(&lane->lock);
+	*time = found;
+	return 0;
 }

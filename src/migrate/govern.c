@@ -27,6 +27,7 @@
 
 #define REST_MAX_NS (5 * NS_PER_S)
 #define COMPANY_LOOK_NS (100 * NS_PER_MS)
+#define ALONE_MEASURE_NS (2 * NS_PER_S) /* what workers want is known when somebody comes, and costs little until then */
 
 struct governed_lane {
 	struct lane *lane;
@@ -51,7 +52,7 @@ struct govern {
 	struct governed_lane lanes[GOVERNED_LANES];
 	struct company company;
 	atomic_bool alone; /* nobody is there: who comes tells so */
-	uint64_t next_tick_ns, next_look_ns;
+	uint64_t next_tick_ns, next_look_ns, next_measure_ns;
 	atomic_bool restrained; /* there is a limit, or a lane has less than it could have */
 };
 
@@ -209,6 +210,9 @@ static void look(struct govern *govern, uint64_t now_ns)
 	govern->company.here = load_company(&migrate->load, demand_waiting(migrate));
 	atomic_store_explicit(&govern->alone, !govern->company.here, memory_order_relaxed);
 	govern->next_look_ns = now_ns + (govern->company.here ? COMPANY_LOOK_NS : LOAD_TICK_NS);
+	if (!govern->company.here && now_ns < govern->next_measure_ns)
+		return;
+	govern->next_measure_ns = now_ns + ALONE_MEASURE_NS;
 	if (lane_time(migrate->names, &names) >= 0 && lane_time(migrate->data, &data) >= 0)
 		company_measure(&govern->company, names.worked_ns + data.worked_ns, names.wanted_ns + data.wanted_ns);
 }
