@@ -441,13 +441,20 @@ END_TEST
 
 #define SPIN_NS 20000000ull
 
-static void spin(struct lane_job *job)
+static uint64_t processor_ns(void)
 {
 	struct timespec ran;
 
-	do
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
-	while ((uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec < SPIN_NS);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+	return (uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec;
+}
+
+static void spin(struct lane_job *job)
+{
+	uint64_t until_ns = processor_ns() + SPIN_NS; /* its thread has used some before */
+
+	while (processor_ns() < until_ns)
+		;
 	gated_run(job);
 }
 
