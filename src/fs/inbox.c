@@ -1,58 +1,36 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "fs/inbox.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <linux/fuse.h>
-#include <linux/io_uring.h>
 #include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
-
-/* The kernel pins what a ring may read into: it leaves such pages where they are. Nothing is ever read through this one. Returns the
- * descriptor that holds them, or -1 where there is no io_uring, or it is forbidden (kernel.io_uring_disabled, a container). */
-static int pin(void *bytes, size_t size)
-{
-	struct io_uring_params params = {0};
-	struct iovec all = {.iov_base = bytes, .iov_len = size};
-	int ring = (int)syscall(SYS_io_uring_setup, 1, &params);
-
-	if (ring < 0)
-		return -1;
-	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &all, 1) < 0) {
-		close(ring);
-		return -1;
-	}
-	return ring;
-}
 
 int inbox_open(struct inbox *inbox, size_t size)
 {
-	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (bytes == MAP_FAILED)
 		return -ENOMEM;
-	/* Each of these is refused where the kernel cannot do what it is to forbid. */
-	madvise(bytes, size, MADV_DONTFORK);
-	madvise(bytes, size, MADV_UNMERGEABLE);
-	madvise(bytes, size, MADV_NOHUGEPAGE);
 	madvise(bytes, size, MADV_DONTDUMP);
-	syscall(SYS_mbind, bytes, size, MPOL_LOCAL, NULL, 0, 0);
+	/* Any policy of its own will do. It says ENOSYS where there is one memory for all processors. */
+	if (syscall(SYS_mbind, bytes, size, MPOL_LOCAL, NULL, 0, 0) < 0)
+		log_debug("memory for requests has no policy of its own: error=%s", errno_name(errno));
 	memset(bytes, 0, size);
-	*inbox = (struct inbox){.bytes = bytes, .size = size, .locked = mlock(bytes, size) == 0, .pinned_by = pin(bytes, size)};
+	*inbox = (struct inbox){.bytes = bytes, .size = size, .locked = mlock(bytes, size) == 0};
 	return 0;
 }
 
 void inbox_close(struct inbox *inbox)
 {
-	if (!inbox->bytes)
-		return;
-	if (inbox->pinned_by >= 0)
-		close(inbox->pinned_by);
-	munmap(inbox->bytes, inbox->size);
-	*inbox = (struct inbox){.pinned_by = -1};
+	if (inbox->bytes)
+		munmap(inbox->bytes, inbox->size);
+	*inbox = (struct inbox){0};
 }
 
 ssize_t inbox_receive(struct inbox *inbox, int fuse_fd)

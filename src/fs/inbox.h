@@ -6,13 +6,13 @@
  * killed: it ends the request with EIO, which the application gets, for it counts as read and not as one to be sent again. So no page
  * may be missing at any moment. It is
  *
- *   written to once, so it is not the common page of zeros;
- *   not inherited by a fork(2), not joined with equal pages, not made a part of a huge one: each of these makes the kernel ask once more
- *   before it writes there;
- *   of a fixed policy, so it is not made to fault to learn which processor uses it;
+ *   written to once, so it is not the common page of zeros, and the kernel need not ask whether it may be written;
+ *   shared memory, which a fork(2) leaves as it is, and which is neither joined with equal pages, nor made a part of a huge one, nor
+ *   taken away from a process that was killed for want of memory before its last thread has ended;
  *   locked, so it is not swapped out;
- *   pinned, so it is not moved when the kernel makes room for something large. Where there is nothing to pin it with, a kill in just that
- *   moment is what is left; vm.compact_unevictable_allowed=0 leaves what is locked in its place as well.
+ *   of a fixed policy, so that it is not made to fault to learn which processor uses it.
+ *
+ * What is left is the moment in which the kernel moves a page to another place in memory.
  *
  * For answers nothing of the kind is needed: their bytes were written by the thread that sends them, just before.
  */
@@ -26,8 +26,7 @@
 struct inbox {
 	void *bytes; /* of the last request */
 	size_t size;
-	bool locked;   /* false: the limit of locked memory is reached (RLIMIT_MEMLOCK), and there is no CAP_IPC_LOCK */
-	int pinned_by; /* a descriptor; -1: it is not pinned */
+	bool locked; /* false: the limit of locked memory is reached (RLIMIT_MEMLOCK), and there is no CAP_IPC_LOCK */
 };
 
 /* 0, or -ENOMEM. */

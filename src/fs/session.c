@@ -299,19 +299,6 @@ static int start_session(struct fs *fs, char *error, size_t error_size)
 	return fuse_session_mount(fs->session, path) < 0 ? -EIO : 0;
 }
 
-static void say_what_may_fail(const struct fs *fs, const struct inbox *inbox)
-{
-	if (!inbox->locked)
-		log_warning(
-			"no memory can be locked: if it is swapped out, a request that comes in the moment of a crash may fail; "
-			"raise the limit of locked memory (LimitMEMLOCK=) to %u MiB",
-			fs->options.threads * 2);
-	else if (inbox->pinned_by < 0)
-		log_info("no memory can be pinned: if the kernel moves it, a request that comes in the moment of a crash may "
-		         "fail; "
-		         "allow io_uring, or set vm.compact_unevictable_allowed to 0");
-}
-
 static int start_receiver(struct fs *fs)
 {
 	struct receiver *receiver = &fs->receivers[fs->n_threads];
@@ -325,8 +312,11 @@ static int start_receiver(struct fs *fs)
 		inbox_close(&receiver->inbox);
 		return result;
 	}
-	if (fs->n_threads == 0)
-		say_what_may_fail(fs, &receiver->inbox);
+	if (!receiver->inbox.locked && fs->n_threads == 0)
+		log_warning(
+			"no memory can be locked: if it is swapped out, a request that comes in the moment of a crash may fail; "
+			"raise the limit of locked memory (LimitMEMLOCK=) to %u MiB",
+			fs->options.threads * 2);
 	fs->n_threads++;
 	return 0;
 }

@@ -10,9 +10,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fuse.h>
-#include <linux/io_uring.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -63,27 +61,11 @@ START_TEST(all_of_it_is_there)
 }
 END_TEST
 
-/* From now on what is opened is neither locked nor pinned. Root locks as much as it likes. */
-static void be_limited(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-	struct rlimit none = {0};
-
-	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
-	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
-	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
-	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
-}
-
 START_TEST(a_fork_leaves_it_there)
 {
 	int until[2];
 	char nothing;
 
-	inbox_close(&inbox);
-	be_limited(); /* what is pinned is left alone by itself */
-	set_up();
 	ck_assert_int_eq(pipe(until), 0);
 	pid_t child = fork();
 	if (child == 0) {
@@ -100,56 +82,54 @@ START_TEST(a_fork_leaves_it_there)
 END_TEST
 
 /* In KiB. */
-static long memory_that_is(const char *how)
+static long locked_memory(void)
 {
 	FILE *status = fopen("/proc/self/status", "re");
 	char line[256];
-	size_t len = strlen(how);
-	long found = -1;
+	long locked = -1;
 
 	ck_assert_ptr_nonnull(status);
-	while (found < 0 && fgets(line, sizeof(line), status))
-		if (strncmp(line, how, len) == 0)
-			found = strtol(line + len, NULL, 10);
+	while (locked < 0 && fgets(line, sizeof(line), status))
+		if (sscanf(line, "VmLck: %ld", &locked) != 1)
+			locked = -1;
 	fclose(status);
-	return found;
+	return locked;
 }
 
 /* A sanitizer says that it has locked something, and has not. */
 static bool can_lock(void)
 {
 	static char page[4096];
-	long before = memory_that_is("VmLck:");
+	long before = locked_memory();
 
-	bool can = mlock(page, sizeof(page)) == 0 && memory_that_is("VmLck:") > before;
+	bool can = mlock(page, sizeof(page)) == 0 && locked_memory() > before;
 	munlock(page, sizeof(page));
 	return can;
 }
 
 START_TEST(it_is_locked_where_that_is_allowed)
 {
-	long with = memory_that_is("VmLck:");
+	long with = locked_memory();
 
 	inbox_close(&inbox);
 	if (can_lock())
-		ck_assert_int_eq(with - memory_that_is("VmLck:"), SIZE / 1024);
+		ck_assert_int_eq(with - locked_memory(), SIZE / 1024);
 	set_up();
 }
 END_TEST
 
-START_TEST(it_is_pinned_where_that_is_allowed)
+/* Root locks as much as it likes. */
+static void be_limited(void)
 {
-	struct io_uring_params params = {0};
-	int ring = (int)syscall(SYS_io_uring_setup, 1, &params);
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	struct rlimit none = {0};
 
-	ck_assert(ring < 0 || inbox.pinned_by >= 0);
-	if (ring >= 0)
-		close(ring);
-	if (inbox.pinned_by >= 0)
-		ck_assert_int_eq(memory_that_is("VmPin:"), SIZE / 1024);
-	ck_assert_int_lt(faults_of_a_copy(), FEW);
+	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
 }
-END_TEST
 
 START_TEST(all_of_it_is_there_where_it_must_not_be_locked)
 {
@@ -191,7 +171,6 @@ int main(void)
 	tcase_add_test(cases, all_of_it_is_there);
 	tcase_add_test(cases, a_fork_leaves_it_there);
 	tcase_add_test(cases, it_is_locked_where_that_is_allowed);
-	tcase_add_test(cases, it_is_pinned_where_that_is_allowed);
 	tcase_add_test(cases, all_of_it_is_there_where_it_must_not_be_locked);
 	tcase_add_test(cases, requests_come_one_by_one);
 	suite_add_tcase(suite, cases);
