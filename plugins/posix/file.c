@@ -124,10 +124,16 @@ void posix_close_file(struct dmm_file *file)
 /* Every so many small reads that were answered from memory, one that was not makes the next ones be read ahead. */
 #define COLD_FOR 64
 
-/* As pread(2); a small one also learns whether the source is in memory. */
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x80
+#endif
+
+/* As pread(2); a small one also learns whether the source is in memory. What was read of a large file is not needed again, and does not
+ * stay there unless it was there before (Linux 6.14). */
 static ssize_t read_step(struct dmm_file *file, char *buf, size_t len, uint64_t off)
 {
 	atomic_int *cold = &file->conn->instance->cold;
+	atomic_bool *no_uncached = &file->conn->instance->no_uncached;
 	struct iovec part = {buf, len};
 	ssize_t got = -1;
 
@@ -140,6 +146,12 @@ static ssize_t read_step(struct dmm_file *file, char *buf, size_t len, uint64_t 
 	}
 	if (len <= SMALL_READ && got < 0 && errno == EAGAIN)
 		atomic_store_explicit(cold, COLD_FOR, memory_order_relaxed);
+	if (len > SMALL_READ && !atomic_load_explicit(no_uncached, memory_order_relaxed)) {
+		got = preadv2(file->fd, &part, 1, (off_t)off, RWF_DONTCACHE);
+		if (got >= 0 || errno != EOPNOTSUPP)
+			return got;
+		atomic_store(no_uncached, true);
+	}
 	return pread(file->fd, buf, len, (off_t)off);
 }
 

@@ -57,6 +57,7 @@ struct dmm_instance {
 	uint64_t dev, fsid; /* of the root */
 	struct identity_cache identities;
 	atomic_bool no_listxattrat; /* the kernel does not know it */
+	atomic_bool no_uncached;    /* the source cannot be read without what was read staying in memory */
 	atomic_int cold;            /* above 0: small files were not in memory lately, so it pays to read ahead */
 	void (*log)(enum dmm_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 };

@@ -136,13 +136,53 @@ static bool share(struct object *object, int fd, const struct bytes_from *from, 
 	return result == 0 && drift_open_is_known(object, from->fd);
 }
 
+/* So much of a file lies side by side on the target, although several files are written at once. */
+#define RESERVED (32u << 20)
+
+/* Up to where room is to be taken: a piece that begins in the segment, and is wanted to its end. An application may have made holes in it. */
+static uint64_t reserved_to(struct object *object, uint64_t piece)
+{
+	LOCKED(&object->lock);
+
+	if (object->file.changed)
+		return 0;
+	return object->file.limit < piece + RESERVED ? object->file.limit : piece + RESERVED;
+}
+
+static void reserve(struct object *object, int fd, uint64_t start, uint64_t len)
+{
+	uint64_t piece = (start + len - 1) / RESERVED * RESERVED;
+	uint64_t end = piece < start ? 0 : reserved_to(object, piece);
+
+	if (end > start + len)
+		target_reserve(fd, piece, end - piece);
+}
+
+/* What nobody asked for is not to take the place in memory of what applications use. It goes to the disk at once then, in the order in
+ * which it comes. */
+static int write_bytes(struct object *object, int fd, const struct bytes_from *from, uint64_t start, uint64_t len, bool holes)
+{
+	unsigned how = holes ? TARGET_SPARSE : 0;
+	atomic_bool *no_uncached = &object->migrate->no_uncached;
+
+	if (from->unasked && !atomic_load_explicit(no_uncached, memory_order_relaxed)) {
+		if (!holes)
+			reserve(object, fd, start, len);
+		int result = target_write(fd, from->buf, start, len, how | TARGET_UNCACHED);
+		if (result != -EOPNOTSUPP)
+			return result;
+		atomic_store(no_uncached, true);
+	}
+	return target_write(fd, from->buf, start, len, how);
+}
+
 static int put_bytes(struct object *object, int fd, const struct bytes_from *from, uint64_t start, uint64_t len)
 {
 	bool holes =
 		object->file.source_used < object->file.source_size; /* where nothing was written, the target reads as zeros */
 
 	if (from->buf)
-		return share(object, fd, from, start, len, &holes) ? 0 : target_write(fd, from->buf, start, len, holes);
+		return share(object, fd, from, start, len, &holes) ? 0 : write_bytes(object, fd, from, start, len, holes);
 	int64_t copied = target_copy_range(from->fd, fd, start, len);
 	return copied < 0 ? (int)copied : (uint64_t)copied < len ? -ENODATA : 0;
 }

@@ -198,6 +198,14 @@ static int copy_segment(struct fetch *fetch, struct source_file *file)
 	return result;
 }
 
+static bool is_unasked(const struct fetch *fetch)
+{
+	struct object *object = fetch->object;
+	LOCKED(&object->lock);
+
+	return fetch->background && object->opens == 0 && !object->waiters;
+}
+
 static int move_segment(struct fetch *fetch, struct source_file *file, char *buf, uint64_t len, bool urgent)
 {
 	struct object *object = fetch->object;
@@ -215,6 +223,7 @@ static int move_segment(struct fetch *fetch, struct source_file *file, char *buf
 	if (result < 0)
 		return result;
 	struct bytes_from from = {.buf = buf, .fd = source_file_fd(file), .generation = fetch->generation, .len = len};
+	from.unasked = is_unasked(fetch);
 	if (object->migrate->options.digests)
 		from.digest = digest_of_segment(buf, len, fetch->segment);
 	LOCKED(&object->rights);

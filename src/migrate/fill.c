@@ -40,7 +40,7 @@ static int fill_buffered(struct making *making, int fd, const struct dmm_attr *a
 			return (int)got;
 		if (got == 0)
 			return -ENODATA;
-		int result = shared ? 0 : target_write(fd, making->buffer, at, (uint64_t)got, sparse);
+		int result = shared ? 0 : target_write(fd, making->buffer, at, (uint64_t)got, sparse ? TARGET_SPARSE : 0);
 		if (result < 0)
 			return result;
 		if (making->migrate->options.digests)
@@ -93,7 +93,7 @@ static int fill_found(struct making *making, int fd, const struct dmm_attr *attr
 
 	if (coming->found.data < 0)
 		return (int)coming->found.data;
-	int result = target_write(fd, coming->data, 0, attr->size, sparse);
+	int result = target_write(fd, coming->data, 0, attr->size, sparse ? TARGET_SPARSE : 0);
 	if (result >= 0 && making->migrate->options.digests) {
 		digest_stream_begin(making->stream, making->segsize);
 		digest_stream_add(making->stream, coming->data, attr->size);

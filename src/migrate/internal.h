@@ -68,6 +68,7 @@ struct migrate {
 	atomic_bool links_pending;    /* there are link records: names of some files are still to come */
 	atomic_bool no_sharing;       /* source and target cannot share blocks */
 	atomic_bool no_kernel_copy;   /* source and target cannot copy from one to the other within the kernel */
+	atomic_bool no_uncached;      /* the target keeps in memory what is written to it */
 	atomic_uint sources_open;     /* source files of objects */
 	atomic_ullong target_full_ns; /* clock_monotonic_ns() of the last time the target was full; 0: it is not */
 	void (*_Atomic complete)(void *context);
@@ -227,6 +228,7 @@ struct bytes_from {
 	const void *buf;
 	int fd;              /* with a buffer: of the file that it was read from, whose blocks may be shared; or negative */
 	uint64_t generation; /* of the object when they were read */
+	bool unasked;        /* nobody waits for them, nor has the file open */
 	uint64_t len;        /* with a buffer: of the segment when it was read... */
 	struct digest
 		digest; /* ... and what that adds, where digests are wanted: made before the rights are taken, which one at a time has */

@@ -68,7 +68,14 @@ int64_t target_copy_range(int from, int to, uint64_t off, uint64_t len);
  * -EOPNOTSUPP of these two trees, others of this range. */
 int target_share_range(int from, int to, uint64_t off, uint64_t len);
 
-/* Writes `len` bytes, leaving out whole blocks of zeros where the target has a hole already (`sparse`). */
-int target_write(int fd, const void *buf, uint64_t off, uint64_t len, bool sparse);
+/* Takes room for the bytes at `off`, which read as zeros as before, so that they come to lie side by side in whatever order they are
+ * written. Where that cannot be nothing happens. */
+void target_reserve(int fd, uint64_t off, uint64_t len);
+
+#define TARGET_SPARSE (1u << 0)   /* leaves out whole blocks of zeros, where the target has a hole already */
+#define TARGET_UNCACHED (1u << 1) /* the bytes do not stay in memory, unless somebody else uses them meanwhile */
+
+/* Writes `len` bytes. -EOPNOTSUPP, with TARGET_UNCACHED only: the file system or the kernel cannot (Linux 6.14). */
+int target_write(int fd, const void *buf, uint64_t off, uint64_t len, unsigned how);
 
 #endif

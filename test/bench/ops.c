@@ -6,6 +6,7 @@
  *   ops meta DIR         stat, open+read+close, create, rename, unlink over 2000 small files that it makes
  *   ops list DIR         readdir and stat of everything below DIR
  *   ops data FILE        reads and writes of an existing large file
+ *   ops written FILE     writes of 4 KiB into it as it was left, which nobody has read
  *   ops first FILE N [PAUSE]   first 4 KiB at N places of a file, each place once: cold when the file is; PAUSE: milliseconds
  *                        between them, so that none is slowed by what the one before left to do
  *   ops whole FILE       reads it once from its beginning to its end
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define FILES 2000
+#define PLACES 50000
 
 static void report(const char *name, uint64_t start, uint64_t count)
 {
@@ -107,6 +109,18 @@ static void report_rate(const char *name, uint64_t start, uint64_t bytes)
 	printf("%s %.0f MiB/s\n", name, (double)bytes / 1048576.0 / ((double)(now_ns() - start) / 1e9));
 }
 
+static void write_at_random(int fd, uint64_t size, unsigned seed, const char *name)
+{
+	static char buf[4096];
+	uint64_t start = now_ns();
+
+	for (int i = 0; i < PLACES; i++)
+		need(pwrite(fd, buf, sizeof(buf), (off_t)((uint64_t)rand_r(&seed) % (size / sizeof(buf)) * sizeof(buf))) ==
+		             sizeof(buf),
+		     "write");
+	report(name, start, PLACES);
+}
+
 static void data(const char *path)
 {
 	static char buf[1 << 20];
@@ -130,13 +144,20 @@ static void data(const char *path)
 	munmap(map, size);
 	unsigned seed = (unsigned)sum | 1;
 	start = now_ns();
-	for (int i = 0; i < 50000; i++)
+	for (int i = 0; i < PLACES; i++)
 		need(pread(fd, buf, 4096, (off_t)((uint64_t)rand_r(&seed) % (size / 4096) * 4096)) == 4096, "read");
-	report("read-4K-random", start, 50000);
-	start = now_ns();
-	for (int i = 0; i < 50000; i++)
-		need(pwrite(fd, buf, 4096, (off_t)((uint64_t)rand_r(&seed) % (size / 4096) * 4096)) == 4096, "write");
-	report("write-4K-random", start, 50000);
+	report("read-4K-random", start, PLACES);
+	write_at_random(fd, size, seed, "write-4K-random");
+	close(fd);
+}
+
+static void written(const char *path)
+{
+	int fd = open(path, O_RDWR);
+	struct stat st;
+
+	need(fd >= 0 && fstat(fd, &st) == 0, path);
+	write_at_random(fd, (uint64_t)st.st_size, 1, "write-4K-as-left");
 	close(fd);
 }
 
@@ -205,12 +226,15 @@ int main(int argc, char **argv)
 		list(argv[2]);
 	else if (argc == 3 && strcmp(argv[1], "data") == 0)
 		data(argv[2]);
+	else if (argc == 3 && strcmp(argv[1], "written") == 0)
+		written(argv[2]);
 	else if ((argc == 4 || argc == 5) && strcmp(argv[1], "first") == 0 && atoi(argv[3]) > 0)
 		first(argv[2], atoi(argv[3]), argc == 5 ? atoi(argv[4]) : 0);
 	else if (argc == 3 && strcmp(argv[1], "whole") == 0)
 		whole(argv[2]);
 	else {
-		fprintf(stderr, "usage: ops meta DIR | list DIR | data FILE | first FILE N [PAUSE] | whole FILE\n");
+		fprintf(stderr,
+		        "usage: ops meta DIR | list DIR | data FILE | written FILE | first FILE N [PAUSE] | whole FILE\n");
 		return 2;
 	}
 	return 0;
