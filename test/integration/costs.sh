@@ -103,7 +103,7 @@ mkdir target
 start one "$work/source" "$work/target" -o background=off
 counted one migrate target
 per=$files
-at_most 'system calls for a file' 13.7 $every
+at_most 'system calls for a file' 13.9 $every
 at_most 'syncs for a file' 0.05 syncfs fdatasync fsync
 
 say '--- operations on what has come over'
