@@ -8,13 +8,13 @@
 #include "daemon/plan.h"
 
 #include "base/clock.h"
+#include "base/kernel.h"
 #include "base/size.h"
 #include "wire/bytes.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 /* Objects that a target makes in a second: a fast one at most, a slow one at least. */
 #define MAKES_MOST 20000
@@ -230,11 +230,7 @@ static json_t *space(const struct target_limits *limits)
  * often. */
 static bool has_passthrough(const struct plan *plan)
 {
-	struct utsname name;
-	unsigned major = 0, minor = 0;
-	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
-		return false;
-	return plan->options.passthrough && !plan->target.on_overlay && (major > 6 || (major == 6 && minor >= 9));
+	return plan->options.passthrough && !plan->target.on_overlay && kernel_is_since(6, 9);
 }
 
 static json_t *objects(const struct survey *survey)

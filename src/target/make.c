@@ -5,6 +5,7 @@
 #include "target/make.h"
 
 #include "base/cleanup.h"
+#include "base/kernel.h"
 #include "base/log.h"
 #include "target/target.h"
 
@@ -337,6 +338,9 @@ int target_write(int fd, const void *buf, uint64_t off, uint64_t len, unsigned h
 {
 	const char *bytes = buf;
 
+	/* Linux 6.14 and 6.15 may drop a page that somebody has changed in the moment in which it was written back. */
+	if ((how & TARGET_UNCACHED) && !kernel_is_since(6, 16))
+		return -EOPNOTSUPP;
 	if (!(how & TARGET_SPARSE))
 		return write_all(fd, bytes, off, len, how);
 	for (uint64_t at = 0; at < len;) {

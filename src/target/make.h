@@ -75,7 +75,7 @@ void target_reserve(int fd, uint64_t off, uint64_t len);
 #define TARGET_SPARSE (1u << 0)   /* leaves out whole blocks of zeros, where the target has a hole already */
 #define TARGET_UNCACHED (1u << 1) /* the bytes do not stay in memory, unless somebody else uses them meanwhile */
 
-/* Writes `len` bytes. -EOPNOTSUPP, with TARGET_UNCACHED only: the file system or the kernel cannot (Linux 6.14). */
+/* Writes `len` bytes. -EOPNOTSUPP, with TARGET_UNCACHED only: the file system or the kernel cannot (Linux 6.16). */
 int target_write(int fd, const void *buf, uint64_t off, uint64_t len, unsigned how);
 
 #endif
