@@ -12,7 +12,8 @@
  * not, since from far away a session takes a second.
  *
  * A server that admits fewer sessions than we would like sets the limit: when one more is refused while others live, those
- * have to do, for a minute.
+ * have to do, for a minute. Not when it admitted others meanwhile, since it may have been away when that one was begun; and what it refused
+ * while it went down does not hold when the last of those has ended.
  */
 #include "source/internal.h"
 
@@ -82,11 +83,13 @@ static void note_change(struct connection_pool *pool)
 
 /* --- making one --- */
 
-/* Called, with this one counted in pool->connecting, and returns with the lock held, which is given up meanwhile. */
+/* Called, with this one counted in pool->connecting, and returns with the lock held, which is given up meanwhile. 0 also when it was refused
+ * and others were not: to be looked at again. */
 static int make(struct source *source)
 {
 	struct connection_pool *pool = &source->pool;
 	struct connection *connection = calloc(1, sizeof(*connection));
+	uint64_t made = pool->made;
 	int ret = -ENOMEM;
 
 	pthread_mutex_unlock(&pool->lock);
@@ -97,8 +100,9 @@ static int make(struct source *source)
 	note_change(pool);
 	if (ret < 0) {
 		free(connection);
-		return ret;
+		return pool->made != made && count_sound(pool) > 0 ? 0 : ret;
 	}
+	pool->made++;
 	connection->next = pool->list;
 	pool->list = connection;
 	return 0;
@@ -183,6 +187,8 @@ static int await_one(struct source *source)
 {
 	struct connection_pool *pool = &source->pool;
 
+	if (count_sound(pool) == 0)
+		pool->limit = pool->wanted;
 	if (count_sound(pool) == 0 && pool->connecting < pool->limit) {
 		pool->connecting++;
 		int ret = make(source);

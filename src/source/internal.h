@@ -53,6 +53,7 @@ struct connection_pool {
 	uint64_t limited_ns;                /* that was seen then */
 	unsigned told;                      /* so few were told of */
 	unsigned waiting;                   /* for any */
+	uint64_t made;                      /* so many in all */
 	uint64_t changes;                   /* so many times one became free, was made or was lost */
 	struct lane *makers;                /* threads that make further ones; NULL until needed */
 	bool exclusive;                     /* one request at a time on each */

@@ -606,6 +606,79 @@ START_TEST(test_server_sets_the_limit)
 }
 END_TEST
 
+/* --- refusals that say nothing of how many a server admits --- */
+
+static atomic_int attempts;
+static atomic_bool refusing;
+
+/* The second does not come through, and learns that only after the server has admitted others. */
+static int connect_late(struct dmm_instance *instance, struct dmm_conn **conn)
+{
+	if (attempts++ != 1)
+		return sim_connect(instance, conn);
+	while (sim.connects < 2)
+		usleep(1000);
+	usleep(20000);
+	return -ETIMEDOUT;
+}
+
+static int connect_unless_refusing(struct dmm_instance *instance, struct dmm_conn **conn)
+{
+	return attempts++ && refusing ? -ECONNREFUSED : sim_connect(instance, conn);
+}
+
+/* Of the pool, when nothing is being made. */
+static unsigned limit_in_the_end(struct source *source)
+{
+	pthread_mutex_lock(&source->pool.lock);
+	while (source->pool.connecting)
+		pthread_cond_wait(&source->pool.changed, &source->pool.lock);
+	unsigned limit = source->pool.limit;
+	pthread_mutex_unlock(&source->pool.lock);
+	return limit;
+}
+
+static struct source *open_four(void)
+{
+	struct source_options options = sim_options();
+
+	options.connections = 4;
+	attempts = 0;
+	sim.plugin->threads = DMM_THREADS_CONNECTION;
+	sim.answer = heal;
+	return sim_open_with(&options);
+}
+
+START_TEST(test_refused_before_others_were_admitted)
+{
+	sim.plugin->connect = connect_late;
+	struct source *source = open_four();
+	ck_assert_uint_eq(limit_in_the_end(source), 4);
+	source_close(source);
+}
+END_TEST
+
+/* It refuses already when its sessions have not ended yet. What it does when it is back is another matter. */
+START_TEST(test_server_that_starts_anew)
+{
+	char buf[5];
+
+	sim.plugin->connect = connect_unless_refusing;
+	refusing = true;
+	struct source *source = open_four();
+	struct source_file *file = sim_open_file(source);
+	ck_assert_uint_eq(limit_in_the_end(source), 1);
+	refusing = false;
+	fail_with = ECONNRESET;
+	fail_times = 1;
+	ck_assert_int_eq(source_read(file, buf, 0, sizeof(buf)), 5);
+	ck_assert_uint_eq(limit_in_the_end(source), 4);
+	ck_assert_int_eq(sim.connects, 5);
+	source_file_close(file);
+	source_close(source);
+}
+END_TEST
+
 /* --- answers from another thread --------------------------------------------------------------------------------------------------- */
 
 /* The plugin's own thread answers what was submitted, last come first served. */
@@ -861,6 +934,8 @@ int main(void)
 	tcase_add_test(tcase, test_parallel);
 	tcase_add_test(tcase, test_one_on_each_connection);
 	tcase_add_test(tcase, test_server_sets_the_limit);
+	tcase_add_test(tcase, test_refused_before_others_were_admitted);
+	tcase_add_test(tcase, test_server_that_starts_anew);
 	tcase_add_test(tcase, test_cancel_wakes_sleepers);
 	tcase_add_test(tcase, test_cancel_wakes_waiters);
 	suite_add_tcase(suite, tcase);
