@@ -289,14 +289,13 @@ static int make_way(struct making *making, int dirfd, const char *name, const st
 
 int make_object(struct making *making, int dirfd, const char *name, const struct dmm_entry *entry, const char *link_text)
 {
-	int fd;
+	int fd = target_make(dirfd, name, &entry->attr, link_text);
 
-	do {
-		fd = target_make(dirfd, name, &entry->attr, link_text);
-		if (fd == -EEXIST)
-			fd = make_way(making, dirfd, name, entry);
-	} while (fd == -EAGAIN);
-	return fd;
+	if (fd == -EEXIST)
+		fd = make_way(making, dirfd, name, entry);
+	/* What has the name after it was free is another entry of this directory, which another thread made meanwhile: for the target the
+	 * two names are one. */
+	return fd == -EAGAIN ? target_make(dirfd, name, &entry->attr, link_text) : fd;
 }
 
 int make_apply(struct making *making, int fd, const struct dmm_entry *entry, bool inherited_acl)

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SEGSIZE 65536u
@@ -314,6 +315,37 @@ START_TEST(a_bad_entry_is_one)
 }
 END_TEST
 
+static atomic_bool intrudes;
+
+/* As that of the system. Once another thread is quick enough to make an entry whose name the target takes for the one that has gone. */
+int unlinkat(int dirfd, const char *name, int flags)
+{
+	int result = (int)syscall(SYS_unlinkat, dirfd, name, flags);
+
+	if (result == 0 && strcmp(name, names[LARGE]) == 0 && atomic_exchange(&intrudes, false))
+		ck_assert_int_ge(symlinkat("another entry", dirfd, name), 0);
+	return result;
+}
+
+/* What was made a moment ago for another entry is not taken for what was there before. */
+START_TEST(two_names_in_one_place)
+{
+	char text[16] = "";
+
+	options.collision = COLLISION_OVERWRITE;
+	ck_assert_int_ge(close(creat(in_top("target/name-300"), 0600)), 0);
+	atomic_store(&intrudes, true);
+	world_open();
+	AWAIT(figures()->totals.files_error == 1 && figures()->totals.files_pending == 0);
+	ck_assert(!atomic_load(&intrudes));
+	ck_assert_int_gt(readlinkat(target.root_fd, names[LARGE], text, sizeof(text) - 1), 0);
+	ck_assert_str_eq(text, "another entry");
+	ck_assert_int_eq(unlinkat(target.root_fd, names[LARGE], 0), 0);
+	same_tree(LARGE);
+	world_close();
+}
+END_TEST
+
 static TCase *add_case(Suite *suite, const char *name)
 {
 	TCase *tcase = tcase_create(name);
@@ -340,6 +372,7 @@ int main(void)
 	tcase_add_test(cut, a_stop_on_the_way);
 	tcase_add_loop_test(failing, a_failure_on_the_way, 0, n_failures);
 	tcase_add_test(failing, a_bad_entry_is_one);
+	tcase_add_test(failing, two_names_in_one_place);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
