@@ -119,10 +119,16 @@ def kept_form(counts, point, loads):
         yield scenario, f"{point}:{counts[scenario][point] // 2 + 1}:{KEPT}"
 
 
+def late_hits(count):
+    """Some between the middle and three quarters; all of a few."""
+    return range(count // 2 + 1, count * 3 // 4 + 2, max(1, count // 80))
+
+
 def long_form(counts, point, can_fail, has_kept):
     for scenario in BY_NAME:
         ways = ["", *(f":{error}" for error in ERRORS if can_fail), *([f":{KEPT}"] if has_kept and BY_NAME[scenario].has_daemon else [])]
-        for hit in range(1, counts[scenario][point] + 1):
+        hits = range(1, counts[scenario][point] + 1)
+        for hit in late_hits(counts[scenario][point]) if BY_NAME[scenario].late else hits:
             for way in ways:
                 yield scenario, f"{point}:{hit}{way}"
 
@@ -137,7 +143,8 @@ def plan(counts, arguments, has_kept):
         if arguments.quick:
             yield from short_form(counts, point, can_fail, QUICK_KILLS, QUICK_FAILURES)
         else:
-            yield from ((scenario, f"{point}:1") for scenario in BY_NAME if counts[scenario][point])
+            yield from ((scenario, f"{point}:{1 if not BY_NAME[scenario].late else late_hits(counts[scenario][point])[-1]}")
+                        for scenario in BY_NAME if counts[scenario][point])
             yield from short_form(counts, point, can_fail, KILLS, FAILURES)
 
 

@@ -92,6 +92,7 @@ class Scenario:
     plugin = None  # "slow": a source whose requests fail on demand
     source_is_changed = False
     has_daemon = True  # while the fault is armed
+    late = False  # what it is for comes late: the hits that count are not the first
     steady = None  # a file that is in the source, with these bytes, all the time
 
     def __init__(self, sources, fault, seed):

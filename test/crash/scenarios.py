@@ -160,6 +160,28 @@ class Alone(Scenario):
         place.compare_trees(self.path, self.place.target)
 
 
+class Crowded(Alone):
+    """A directory so large that several threads make its entries."""
+    options = ["segsize=64K"]
+    late = True
+
+    @staticmethod
+    def make_source(top, rng):
+        make_small_tree(top, rng)
+        os.mkdir(f"{top}/crowd")
+        for i in range(600):
+            name = f"crowd/name-{i}"
+            if i % 40 == 7:
+                os.makedirs(f"{top}/{name}/sub")
+            elif i % 40 == 8:
+                os.symlink("name-9", f"{top}/{name}")
+            else:
+                place.write_file(f"{top}/{name}", noise(name, 1_100_000 if i % 250 == 5 else i % 5 * 1_000))
+            if i % 50 == 9:
+                os.link(f"{top}/{name}", f"{top}/crowd/linked-{i}")
+        place.age(top, random.Random(1))
+
+
 class Used(Alone):
     """An application does one of each, in what has not come over."""
     options = ["segsize=4K", "whole=0", "background=off"]
@@ -474,7 +496,7 @@ class Removed(Kept):
 
 
 # In the order in which a point is tried: cheap ones first.
-ALL = [Alone, Used, Kept, Removed, Beside, Redone, Drifted, Rebuilt, Settings, Waived, Again, Demand, Background]
+ALL = [Alone, Used, Kept, Removed, Beside, Redone, Drifted, Rebuilt, Settings, Waived, Again, Demand, Background, Crowded]
 
 
 def make_sources(top):
