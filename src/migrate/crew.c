@@ -209,6 +209,7 @@ static void equip(struct crew *crew, struct helper *helper)
 		.segsize = owner->segsize,
 		.filled = owner->filled,
 		.present = owner->present,
+		.aside = owner->aside,
 		.judging = owner->judging,
 	};
 	making_equip(&helper->making);

@@ -255,7 +255,8 @@ bool make_reserved(const struct object *dir, const char *name)
 
 bool make_taken(const struct making *making, int dirfd, const char *name)
 {
-	return making->present && dirfd == making->dirfd && !name_set_has(making->present, name) &&
+	return making->present && dirfd == making->dirfd &&
+	       (!name_set_has(making->present, name) || name_set_has(making->aside, name)) &&
 	       strcmp(name, "lost+found") != 0; /* present in every new file system, and in no list of ours */
 }
 

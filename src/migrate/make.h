@@ -27,6 +27,7 @@ struct making {
 	struct dmm_attr attr; /* of the entry whose attributes were collected: as it says, or as its security descriptor does */
 	struct flights *flights;      /* of the names joined; for the batch */
 	struct name_set *present;     /* what the directory had before; NULL: a single name is made */
+	struct name_set *aside;       /* of these, what has moved aside in this attempt: the name was free then */
 	struct name_set *names;       /* all names listed so far */
 	struct name_set *twice;       /* those that were listed again... */
 	size_t repeated;              /* ... so often in all */

@@ -407,7 +407,6 @@ static int remove_leftovers(struct making *making, struct name_set *present)
 struct aside {
 	struct making *making;
 	struct name_set *present;
-	unsigned moved;
 };
 
 static int move_aside(void *context, const struct dmm_entry *entry)
@@ -422,14 +421,16 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 	    (S_ISDIR(st.st_mode) && S_ISDIR(entry->attr.mode)))
 		return 0;
 	int result = make_aside(dirfd, entry->name);
-	aside->moved += result >= 0;
-	return result < 0 ? result : fault_hit(FAULT_COLLISION_ASIDE);
+	if (result < 0)
+		return result;
+	name_set_add(aside->making->aside, entry->name);
+	return fault_hit(FAULT_COLLISION_ASIDE);
 }
 
 static int settle_collisions(struct making *making, struct name_set *present)
 {
 	struct object *dir = making->dir;
-	struct aside aside = {making, present, 0};
+	struct aside aside = {making, present};
 	struct source_file *listing;
 
 	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled)
@@ -684,6 +685,7 @@ static void populate_run(struct lane_job *job)
 	pthread_mutex_unlock(&dir->lock);
 	making_equip(&making);
 	making.present = name_set_new();
+	making.aside = name_set_new();
 	making.names = name_set_new();
 	making.twice = name_set_new();
 	making.flights = must_alloc(sizeof(*making.flights));
@@ -709,6 +711,7 @@ static void populate_run(struct lane_job *job)
 	free(making.path);
 	making_strip(&making);
 	name_set_free(making.present);
+	name_set_free(making.aside);
 	name_set_free(making.names);
 	name_set_free(making.twice);
 	object_put(dir);

@@ -327,12 +327,23 @@ int unlinkat(int dirfd, const char *name, int flags)
 	return result;
 }
 
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+	int result = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+
+	if (result == 0 && strcmp(from, names[LARGE]) == 0 && atomic_exchange(&intrudes, false))
+		ck_assert_int_ge(symlinkat("another entry", from_fd, from), 0);
+	return result;
+}
+
+static const enum collision policies[] = {COLLISION_OVERWRITE, COLLISION_RENAME};
+
 /* What was made a moment ago for another entry is not taken for what was there before. */
 START_TEST(two_names_in_one_place)
 {
 	char text[16] = "";
 
-	options.collision = COLLISION_OVERWRITE;
+	options.collision = policies[_i];
 	ck_assert_int_ge(close(creat(in_top("target/name-300"), 0600)), 0);
 	atomic_store(&intrudes, true);
 	world_open();
@@ -372,7 +383,7 @@ int main(void)
 	tcase_add_test(cut, a_stop_on_the_way);
 	tcase_add_loop_test(failing, a_failure_on_the_way, 0, n_failures);
 	tcase_add_test(failing, a_bad_entry_is_one);
-	tcase_add_test(failing, two_names_in_one_place);
+	tcase_add_loop_test(failing, two_names_in_one_place, 0, 2);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);
