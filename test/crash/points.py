@@ -12,7 +12,8 @@ nobody begins anything again: applications go on, and none of them gets an error
 
 By default: kills at the first hit of each point in every scenario, and at hits 2 to 5 and 20 in the first scenario that has so many;
 errors at the first and the seventh, likewise; under a keeper in the middle of the hits of three scenarios. --quick: fewer. --long:
-every hit of every point in every scenario, in each of the six ways. What was tried is noted in a journal: given again, a run that was
+every hit of every point in every scenario, in each of the six ways. Of a scenario whose matter comes late a hit at three quarters
+stands for the first, and some after the middle for every. What was tried is noted in a journal: given again, a run that was
 ended, or ended itself after --seconds, goes on where it was, and the last one reports on all of them.
 """
 import argparse
