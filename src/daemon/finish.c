@@ -109,6 +109,7 @@ int daemon_clean_up(struct daemon *daemon)
 		log_error("what is ours cannot be removed: target=%s error=%s", daemon->options->target, errno_name(result));
 		return result;
 	}
+	target_close(&daemon->target); /* who sees the end may unmount its file system, and look at the disk */
 	snprintf(finished, sizeof(finished), "%llu", (unsigned long long)(clock_wall_ns() / NS_PER_S));
 	const char *const settings[] = {"state", "complete", "finished", finished, NULL};
 	log_event(LOG_LEVEL_INFO, "finished", "target=%s", daemon->options->target);

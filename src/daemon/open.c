@@ -441,7 +441,8 @@ int daemon_open(struct daemon *daemon, char *error, size_t error_size)
 	pthread_mutex_init(&daemon->properties, NULL);
 	pthread_mutex_init(&daemon->lock, NULL);
 	pthread_cond_init(&daemon->changed, NULL);
-	daemon->target = (struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1};
+	daemon->target =
+		(struct target){.tree_fd = -1, .root_fd = -1, .ours_fd = -1, .links_fd = -1, .witness_fd = -1, .errors_fd = -1};
 	int result = daemon_look(daemon, error, error_size);
 	if (result >= 0)
 		result = config_open(options->confdir ? options->confdir : config_default_dir(), 1, &daemon->config, error,

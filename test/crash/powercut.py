@@ -464,7 +464,9 @@ class Run:
             place.compare_trees(f"{self.source}/quiet", f"{migration.target}/quiet")
             check_promises(self.files, self.slots, self.made, cut, f"{migration.target}/load")
             migration.check_no_trace()
+            loop = os.path.basename(run("findmnt", "-no", "SOURCE", migration.target))
             run("umount", migration.target)
+            check(not os.path.exists(f"/sys/fs/{self.fs}/{loop}"), "the daemon has finished, and holds the file system")
             result = subprocess.run([*FSCK[self.fs], image], capture_output=True, text=True)
             check(result.returncode == 0, f"the file system is not sound: {result.stdout[-600:]}{result.stderr[-300:]}")
         except Failure:

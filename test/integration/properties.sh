@@ -94,6 +94,7 @@ for round in 1 2 3 4 5; do
 done
 
 say '--- by migid'
+rm one.log # of the one before: it served
 "$dmmfs" --migid 1 -f >one.log 2>&1 &
 pid[one]=$!
 wait_for 20 serves_or_ended one

@@ -258,8 +258,12 @@ def takeovers(log):
 
 
 def worker_of(keeper):
-    found = subprocess.run(["pgrep", "-P", str(keeper)], capture_output=True, text=True).stdout.split()
-    return int(found[0]) if found else None
+    """It may just be between two of them."""
+    end = time.monotonic() + 60
+    while not (found := subprocess.run(["pgrep", "-P", str(keeper)], capture_output=True, text=True).stdout.split()):
+        must(time.monotonic() < end, f"process {keeper} has no worker")
+        time.sleep(0.01)
+    return int(found[0])
 
 
 def victims(rng, keeper):
