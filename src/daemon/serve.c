@@ -195,7 +195,6 @@ static int end(struct daemon *daemon, bool served)
 	target_witness_close(&daemon->target); /* the next daemon may be waiting for it */
 	if (ending == ENDING_FINISH && result >= 0)
 		result = daemon_clean_up(daemon);
-	target_close(&daemon->target); /* it holds the file system, also when that is not mounted any more */
 	tell_ended(daemon, result);
 	admin_stop(daemon->admin);
 	migrate_free(daemon->migrate);

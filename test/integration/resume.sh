@@ -45,7 +45,7 @@ equal 'as many were migrated as found' "$(figure "$work/target" dirs_found) $(fi
 
 say '--- after completion'
 umount target
-wait_for 10 test ! -e run/1.sock
+wait_for 10 test ! -e "$DMMFS_RUNDIR/1.sock"
 start one "$work/source" "$work/target"
 await_complete "$work/target"
 if [ "$(figure "$work/target" source_requests)" -gt 5 ]; then fail 'finished parts are walked again'; fi
