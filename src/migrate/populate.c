@@ -402,11 +402,14 @@ static int remove_leftovers(struct making *making, struct name_set *present)
 	return 0;
 }
 
+#define TURNS_MAX 100 /* a source may list other names each time */
+
 /* collision=rename: what is in the way moves aside before anything is made, and that it did is durable first; otherwise a redo
  * would move our own half-made entries aside as well. Also when nothing was there: the redo cannot tell whose its entries are. */
 struct aside {
 	struct making *making;
 	struct name_set *present;
+	bool moved;
 };
 
 static int move_aside(void *context, const struct dmm_entry *entry)
@@ -424,25 +427,40 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 	if (result < 0)
 		return result;
 	name_set_add(aside->making->aside, entry->name);
+	aside->moved = true;
 	return fault_hit(FAULT_COLLISION_ASIDE);
+}
+
+static int move_all_aside(struct aside *aside)
+{
+	struct object *dir = aside->making->dir;
+	struct source_file *listing;
+	int result = source_file_open(dir->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
+
+	if (result < 0)
+		return source_result(result);
+	while ((result = source_list(listing, move_aside, aside)) > 0)
+		;
+	source_file_close(listing);
+	return source_result(result);
 }
 
 static int settle_collisions(struct making *making, struct name_set *present)
 {
 	struct object *dir = making->dir;
-	struct aside aside = {making, present};
-	struct source_file *listing;
+	struct aside aside = {.making = making, .present = present};
 
 	if (making->migrate->options.collision != COLLISION_RENAME || dir->dir.collisions_settled)
 		return 0;
-	int result = source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
+	int result = move_all_aside(&aside);
+	for (unsigned turn = 0; result >= 0 && aside.moved; turn++) { /* to a name that the source has as well, it may be */
+		aside.moved = false;
+		result = turn < TURNS_MAX ? list_present(making, present) : -EEXIST;
+		if (result >= 0)
+			result = move_all_aside(&aside);
+	}
 	if (result < 0)
-		return source_result(result);
-	while ((result = source_list(listing, move_aside, &aside)) > 0)
-		;
-	source_file_close(listing);
-	if (result < 0)
-		return source_result(result);
+		return result;
 	dir->dir.collisions_settled = true;
 	struct batch *batch = batch_new();
 	batch_dir_put(batch, &dir->dir);

@@ -45,3 +45,21 @@ equal 'once each' 4 "$(find rename -name '*.collision-*' | wc -l)"
 rm -r rename/own rename/deep/er/mine rename/*.collision-1 rename/deep/*.collision-1
 check 'the rest is the source' same -t . -t deep -t deep/er source rename
 no_trace rename
+
+say '--- the source has the name beside as well'
+mkdir names given
+echo theirs >names/x
+echo theirs too >names/x.collision-1
+cp -a names names.before
+echo mine >given/x
+for entry in 1 2; do
+	DMMFS_FAULT=populate-entry:$entry launch two "$work/names" "$work/given" -o collision=rename
+	wait_for 20 ended two
+	unset "pid[two]"
+done
+start two "$work/names" "$work/given" -o collision=rename
+finish two "$work/given"
+equal 'what was in the way is beside that' mine "$(cat given/x.collision-1.collision-1)"
+rm given/x.collision-1.collision-1
+check 'what came over is whole' same -t . names.before given
+no_trace given
