@@ -7,7 +7,8 @@
  * Entries wait in chunks. The thread that lists fills them; when none is free it makes the oldest one itself, so it needs no helper to
  * come to its end, and no more than the chunks is ever kept. A helper has nothing to wait for: it goes when no chunk is left,
  * and after a few of them, and is sent again with the next one. So others have their turn on the lane, the governor's limits hold, the
- * reserve for demand is never touched (I6), and an end of the daemon meets threads that end by themselves.
+ * reserve for demand is never touched (I6), and an end of the daemon meets threads that end by themselves. Once somebody waits for the
+ * directory its helpers are no background any more: those that were sent as such are raised, and no limit of the background ends their turn.
  *
  * Each helper has a `making` of its own, in which it collects records, counts and names of files with several; they are
  * joined at the end, in any order: each object is in one of them alone, and the store sorts by object.
@@ -16,6 +17,7 @@
  * not always the first that gets it; that the other does not is told as ever.
  *
  * Lock: crew->lock guards the queues, `error`, and which helpers are sent; a leaf. A chunk belongs to who took it.
+ * The directory knows its crew, under its own lock, as long as helpers may be sent.
  */
 #include "migrate/crew.h"
 
@@ -133,34 +135,49 @@ static void keep(struct kept *kept, const struct dmm_entry *entry, const struct 
 
 /* --- helpers --- */
 
+static bool hurried(const struct crew *crew)
+{
+	return __atomic_load_n(&crew->making->dir->hurry, __ATOMIC_RELAXED);
+}
+
+/* What the governor says of the background holds for it. */
+static bool is_governed(const struct helper *helper)
+{
+	return helper->job.class == LANE_BACKGROUND && !hurried(helper->crew);
+}
+
 static void help(struct lane_job *job)
 {
 	struct helper *helper = (struct helper *)((char *)job - offsetof(struct helper, job));
 	struct crew *crew = helper->crew;
 	struct migrate *migrate = helper->making.migrate;
-	bool governed = job->class == LANE_BACKGROUND;
 	uint64_t began_ns = clock_monotonic_ns();
 	struct chunk *chunk;
 
-	for (unsigned n = 0; n < CHUNKS_IN_TURN && !(governed && govern_exceeded(migrate, GOVERNED_NAMES)); n++) {
+	for (unsigned n = 0; n < CHUNKS_IN_TURN && !(is_governed(helper) && govern_exceeded(migrate, GOVERNED_NAMES)); n++) {
 		if (!(chunk = take_waiting(crew)))
 			break;
 		make_chunk(crew, &helper->making, chunk);
 	}
-	if (governed)
+	if (is_governed(helper))
 		govern_worked(migrate, GOVERNED_NAMES, clock_monotonic_ns() - began_ns);
 	LOCKED(&crew->lock);
 	helper->sent = false;
 	pthread_cond_signal(&crew->back);
 }
 
-/* Of an ended lane it is not sent, and who is sent already goes on. */
+/* Of an ended lane it is not sent, and who is sent already goes on. Who came between the look at the hurry and the queue did not find it
+ * there to be raised; the second look sees him. */
 static void send(struct crew *crew, struct helper *helper)
 {
-	bool hurried = __atomic_load_n(&crew->making->dir->hurry, __ATOMIC_RELAXED);
+	struct lane *lane = crew->making->migrate->names;
+	enum lane_class class = hurried(crew) ? LANE_READAHEAD : LANE_BACKGROUND;
 
-	if (lane_submit(crew->making->migrate->names, &helper->job, hurried ? LANE_READAHEAD : LANE_BACKGROUND))
+	if (lane_submit(lane, &helper->job, class)) {
+		if (class == LANE_BACKGROUND && hurried(crew))
+			lane_promote(lane, &helper->job, LANE_READAHEAD);
 		return;
+	}
 	LOCKED(&crew->lock);
 	helper->sent = false;
 }
@@ -177,6 +194,25 @@ static struct helper *choose_helper(struct crew *crew)
 		return helper;
 	}
 	return NULL;
+}
+
+/* Of those who went because the background was to have less one may be wanted again, too. */
+void crew_hurry(struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->n_helpers; i++)
+		lane_promote(crew->making->migrate->names, &crew->helpers[i].job, LANE_READAHEAD);
+	pthread_mutex_lock(&crew->lock);
+	bool waits = crew->first && crew->error == 0;
+	pthread_mutex_unlock(&crew->lock);
+	struct helper *helper = waits ? choose_helper(crew) : NULL;
+	if (helper)
+		send(crew, helper);
+}
+
+static void know(struct object *dir, struct crew *crew)
+{
+	LOCKED(&dir->lock);
+	dir->crew = crew;
 }
 
 static int error_of(struct crew *crew)
@@ -241,6 +277,7 @@ struct crew *crew_new(struct making *making)
 	}
 	for (unsigned i = 0; i < crew->n_helpers; i++)
 		equip(crew, &crew->helpers[i]);
+	know(making->dir, crew);
 	return crew;
 }
 
@@ -290,6 +327,7 @@ int crew_end(struct crew *crew, int result)
 	if (result < 0 && crew->error == 0)
 		crew->error = result; /* what waits is not made any more */
 	pthread_mutex_unlock(&crew->lock);
+	know(making->dir, NULL);
 	for (unsigned i = 0; i < crew->n_helpers; i++)
 		recall(crew, &crew->helpers[i]);
 	if (result >= 0 && crew->error < 0)

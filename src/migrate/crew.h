@@ -17,5 +17,7 @@ int crew_add(struct crew *crew, const struct dmm_entry *entry);
 /* Makes all that are left, or none of them when the listing has failed with `result`; nobody but the caller is at work afterwards, and all
  * that was made is accounted for in its `making`. Returns `result`, or what ended the work; frees the crew. */
 int crew_end(struct crew *crew, int result);
+/* Somebody waits for the directory now. Under its lock. */
+void crew_hurry(struct crew *crew);
 
 #endif

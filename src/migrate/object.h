@@ -27,6 +27,7 @@
 enum dir_life { DIR_ABSENT, DIR_QUEUED, DIR_RUNNING, DIR_MADE, DIR_POPULATED };
 
 struct fetch;
+struct crew;
 
 struct object {
 	struct object *hash_next; /* table shard lock */
@@ -62,6 +63,7 @@ struct object {
 	struct lane_job dir_job;
 	enum order_class turn; /* what it is populated for */
 	struct bring *bring;   /* the fetch that it counts for, or NULL */
+	struct crew *crew;     /* several threads make its entries; or NULL */
 	struct dir_record dir;
 	uint8_t *lineage; /* dir.lineage points here */
 

@@ -749,6 +749,8 @@ bool populate_request(struct object *dir, enum lane_class class)
 		lane_submit(dir->migrate->names, &dir->dir_job, class);
 	} else if (dir->life == DIR_QUEUED && class != LANE_BACKGROUND) {
 		lane_promote(dir->migrate->names, &dir->dir_job, class);
+	} else if (dir->crew && class == LANE_DEMAND) {
+		crew_hurry(dir->crew);
 	}
 	pthread_mutex_unlock(&dir->lock);
 	if (made && class == LANE_DEMAND)

@@ -223,6 +223,25 @@ static unsigned names_here(void)
 	return count;
 }
 
+static void root_appeared(struct waiter *waiter, int error, const void *data, size_t len)
+{
+	ck_assert_int_eq(error, 0);
+}
+
+/* An application comes, and waits. */
+static void look_at_root(void)
+{
+	static struct waiter waiter;
+	struct monitor monitor = {0};
+	struct subject subject = {.ino = target.root_ino, .is_dir = true};
+
+	waiter = (struct waiter){.wake = root_appeared};
+	ck_assert_int_eq(target_handle(target.root_fd, "", &subject.handle), 0);
+	monitor_register(&monitor, &migrate_monitor, migrate);
+	ck_assert_int_eq(monitor_begin(&monitor, &subject, &(struct event){.kind = EVENT_NAMES, .fd = -1}, &waiter, NULL),
+	                 MONITOR_PARKED);
+}
+
 /* One thread is held by its source; nobody but another one can make what does not stand in the same chunk. */
 START_TEST(others_go_on)
 {
@@ -239,6 +258,33 @@ START_TEST(others_go_on)
 	AWAIT(names_here() > CROWD - 1 - SECOND - 32);
 	ck_assert_int_eq(figures()->totals.dirs_migrated, 0); /* it is not there before all of it is (I3) */
 	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
+	fake_objects[LARGE].hold_from = 0;
+	complete();
+	world_close();
+}
+END_TEST
+
+/* The same where the background may have one thread alone, which is the one that is held, and helpers wait for another: somebody who
+ * waits for the directory does not wait for what the background may have (I6). */
+START_TEST(who_waits_needs_no_leave)
+{
+	struct lane_load load;
+	cpu_set_t processors;
+	char error[256];
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(processors), &processors), 0);
+	if (CPU_COUNT(&processors) < 2)
+		return;
+	ck_assert_int_eq(schedule_parse("* workers=1", &options.govern.schedule, error, sizeof(error)), 0);
+	options.fill_with_dir = 2 * MAKE_BUFFER_SIZE;
+	fake_objects[LARGE].hold_from = 1;
+	world_open();
+	AWAIT(fake_objects[LARGE].held);
+	lane_load(migrate->names, &load);
+	ck_assert_uint_gt(load.queued[LANE_BACKGROUND], 0);
+	ck_assert_uint_lt(names_here(), LARGE + 10);
+	look_at_root();
+	AWAIT(names_here() > CROWD - 1 - SECOND - 32);
 	fake_objects[LARGE].hold_from = 0;
 	complete();
 	world_close();
@@ -379,6 +425,7 @@ int main(void)
 	tcase_add_test(whole, all_of_it_comes_once);
 	tcase_add_test(whole, all_is_on_record);
 	tcase_add_test(whole, others_go_on);
+	tcase_add_test(whole, who_waits_needs_no_leave);
 	tcase_add_loop_test(cut, a_kill_on_the_way, 0, n_hits);
 	tcase_add_test(cut, a_stop_on_the_way);
 	tcase_add_loop_test(failing, a_failure_on_the_way, 0, n_failures);
