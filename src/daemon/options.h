@@ -11,6 +11,7 @@
 #ifndef DMM_DAEMON_OPTIONS_H
 #define DMM_DAEMON_OPTIONS_H
 
+#include "fs/awake.h"
 #include "migrate/migrate.h"
 #include "state/settings.h"
 
@@ -37,6 +38,7 @@ struct options {
 	bool autofinish, passthrough, keeper;
 	unsigned long mount_flags; /* MS_* */
 	unsigned threads;
+	enum awake_when awake;
 	bool soft;
 	unsigned timeo_ds, retrans; /* tenths of a second */
 	uint64_t maxentries;

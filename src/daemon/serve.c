@@ -29,6 +29,7 @@ static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 		.mountpoint = options->mountpoint,
 		.mount_flags = options->mount_flags,
 		.threads = options->threads,
+		.awake = options->awake,
 		.allow_other = options->allow_other,
 		.unmount = worker_unmount,
 		.kept = daemon->kept,

@@ -363,6 +363,7 @@ static const struct binding {
 	{"keeper", FIELD(keeper)},
 	{"passthrough", FIELD(passthrough)},
 	{"threads", FIELD(threads)},
+	{"awake", FIELD(awake)},
 	{"drift", FIELD(migrate.drift)},
 	{"setid", FIELD(migrate.drop_set_id)},
 	{"devices", FIELD(migrate.drop_devices)},

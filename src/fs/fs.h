@@ -9,6 +9,7 @@
 #ifndef DMM_FS_FS_H
 #define DMM_FS_FS_H
 
+#include "fs/awake.h"
 #include "keeper/memory.h"
 #include "monitor/monitor.h"
 #include "target/target.h"
@@ -20,6 +21,7 @@ struct fs_options {
 	const char *mountpoint;    /* absolute */
 	unsigned long mount_flags; /* MS_* */
 	unsigned threads;          /* that receive requests */
+	enum awake_when awake;     /* whether processors stay awake while requests are frequent */
 	bool allow_other;
 	int (*unmount)(const char *mountpoint, int flags); /* 0 or negative errno */
 	struct kept *kept;   /* what the kernel refers to; one that was inherited: the mount is there already */

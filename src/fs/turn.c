@@ -16,9 +16,11 @@
 #define SURE_NS NS_PER_S
 #define CLOSE_ALL 16 /* `close` when all of late followed closely */
 #define HOT (CLOSE_ALL / 2)
+/* One of two callers may well be alone for some milliseconds, and a thread that polls then takes the processor that the other needs. */
+#define ALONE_NS (30 * NS_PER_MS)
 #define BACKLOG 8
 
-void turn_start(struct turn *turn)
+void turn_start(struct turn *turn, enum awake_when awake)
 {
 	pthread_condattr_t attr;
 	cpu_set_t processors;
@@ -34,10 +36,12 @@ void turn_start(struct turn *turn)
 	turn->few = count < 2 ? 2 : count;
 	turn->most = count / 2;
 	turn->wanted = 1;
+	awake_start(&turn->awake, awake);
 }
 
 void turn_stop(struct turn *turn)
 {
+	awake_stop(&turn->awake);
 	pthread_cond_destroy(&turn->deputed);
 	pthread_cond_destroy(&turn->summoned);
 	pthread_mutex_destroy(&turn->lock);
@@ -47,7 +51,7 @@ void turn_stop(struct turn *turn)
 
 static bool is_hot(const struct turn *turn)
 {
-	return turn->most && turn->close >= HOT;
+	return turn->most && turn->close >= HOT && turn->last_ns - turn->alone_ns >= ALONE_NS;
 }
 
 /* One more is to ask. */
@@ -62,6 +66,16 @@ static void summon(struct turn *turn)
 	}
 }
 
+/* Nobody else is deputy meanwhile. */
+static void look_at_processors(struct turn *turn)
+{
+	uint64_t taken = turn->taken;
+
+	pthread_mutex_unlock(&turn->lock);
+	awake_look(&turn->awake, taken);
+	pthread_mutex_lock(&turn->lock);
+}
+
 /* Returns whether it is to ask: it is summoned, or finds that nobody does. False: there was no request between two looks, and whoever
  * asks is asleep. */
 static bool be_deputy(struct turn *turn)
@@ -74,9 +88,10 @@ static bool be_deputy(struct turn *turn)
 		uint64_t until = clock_monotonic_ns() + DEPUTY_NS;
 		struct timespec time = {.tv_sec = (time_t)(until / NS_PER_S), .tv_nsec = (long)(until % NS_PER_S)};
 		pthread_cond_timedwait(&turn->deputed, &turn->lock, &time);
+		look_at_processors(turn);
 		bool quiet = turn->taken == seen;
 		asks = turn->ended || turn->call_deputy || (!turn->asking && quiet);
-		idle = turn->asking && !turn->polling && quiet;
+		idle = turn->asking && !turn->polling && quiet && !awake_is_held(&turn->awake);
 	} while (!asks && !idle);
 	turn->has_deputy = turn->call_deputy = false;
 	return asks;
@@ -95,7 +110,7 @@ static void park(struct turn *turn)
 
 	turn->parked++;
 	while (!asks && !turn->ended && !turn->summons) {
-		if ((turn->polling || comes_from_work) && !turn->has_deputy)
+		if (!turn->has_deputy && (turn->polling || comes_from_work || awake_is_held(&turn->awake)))
 			asks = be_deputy(turn);
 		else
 			wait_for_summons(turn);
@@ -200,12 +215,16 @@ void turn_taken(struct turn *turn, uint32_t opcode, uint32_t caller)
 
 	turn->asking--;
 	turn->taken++;
-	if (clock_monotonic_ns() - turn->last_ns >= POLL_NS || (caller && caller != turn->caller))
+	uint64_t now = clock_monotonic_ns();
+	bool other = caller && caller != turn->caller;
+	if (now - turn->last_ns >= POLL_NS || other)
 		turn->close = 0;
 	else
 		turn->close += turn->close < CLOSE_ALL;
-	if (caller)
+	if (other) {
 		turn->caller = caller;
+		turn->alone_ns = now;
+	}
 	if (!turn->asking && (!turn->has_deputy || takes_long(opcode)))
 		summon(turn);
 }

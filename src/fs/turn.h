@@ -22,6 +22,8 @@
 #ifndef DMM_FS_TURN_H
 #define DMM_FS_TURN_H
 
+#include "fs/awake.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,14 +37,16 @@ struct turn {
 	unsigned wanted;         /* of them now, while it is hot */
 	unsigned asking, parked, summons;
 	bool polling, has_deputy, call_deputy, ended;
-	unsigned close;   /* how often in a row a request of the same caller followed closely; grows to CLOSE_ALL */
-	uint32_t caller;  /* whose request was the last */
-	unsigned backlog; /* how often in a row the one that polls found a request at once */
-	uint64_t taken;   /* requests */
-	uint64_t last_ns; /* when somebody began to ask */
+	unsigned close;     /* how often in a row a request of the same caller followed closely; grows to CLOSE_ALL */
+	uint32_t caller;    /* whose request was the last */
+	uint64_t alone_ns;  /* since when all were of this caller */
+	unsigned backlog;   /* how often in a row the one that polls found a request at once */
+	uint64_t taken;     /* requests */
+	uint64_t last_ns;   /* when somebody began to ask */
+	struct awake awake; /* the deputy's */
 };
 
-void turn_start(struct turn *turn);
+void turn_start(struct turn *turn, enum awake_when awake);
 void turn_stop(struct turn *turn);
 
 /* Waits until the calling thread is to read a request from the descriptor. */

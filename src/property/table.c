@@ -36,6 +36,9 @@ static const char *const keeping[] = {"keep", "drop", NULL};
 /* Off comes first: whether digests are kept is a switch. */
 static const char *const verify[] = {"off", "copy", NULL};
 
+/* In the order of enum awake_when. */
+static const char *const awake[] = {"auto", "off", "on", NULL};
+
 static int check_readable(const char *path, char *error, size_t error_size)
 {
 	if (access(path, R_OK) == 0)
@@ -423,6 +426,17 @@ static const struct property table[] = {
 		.min = 1,
 		.max = WORKERS_MAX,
 		.help = "Threads that receive requests of the kernel.",
+	},
+	{
+		.name = "awake",
+		.group = WORKERS,
+		.type = PROPERTY_CHOICE,
+		.when = PROPERTY_HALTED,
+		.choices = awake,
+		.standard = "auto",
+		.help = "Whether idle processors are kept awake while applications ask much of the mount, by "
+			"/dev/cpu_dma_latency, since to wake one takes longer than most operations. It is for the whole machine "
+			"and costs power; auto does it where there are up to 4 processors.",
 	},
 	{
 		.name = "passthrough",

@@ -5,6 +5,8 @@
  */
 #include "fs/turn.h"
 
+#include "base/clock.h"
+
 #include <check.h>
 #include <linux/fuse.h>
 #include <semaphore.h>
@@ -56,7 +58,7 @@ static void start(void)
 	ck_assert_int_eq(pipe(requests), 0);
 	sem_init(&served, 0, 0);
 	sem_init(&go_on, 0, 0);
-	turn_start(&turn);
+	turn_start(&turn, AWAKE_OFF);
 	turn.few = FEW;
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, receive, NULL), 0);
@@ -176,10 +178,11 @@ START_TEST(a_wake_up_that_is_lost_is_made_up_for)
 	pthread_t thread;
 	bool parked = false;
 
-	turn_start(&turn);
+	turn_start(&turn, AWAKE_OFF);
 	turn.most = 1;
 	turn.close = 1000; /* hot */
-	turn.asking = 1;   /* somebody asks, so one parks */
+	turn.last_ns = NS_PER_S;
+	turn.asking = 1; /* somebody asks, so one parks */
 	ck_assert_int_eq(pthread_create(&thread, NULL, await_turn, NULL), 0);
 	while (!parked) {
 		usleep(1000);
