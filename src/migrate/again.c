@@ -16,6 +16,7 @@
  *
  * Thread: one job on the lane for names, which takes all that is wanted. Lock: one, a leaf.
  */
+#include "migrate/listing.h"
 #include "migrate/make.h"
 
 #include "base/cleanup.h"
@@ -232,15 +233,14 @@ static int take(void *context, const struct dmm_entry *entry)
 
 static int list(struct round *round)
 {
-	struct source_file *listing;
-	struct dmm_bytes handle = {round->dir->source_bytes, round->dir->source_len};
-	int result = source_file_open(round->migrate->source, handle, &listing);
+	const struct object *dir = round->dir;
+	int result = list_whole(&(struct whole_listing){.source = round->migrate->source,
+	                                                .handle = {dir->source_bytes, dir->source_len},
+	                                                .entry = take,
+	                                                .context = round,
+	                                                .ino = dir->ino},
+	                        NULL);
 
-	if (result < 0)
-		return result;
-	while ((result = source_list(listing, take, round)) > 0)
-		;
-	source_file_close(listing);
 	return result == -ERANGE ? 0 : result;
 }
 

@@ -32,7 +32,6 @@ struct making {
 	struct name_set *twice;       /* those that were listed again... */
 	size_t repeated;              /* ... so often in all */
 	bool anew;                    /* the listing was lost and is another one: it begins with names that were listed */
-	bool entry_failed;            /* what ended the listing was an entry, whose name was listed and is not made */
 	char *buffer;                 /* for data */
 	struct digest_stream *stream; /* for its digest */
 	bool judging;                 /* an order is asked for */

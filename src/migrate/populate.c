@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "migrate/listing.h"
 #include "migrate/names.h"
 #include "target/walk.h"
 
@@ -250,7 +251,7 @@ int populate_take(struct making *making, const struct dmm_entry *entry)
 	return fault_hit(FAULT_POPULATE_ENTRY);
 }
 
-static int take_listed(struct making *making, const struct dmm_entry *entry)
+int populate_take_entry(struct making *making, const struct dmm_entry *entry)
 {
 	if (!name_set_add(making->names, entry->name))
 		return take_again(making, entry);
@@ -273,64 +274,33 @@ static int take_listed(struct making *making, const struct dmm_entry *entry)
 
 static int take_entry(void *context, const struct dmm_entry *entry)
 {
+	return populate_take_entry(context, entry);
+}
+
+static void begin_anew(void *context)
+{
 	struct making *making = context;
-	int result = take_listed(making, entry);
 
-	making->entry_failed = result < 0;
-	return result;
-}
-
-int populate_take_entry(struct making *making, const struct dmm_entry *entry)
-{
-	return take_listed(making, entry);
-}
-
-static int open_listing(struct making *making, struct source_file **listing)
-{
-	const struct object *dir = making->dir;
-
-	return source_file_open(making->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, listing);
-}
-
-/* A listing goes on in the session alone that it was begun in. When that ends in between, because the server is started anew or a
- * ticket has run out, another one is begun: whoever looks into the directory is no worse off than who reads a file. An entry that could
- * not be made for want of a connection is none of this: another listing would pass over its name. *listing is NULL when there is none
- * any more. */
-#define LISTINGS_LOST_MOST 5
-
-static int list_all(struct making *making, struct source_file **listing)
-{
-	int result;
-
-	for (unsigned lost = 0;; lost++) {
-		while ((result = source_list(*listing, take_entry, making)) > 0)
-			;
-		if (making->entry_failed || !source_listing_is_lost(result) || lost == LISTINGS_LOST_MOST)
-			return result;
-		log_info("a listing was lost with its connection and is begun anew: ino=%llu error=%s",
-		         (unsigned long long)making->dir->ino, errno_name(result));
-		source_file_close(*listing);
-		*listing = NULL;
-		making->anew = true;
-		making->repeated = 0;
-		result = open_listing(making, listing);
-		if (result < 0)
-			return result;
-	}
+	making->anew = true;
+	making->repeated = 0;
 }
 
 static int make_all(struct making *making)
 {
-	struct source_file *listing;
-	int result = open_listing(making, &listing);
+	const struct object *dir = making->dir;
+	int unlisted = 0, result = fault_hit(FAULT_POPULATE_BEGIN);
 
 	if (result < 0)
-		return source_result(result);
-	result = fault_hit(FAULT_POPULATE_BEGIN);
+		return result;
 	making->comings = comings_new(making);
 	making->shared = !making->comings;
-	if (result >= 0)
-		result = list_all(making, &listing);
+	result = list_whole(&(struct whole_listing){.source = making->migrate->source,
+	                                            .handle = {dir->source_bytes, dir->source_len},
+	                                            .entry = take_entry,
+	                                            .anew = begin_anew,
+	                                            .context = making,
+	                                            .ino = dir->ino},
+	                    &unlisted);
 	if (making->crew)
 		result = crew_end(making->crew, result);
 	making->crew = NULL;
@@ -339,11 +309,9 @@ static int make_all(struct making *making)
 		result = comings_end(making);
 	comings_free(making->comings);
 	making->comings = NULL;
-	int unlisted = listing ? source_unlisted(listing) : 0;
 	if (result >= 0 && unlisted)
 		making_lost_so(making, NULL, "disagreement",
 		               "the SMB side can not list it: what is in it comes over without NT attributes", -unlisted, false);
-	source_file_close(listing);
 	return source_result(result);
 }
 
@@ -431,18 +399,17 @@ static int move_aside(void *context, const struct dmm_entry *entry)
 	return fault_hit(FAULT_COLLISION_ASIDE);
 }
 
+/* What has moved aside is not there when a listing begins anew. */
 static int move_all_aside(struct aside *aside)
 {
-	struct object *dir = aside->making->dir;
-	struct source_file *listing;
-	int result = source_file_open(dir->migrate->source, (struct dmm_bytes){dir->source_bytes, dir->source_len}, &listing);
+	const struct object *dir = aside->making->dir;
 
-	if (result < 0)
-		return source_result(result);
-	while ((result = source_list(listing, move_aside, aside)) > 0)
-		;
-	source_file_close(listing);
-	return source_result(result);
+	return source_result(list_whole(&(struct whole_listing){.source = dir->migrate->source,
+	                                                        .handle = {dir->source_bytes, dir->source_len},
+	                                                        .entry = move_aside,
+	                                                        .context = aside,
+	                                                        .ino = dir->ino},
+	                                NULL));
 }
 
 static int settle_collisions(struct making *making, struct name_set *present)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "migrate/listing.h"
 #include "migrate/make.h"
 #include "target/walk.h"
 
@@ -118,16 +119,21 @@ static int by_origin_name(const void *a, const void *b)
 	return strcmp((*(struct origin *const *)a)->name, (*(struct origin *const *)b)->name);
 }
 
+static void forget_origins(void *context)
+{
+	struct origins *origins = context;
+
+	while (origins->count)
+		free(origins->all[--origins->count]);
+}
+
 int origins_list(struct source *source, struct dmm_bytes dir, struct origins *origins)
 {
-	struct source_file *listing;
-	int result = source_file_open(source, dir, &listing);
+	int result = list_whole(
+		&(struct whole_listing){
+			.source = source, .handle = dir, .entry = take_origin, .anew = forget_origins, .context = origins},
+		NULL);
 
-	if (result < 0)
-		return result;
-	while ((result = source_list(listing, take_origin, origins)) > 0)
-		;
-	source_file_close(listing);
 	if (origins->count)
 		qsort(origins->all, origins->count, sizeof(*origins->all), by_origin_name);
 	return result;
@@ -135,8 +141,7 @@ int origins_list(struct source *source, struct dmm_bytes dir, struct origins *or
 
 void origins_free(struct origins *origins)
 {
-	for (size_t i = 0; i < origins->count; i++)
-		free(origins->all[i]);
+	forget_origins(origins);
 	free(origins->all);
 }
 

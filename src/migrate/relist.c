@@ -10,6 +10,7 @@
  *
  * A time that an application has set meanwhile costs one listing more, and is told of nowhere.
  */
+#include "migrate/listing.h"
 #include "migrate/make.h"
 #include "migrate/names.h"
 
@@ -64,21 +65,26 @@ static int take(void *context, const struct dmm_entry *entry)
 	return populate_take_entry(making, entry);
 }
 
-static int list_again(struct relisting *relisting)
+static void see_anew(void *context)
 {
-	struct making *making = relisting->making;
-	struct dmm_bytes handle = {making->dir->source_bytes, making->dir->source_len};
-	struct source_file *listing;
-	int result = source_file_open(making->migrate->source, handle, &listing);
+	struct relisting *relisting = context;
 
-	if (result < 0)
-		return source_result(result);
 	name_set_free(relisting->seen);
 	relisting->seen = name_set_new();
-	while ((result = source_list(listing, take, relisting)) > 0)
-		;
-	source_file_close(listing);
-	return source_result(result);
+}
+
+static int list_again(struct relisting *relisting)
+{
+	const struct object *dir = relisting->making->dir;
+
+	see_anew(relisting);
+	return source_result(list_whole(&(struct whole_listing){.source = dir->migrate->source,
+	                                                        .handle = {dir->source_bytes, dir->source_len},
+	                                                        .entry = take,
+	                                                        .anew = see_anew,
+	                                                        .context = relisting,
+	                                                        .ino = dir->ino},
+	                                NULL));
 }
 
 static unsigned count_gone(const struct relisting *relisting)

@@ -7,6 +7,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "migrate/internal.h"
+#include "migrate/listing.h"
+#include "migrate/names.h"
 
 #include <errno.h>
 #include <string.h>
@@ -57,18 +59,32 @@ static void end_listing(struct listing *listing, int result)
 	}
 }
 
+/* What was counted is not counted again when the listing begins anew. */
+static int take_entry(void *context, const struct dmm_entry *entry)
+{
+	struct listing *listing = context;
+
+	if (atomic_load(&listing->surveying->stop))
+		return -ECANCELED;
+	return name_set_add(listing->seen, entry->name) || !listing->anew ? survey_entry(listing, entry) : 0;
+}
+
+static void begin_anew(void *context)
+{
+	((struct listing *)context)->anew = true;
+}
+
 static void list(struct surveying *surveying, const struct survey_dir *dir)
 {
-	struct listing listing = {.surveying = surveying, .dir = dir};
-	struct source_file *file = NULL;
-	int result = source_file_open(surveying->source, dir->handle, &file);
+	struct listing listing = {.surveying = surveying, .dir = dir, .seen = name_set_new()};
+	int result = list_whole(&(struct whole_listing){.source = surveying->source,
+	                                                .handle = dir->handle,
+	                                                .entry = take_entry,
+	                                                .anew = begin_anew,
+	                                                .context = &listing},
+	                        NULL);
 
-	if (result >= 0) {
-		do
-			result = atomic_load(&surveying->stop) ? -ECANCELED : source_list(file, survey_entry, &listing);
-		while (result > 0);
-		source_file_close(file);
-	}
+	name_set_free(listing.seen);
 	end_listing(&listing, result);
 }
 

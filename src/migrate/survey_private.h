@@ -65,6 +65,8 @@ struct listing {
 	struct surveying *surveying;
 	const struct survey_dir *dir;
 	uint64_t entries;
+	struct name_set *seen;
+	bool anew;    /* it was lost, and begins with names that were seen */
 	char **names; /* where the target folds case */
 	size_t n_names;
 };

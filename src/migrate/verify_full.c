@@ -5,6 +5,7 @@
  * What the source gives now is compared with the digest of what it gave, so that a source that drifted is told apart from a target
  * that was damaged. A file without a digest (verify=off, or changed by an application) is compared with the source itself.
  */
+#include "migrate/listing.h"
 #include "migrate/make.h"
 #include "migrate/names.h"
 #include "migrate/verify.h"
@@ -40,6 +41,7 @@ struct both {
 	int dirfd;
 	uint64_t ino;
 	struct name_set *names;
+	bool anew; /* the listing was lost and is another one: it begins with names that were looked at */
 };
 
 static void add_todo(struct both *both, char *path, const struct dmm_bytes *handle)
@@ -300,7 +302,8 @@ static int take_entry(void *context, const struct dmm_entry *entry)
 	struct both *both = context;
 	CLEAN_FREE char *path = join(both->path, entry->name);
 
-	name_set_add(both->names, entry->name);
+	if (!name_set_add(both->names, entry->name) && both->anew)
+		return verify_goes_on(both->verify) ? 0 : -ECANCELED;
 	int result = look_at_entry(both, entry, path);
 	return result < 0 ? result : verify_goes_on(both->verify) ? 0 : -ECANCELED;
 }
@@ -324,18 +327,21 @@ static void count_extra(struct both *both)
 		closedir(stream);
 }
 
+static void begin_anew(void *context)
+{
+	((struct both *)context)->anew = true;
+}
+
 static int list_source(struct both *both, const struct todo *todo)
 {
-	struct source_file *listing;
-	int result =
-		source_file_open(both->verify->migrate->source, (struct dmm_bytes){todo->handle, todo->handle_len}, &listing);
-
-	if (result < 0)
-		return source_result(result);
-	while ((result = source_list(listing, take_entry, both)) > 0)
-		;
-	source_file_close(listing);
-	return source_result(result);
+	both->anew = false;
+	return source_result(list_whole(&(struct whole_listing){.source = both->verify->migrate->source,
+	                                                        .handle = {todo->handle, todo->handle_len},
+	                                                        .entry = take_entry,
+	                                                        .anew = begin_anew,
+	                                                        .context = both,
+	                                                        .ino = both->ino},
+	                                NULL));
 }
 
 static int look_at_dir(struct both *both, const struct todo *todo)

@@ -170,7 +170,8 @@ void source_ahead_take(struct source_ahead *ahead, bool data, struct source_foun
 /* True for the (negative) errors that mean that nobody answers, rather than something of one object. */
 bool source_is_outage(int error);
 
-/* The connection on which a listing was begun has ended, and the listing with it; one that is begun anew may come to its end. */
+/* The connection on which a listing was begun has ended, and the listing with it; one that is begun anew may come to its end. The same may
+ * be true of ESTALE once entries were given: the server does not know the place any more (or the directory). */
 bool source_listing_is_lost(int error);
 
 /* How long to wait for a source that cannot be reached (retry.c). A source is opened soft, with the options' tries and timeout. */

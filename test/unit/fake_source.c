@@ -195,10 +195,14 @@ int source_list(struct source_file *dir, source_entry_fn entry, void *context)
 	struct listed all[FAKE_OBJECTS * FAKE_NAMES];
 	unsigned count = collect(dir, all);
 
-	if (dir->listed && fake_objects[dir->id].lost) {
+	if (dir->listed && fake_objects[dir->id].spared) {
+		fake_objects[dir->id].spared--;
+	} else if (dir->listed && fake_objects[dir->id].lost) {
 		fake_objects[dir->id].lost--;
-		return -ENOTCONN;
+		return fake_objects[dir->id].lost_by ? fake_objects[dir->id].lost_by : -ENOTCONN;
 	}
+	if (fake_objects[dir->id].lost && !fake_objects[dir->id].spared)
+		count = (count + 1) / 2;
 	for (unsigned i = 0; i < count; i++) {
 		int result = give(all[i].id, all[i].name, entry, context);
 		if (result < 0)

@@ -30,7 +30,9 @@ struct fake_object {
 	_Atomic int64_t mtime;   /* seconds; 0: one of its own */
 	_Atomic unsigned turned; /* its bytes are those of another: fake_byte(id + turned, off) */
 	_Atomic uint32_t uid;
-	_Atomic unsigned lost;     /* so many listings of it are lost with their connection, after their first entries */
+	_Atomic unsigned lost;     /* so many listings of it are lost, after half of their entries... */
+	int lost_by;               /* ... by this negative errno; 0: with their connection */
+	_Atomic unsigned spared;   /* but so many before these are not */
 	unsigned late;             /* this object comes into this directory once that was listed, and the next of it goes */
 	_Atomic unsigned restless; /* so many times its modification time moves on when it is looked at */
 
