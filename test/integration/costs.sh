@@ -59,6 +59,15 @@ at_most()
 	say "ok: $what: $found of at most $bound"
 }
 
+# own_at_most WHAT BOUND FIGURE MOUNTPOINT: what the daemon counts itself, since it was started, for each of $per.
+own_at_most()
+{
+	local found
+	found=$(awk -v n="$(figure "$4" "$3")" -v per=$per 'BEGIN { printf "%.3f", n / per }')
+	awk -v a="$found" -v b="$2" 'BEGIN { exit !(a <= b) }' || fail "$1: $found, more than $2"
+	say "ok: $1: $found of at most $2"
+}
+
 # Not those by which threads wait for each other: their number is chance.
 every=$(echo openat open_by_handle_at name_to_handle_at close statx newfstatat fstat lseek ftruncate pread64 pwrite64 preadv2 pwritev2 \
 	read write writev copy_file_range ioctl utimensat fchownat fchown fchmod fchmodat getxattr setxattr flistxattr llistxattr fgetxattr lgetxattr \
@@ -124,6 +133,10 @@ say '--- what the source is asked'
 mkdir asked
 slow
 start_slow three "$work/source" "$work/asked" -o background=on
+await_complete "$work/asked"
+per=$files
+own_at_most 'commits for a file' 0.03 state_commits "$work/asked"
+own_at_most 'requests for a file' 4.3 source_requests "$work/asked"
 finish three "$work/asked"
 for kind in open attr xattrs read close; do
 	found=$(requests $kind)
@@ -141,4 +154,6 @@ per=128
 # shellcheck disable=SC2046 # a list; without those by which the governor looks at the threads, whose number is time
 at_most 'system calls for a MiB' 6.5 $(printf '%s\n' $every | grep -vxE 'openat|read|close')
 at_most 'syncs for a MiB' 0.5 syncfs fdatasync fsync
+own_at_most 'commits for a MiB' 0.5 state_commits "$work/target2"
+own_at_most 'requests for a MiB' 1.3 source_requests "$work/target2"
 finish two "$work/target2"
