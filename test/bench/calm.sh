@@ -34,33 +34,34 @@ copy_again()
 start_greedy()
 {
 	local i
-	greedy=
+	beside=
 	for i in $(seq "$(nproc)"); do
 		if [ $((i % 2)) = 1 ]; then
 			copy_again "$base/calm/small" "$disk/greedy$i" &
 		else
 			copy_again "$base/calm/large" "$disk/greedy$i" &
 		fi
-		greedy="$greedy $!"
+		beside="$beside $!"
 	done
 }
 
 end_greedy()
 {
 	# shellcheck disable=SC2086
-	kill $greedy 2>/dev/null || :
+	kill $beside 2>/dev/null || :
 	# shellcheck disable=SC2086
-	wait $greedy || :
+	wait $beside || :
+	beside=
 }
 
 # What only takes processors: the background is to come forward beside it.
 start_hogs()
 {
 	local i
-	greedy=
+	beside=
 	for i in $(seq "$(nproc)"); do
 		while :; do :; done &
-		greedy="$greedy $!"
+		beside="$beside $!"
 	done
 }
 

@@ -241,10 +241,10 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median_us(uint64_t *took, size_t n)
+static double percentile_us(uint64_t *took, size_t n, size_t percent)
 {
 	qsort(took, n, sizeof(*took), compare);
-	return (double)took[n / 2] / 1000.0;
+	return (double)took[n * percent / 100] / 1000.0;
 }
 
 static void first(const char *path, unsigned places)
@@ -267,8 +267,10 @@ static void first(const char *path, unsigned places)
 		both[i] = now_ns() - began_ns;
 		smbc_getFunctionClose(context)(context, file);
 	}
-	printf("open-and-first-read-p50 %.1f us\n", median_us(both, places));
-	printf("first-read-p50 %.1f us\n", median_us(reads, places));
+	printf("open-and-first-read-p50 %.1f us\n", percentile_us(both, places, 50));
+	printf("open-and-first-read-p99 %.1f us\n", percentile_us(both, places, 99));
+	printf("first-read-p50 %.1f us\n", percentile_us(reads, places, 50));
+	printf("first-read-p99 %.1f us\n", percentile_us(reads, places, 99));
 	free(both);
 	free(reads);
 }

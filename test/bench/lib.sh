@@ -10,6 +10,8 @@ ops=$build/test/bench/ops
 base=$(mktemp -d "${BENCH_DIR:-/var/tmp}/dmmfs-bench.XXXXXX")
 disk=$base/disk
 results=$base/results
+made=$base
+beside= # processes that a bench has started to use the machine, or to look at it
 export DMMFS_CONFDIR=$base/conf DMMFS_RUNDIR=$base/run
 
 stop_servers() { :; } # net.sh has some
@@ -22,11 +24,14 @@ unmount_all()
 
 clean_up()
 {
+	trap '' INT TERM # a server may end its whole process group
 	cd /
+	# shellcheck disable=SC2086 # what runs beside the application, and asks for figures, goes on at ^C
+	[ -z "$beside" ] || kill $beside 2>/dev/null || :
 	unmount_all
 	umount "$base"/* 2>/dev/null || : # what a bench has mounted of its own
 	stop_servers
-	rm -rf "$base"
+	rm -rf "$made" "$base"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -57,12 +62,20 @@ with_name()
 value_of() { awk -v name="$1" '$1 == name { value = $2 } END { print value }' "$results"; }
 
 # median_of NAME: of all lines that were said with this name.
-median_of() { awk -v name="$1" '$1 == name { print $2 }' "$results" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+median_of() { awk -v name="$1" '$1 == name && NF > 1 { print $2 }' "$results" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f ratio", (b + 0 ? a / b : 0) }'; }
+# Nothing when one of them was not measured.
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (a + 0 > 0 && b + 0 > 0) printf "%.2f ratio", a / b }'; }
 
 # goal NUMBER NAME VALUE at-least|at-most WISHED: what the report compares.
-goal() { say "goal-$1-$2 ${3% ratio} $4-$5"; }
+goal()
+{
+	if [ -n "$3" ]; then
+		say "goal-$1-$2 ${3% ratio} $4-$5"
+	else
+		say "# goal $1 $2: not measured"
+	fi
+}
 
 seconds_of()
 {
@@ -110,7 +123,7 @@ children_processor()
 # Until everything is here and on record, which means durable. Asks again and again, which costs processor time of its own.
 await_complete()
 {
-	until "$admin" stat --json 1 | grep -q '"state": *"complete"'; do sleep 0.02; done
+	until "$admin" stat --json 1 | grep -E "\"state\": *\"complete\"" >/dev/null; do sleep 0.02; done
 }
 
 # start_dmmfs SOURCE [OPTIONS]: in the foreground of a job of ours, so that its log is in $base/log and its number in $daemon.
@@ -125,7 +138,10 @@ start_dmmfs()
 # logged TEXT: waits until the daemon says so, at no cost to it.
 logged()
 {
-	grep -q -m 1 -e "$1" < <(exec tail -n +1 -f --pid="$daemon" "$base/log" 2>/dev/null)
+	grep -q -m 1 -e "$1" < <(exec tail -n +1 -f --pid="$daemon" "$base/log" 2>/dev/null) && return
+	echo "bench: dmmfs has ended before it said \"$1\"; the end of what it said:" >&2
+	tail -n 5 "$base/log" >&2
+	return 1
 }
 
 copy_dmmfs() { start_dmmfs "$@" && logged event=complete; }

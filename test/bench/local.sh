@@ -3,7 +3,7 @@
 #
 # small, dir   BENCH_FILES (60000) files of 200 bytes to 16 KiB, 100 in a directory; 100000 small files in one directory
 # small-cold   the same from a real disk (BENCH_COLD_DIR, /var/tmp) and to it, after the caches were dropped
-# tree         BENCH_TREE (/usr/share), whatever is in it
+# usr          BENCH_TREE (/usr/share), whatever is in it
 # large        4 files of BENCH_LARGE (512M); sparse: 2 of 10 GiB with 256 MiB of data each; reflink: on one file system that shares blocks
 #
 # shellcheck shell=bash disable=SC2154
@@ -91,20 +91,21 @@ drop_caches() { sync && echo 3 >/proc/sys/vm/drop_caches; }
 
 bench_small-cold()
 {
-	local base=$base disk=$disk cold ceiling_threads=16
+	local cold ceiling_threads=16
 	cold=$(mktemp -d "${BENCH_COLD_DIR:-/var/tmp}/dmmfs-bench-cold.XXXXXX")
-	base=$cold disk=$cold/disk
+	base=$cold disk=$cold/disk # and clean_up knows of it
 	make_files "$cold/s" "${BENCH_FILES:-60000}" 100 16384
 	say "# small files, cold: $(find "$cold/s" | wc -l) objects, from and to $(findmnt -no SOURCE,FSTYPE -T "$cold" | tr -s ' ')"
 	copies small-cold "$cold/s" drop_caches cp ceiling dmmfs
 	faster G1 small-cold cp 3.0
 	rm -rf "$cold"
+	base=$made disk=$made/disk
 }
 
-bench_tree()
+bench_usr()
 {
 	say "# a tree: $(find "${BENCH_TREE:-/usr/share}" | wc -l) objects of ${BENCH_TREE:-/usr/share}"
-	copies tree "${BENCH_TREE:-/usr/share}" warm cp rsync ceiling dmmfs
+	copies usr "${BENCH_TREE:-/usr/share}" warm cp rsync ceiling dmmfs
 }
 
 # Until the names of a directory that nobody has seen yet are listed, and no data has come.

@@ -50,13 +50,14 @@ known_now() { "$admin" stat --json 1 | awk -F'[:,]' '$1 ~ /"files_found"/ { prin
 curve_begin()
 {
 	curve "$1" &
-	watcher=$!
+	beside=$!
 }
 
 curve_end()
 {
-	kill "$watcher"
-	wait "$watcher" || :
+	kill "$beside"
+	wait "$beside" || :
+	beside=
 }
 
 # starts_again NAME BYTES OPTIONS: after an unmount and after a kill; until the mount serves, and until it has answered.

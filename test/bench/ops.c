@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What single operations cost below a directory: prints "NAME MICROSECONDS us" lines (or MiB/s), the same on a native directory
+ * What reads and writes of one file cost: prints "NAME MICROSECONDS us" lines (or MiB/s), the same on a native file
  * and on a mount, so that two runs can be divided. Asserts no time; ends with 1 when an operation fails.
  *
- *   ops meta DIR         stat, open+read+close, create, rename, unlink over 2000 small files that it makes
- *   ops list DIR         readdir and stat of everything below DIR
  *   ops data FILE        reads and writes of an existing large file
  *   ops written FILE     writes of 4 KiB into it as it was left, which nobody has read
  *   ops first FILE N [PAUSE]   first 4 KiB at N places of a file, each place once: cold when the file is; PAUSE: milliseconds
@@ -13,8 +11,6 @@
  */
 #include "bench.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,83 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILES 2000
 #define PLACES 50000
 
 static void report(const char *name, uint64_t start, uint64_t count)
 {
 	printf("%s %.2f us\n", name, (double)(now_ns() - start) / 1000.0 / (double)count);
-}
-
-static const char *path_of(const char *dir, const char *stem, int i)
-{
-	static char path[4096];
-
-	snprintf(path, sizeof(path), "%s/%s%d", dir, stem, i);
-	return path;
-}
-
-static void meta(const char *dir)
-{
-	char buf[4096] = {0}, from[4096];
-	struct stat st;
-	uint64_t start = now_ns();
-
-	for (int i = 0; i < FILES; i++) {
-		int fd = open(path_of(dir, "f", i), O_CREAT | O_EXCL | O_WRONLY, 0644);
-		need(fd >= 0 && write(fd, buf, sizeof(buf)) == sizeof(buf) && close(fd) == 0, "create");
-	}
-	report("create+write+close", start, FILES);
-	for (int round = 0; round < 2; round++) {
-		start = now_ns();
-		for (int i = 0; i < FILES; i++)
-			need(stat(path_of(dir, "f", i), &st) == 0, "stat");
-		report(round ? "stat-cached" : "stat", start, FILES);
-	}
-	start = now_ns();
-	for (int i = 0; i < FILES; i++) {
-		int fd = open(path_of(dir, "f", i), O_RDONLY);
-		need(fd >= 0 && read(fd, buf, sizeof(buf)) == sizeof(buf) && close(fd) == 0, "open+read+close");
-	}
-	report("open+read+close", start, FILES);
-	start = now_ns();
-	for (int i = 0; i < FILES; i++) {
-		strcpy(from, path_of(dir, "f", i));
-		need(rename(from, path_of(dir, "g", i)) == 0, "rename");
-	}
-	report("rename", start, FILES);
-	start = now_ns();
-	for (int i = 0; i < FILES; i++)
-		need(unlink(path_of(dir, "g", i)) == 0, "unlink");
-	report("unlink", start, FILES);
-}
-
-static uint64_t list_below(const char *dir)
-{
-	DIR *stream = opendir(dir);
-	uint64_t count = 0;
-
-	need(stream != NULL, dir);
-	for (struct dirent *entry; (entry = readdir(stream));) {
-		char path[4096];
-		struct stat st;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		need(lstat(path, &st) == 0, path);
-		count += 1 + (S_ISDIR(st.st_mode) ? list_below(path) : 0);
-	}
-	closedir(stream);
-	return count;
-}
-
-static void list(const char *dir)
-{
-	for (int round = 0; round < 2; round++) {
-		uint64_t start = now_ns();
-		uint64_t count = list_below(dir);
-		report(round ? "readdir+stat-again" : "readdir+stat", start, count);
-	}
 }
 
 static void report_rate(const char *name, uint64_t start, uint64_t bytes)
@@ -181,6 +105,10 @@ static void first(const char *path, int places, int pause_ms)
 	struct stat st;
 
 	need(took && reads && stat(path, &st) == 0, path);
+	if (st.st_size / places < (off_t)124 * 4096) {
+		fprintf(stderr, "ops: %s is too small for %d places\n", path, places);
+		exit(1);
+	}
 	for (int i = 0; i < places; i++) {
 		nanosleep(&(struct timespec){.tv_nsec = (long)pause_ms * 1000000}, NULL);
 		/* Places that are far from each other and from where read-ahead goes. */
@@ -220,11 +148,7 @@ static void whole(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && strcmp(argv[1], "meta") == 0)
-		meta(argv[2]);
-	else if (argc == 3 && strcmp(argv[1], "list") == 0)
-		list(argv[2]);
-	else if (argc == 3 && strcmp(argv[1], "data") == 0)
+	if (argc == 3 && strcmp(argv[1], "data") == 0)
 		data(argv[2]);
 	else if (argc == 3 && strcmp(argv[1], "written") == 0)
 		written(argv[2]);
@@ -233,8 +157,7 @@ int main(int argc, char **argv)
 	else if (argc == 3 && strcmp(argv[1], "whole") == 0)
 		whole(argv[2]);
 	else {
-		fprintf(stderr,
-		        "usage: ops meta DIR | list DIR | data FILE | written FILE | first FILE N [PAUSE] | whole FILE\n");
+		fprintf(stderr, "usage: ops data FILE | written FILE | first FILE N [PAUSE] | whole FILE\n");
 		return 2;
 	}
 	return 0;
