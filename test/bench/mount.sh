@@ -16,6 +16,7 @@ as()
 	shift
 	case $who in
 	*-awake)
+		[ -w $qos ] || return 0
 		{
 			printf '\0\0\0\0' >&9
 			"$@"
@@ -61,16 +62,17 @@ serve()
 # faster_than NUMBER NAME PEER WISHED: how many times as fast as the peer, by the medians of microseconds or seconds.
 faster_than() { goal "$1" "$2-against-$3" "$(ratio "$(median_of "$2-$3")" "$(median_of "$2-dmmfs")")" at-least "$4"; }
 
-# What no file system in a process can be faster than (floor.c), asleep between requests and awake.
+# What no file system in a process can be faster than (floor.c): asleep between requests, polling for them, on processors that stay awake.
 tree_floor()
 {
 	local how
+	unmount_all # or the processors stay awake for dmmfs
 	mkdir -p "$base/floor"
 	head -c 4096 /dev/zero >"$base/floor.backing"
-	for how in '' poll; do
-		"$build/test/bench/floor" "$base/floor" "$base/floor.backing" $how
+	for how in floor floor-poll floor-awake; do
+		"$build/test/bench/floor" "$base/floor" "$base/floor.backing" $([ $how != floor-poll ] || echo poll)
 		for what in stat open+read+close; do
-			"$build/test/bench/tree" meta "$base/floor" 1 $what | while read -r name value unit; do say "tree-$name-floor${how:+-}$how $value $unit"; done
+			as $how "$build/test/bench/tree" meta "$base/floor" 1 $what | while read -r name value unit; do say "tree-$name-$how $value $unit"; done
 		done
 		umount "$base/floor"
 	done
