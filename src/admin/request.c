@@ -240,9 +240,9 @@ static json_t *answer_upgrade(const struct migration_port *port, uint32_t migid,
 	int error = port->upgrade(port->context, json_is_true(begin), &status, why, sizeof(why));
 	if (error < 0)
 		return request_refuse(error, "migration %u can not be upgraded: %s", migid, *why ? why : strerror(-error));
-	return reply_with("upgrade",
-	                  json_pack("{s:i, s:s, s:I, s:I}", "pid", (int)status.pid, "version", status.version, "takeovers",
-	                            (json_int_t)status.takeovers, "pause_ms", (json_int_t)(status.pause_ns / NS_PER_MS)));
+	return reply_with("upgrade", json_pack("{s:i, s:i, s:s, s:I, s:I}", "pid", (int)status.pid, "keeper", (int)status.keeper,
+	                                       "version", status.version, "takeovers", (json_int_t)status.takeovers, "pause_ms",
+	                                       (json_int_t)(status.pause_ns / NS_PER_MS)));
 }
 
 static const struct operation {

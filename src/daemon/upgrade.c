@@ -45,7 +45,8 @@ static int check(struct daemon *daemon, char *error, size_t error_size)
 	}
 	if (!kept_memory(daemon->kept)->resends) {
 		snprintf(error, error_size,
-		         "nothing holds its mount meanwhile (keeper=off, or a kernel before Linux 6.9): halt it and start it again");
+		         "nothing holds its mount meanwhile (keeper=off, or a kernel before Linux 6.9): halt it and start it "
+		         "again");
 		return -EOPNOTSUPP;
 	}
 	if (daemon->upgrading) {
@@ -75,7 +76,10 @@ int daemon_upgrade(void *context, bool wanted, struct upgrade_status *status, ch
 	struct daemon *daemon = context;
 	const struct memory *memory = kept_memory(daemon->kept);
 
-	*status = (struct upgrade_status){
-		.pid = getpid(), .version = DMM_VERSION, .takeovers = memory->takeovers, .pause_ns = memory->pause_ns};
+	*status = (struct upgrade_status){.pid = getpid(),
+	                                  .keeper = memory->keeper_pid,
+	                                  .version = DMM_VERSION,
+	                                  .takeovers = memory->takeovers,
+	                                  .pause_ns = memory->pause_ns};
 	return wanted ? begin(daemon, error, error_size) : 0;
 }

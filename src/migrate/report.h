@@ -159,6 +159,7 @@ struct migration_report {
 /* The process that serves, and how it came to serve. */
 struct upgrade_status {
 	pid_t pid;
+	pid_t keeper; /* that starts the next one; 0: none */
 	const char *version;
 	uint32_t takeovers; /* of this mount, by processes that took the place of another one */
 	uint64_t pause_ns;  /* of the last one: how long nobody served */

@@ -78,8 +78,10 @@ kill -STOP "${pid[one]}"
 upgrade=$!
 wait_for 20 grep -q '^State:.Z' "/proc/$before/status"
 asked_unserved 'in an upgrade'
-kill $upgrade
-wait $upgrade || :
+status=0
+wait $upgrade || status=$?
+equal 'who asked for the upgrade does not wait any more' 5 $status
+check 'and is told why' grep -q "was stopped before a new daemon served it.*dmmfs-admin start 1" upgrade.out
 
 say '--- without a keeper'
 start one "$work/source" "$m" -o keeper=off

@@ -172,7 +172,7 @@ static int simulated_upgrade(void *context, bool begin, struct upgrade_status *s
 	LOCKED(&simulated->lock);
 	simulated->takeovers += begin;
 	*status = (struct upgrade_status){
-		.pid = 77, .version = "9.8", .takeovers = simulated->takeovers, .pause_ns = 12 * 1000000ull};
+		.pid = 77, .keeper = 76, .version = "9.8", .takeovers = simulated->takeovers, .pause_ns = 12 * 1000000ull};
 	snprintf(error, error_size, "the program is not there");
 	return simulated->stat_error;
 }

@@ -251,6 +251,7 @@ START_TEST(test_upgrade)
 	json_t *reply = ask(json_pack("{s:s}", "op", "upgrade"));
 	const json_t *status = json_object_get(reply, "upgrade");
 	ck_assert_int_eq(json_integer_value(json_object_get(status, "takeovers")), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(status, "keeper")), 76);
 	ck_assert_int_eq(json_integer_value(json_object_get(status, "pause_ms")), 12);
 	ck_assert_str_eq(json_string_value(json_object_get(status, "version")), "9.8");
 	json_decref(reply);
