@@ -55,7 +55,8 @@ struct fs {
 	struct turn turn;     /* of those that receive requests */
 	struct receiver *receivers;
 	unsigned n_threads;
-	atomic_bool gate_closed; /* fs_close_gate() */
+	atomic_bool gate_closed;    /* fs_close_gate() */
+	atomic_bool told_of_memory; /* that the kernel may take a page of an inbox away */
 	atomic_uint woken_running;
 	atomic_bool serving, ended;
 	atomic_bool passthrough; /* negotiated, and it has not failed */

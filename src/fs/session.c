@@ -27,6 +27,16 @@
 #define WOKEN_THREADS 4
 #define GATE_LOOK_US 100
 
+static bool read_number(const char *path, unsigned *number)
+{
+	FILE *file = fopen(path, "re");
+	bool found = file && fscanf(file, "%u", number) == 1;
+
+	if (file)
+		fclose(file);
+	return found;
+}
+
 /* --- INIT --- */
 
 static void want(struct fuse_conn_info *conn, uint64_t flag, bool wanted)
@@ -189,6 +199,28 @@ static void process(struct receiver *receiver, struct fuse_buf *buf)
 	atomic_store_explicit(&receiver->busy, false, memory_order_release);
 }
 
+/* What may happen to memory that is not locked, or not pinned, and what to do about it: once. */
+static void tell_of_memory(struct fs *fs, const struct inbox *inbox, int pinned)
+{
+	char remedy[96] = "allow io_uring";
+	unsigned moves = 1;
+
+	if ((inbox->locked && pinned >= 0) || atomic_exchange(&fs->told_of_memory, true))
+		return;
+	if (pinned == -ENOMEM) /* what was pinned by one that died is still counted when the next one begins */
+		snprintf(remedy, sizeof(remedy), "raise the limit of locked memory (LimitMEMLOCK=) to %u MiB for each migration",
+		         fs->options.threads * 3);
+	if (!inbox->locked)
+		log_warning(
+			"no memory can be locked: if it is swapped out, a request that comes in the moment of a crash may fail; "
+			"raise the limit of locked memory (LimitMEMLOCK=) to %u MiB",
+			fs->options.threads * 2);
+	else if (!read_number("/proc/sys/vm/compact_unevictable_allowed", &moves) || moves)
+		log_info("no memory can be pinned (%s): if the kernel moves it, a request that comes in the moment of a crash "
+		         "may fail; %s, or set vm.compact_unevictable_allowed to 0",
+		         errno_name(-pinned), remedy);
+}
+
 static void *receive(void *context)
 {
 	struct receiver *receiver = context;
@@ -197,6 +229,7 @@ static void *receive(void *context)
 
 	pthread_setname_np(pthread_self(), "fuse");
 	creds_thread_start(NULL);
+	tell_of_memory(fs, &receiver->inbox, inbox_pin(&receiver->inbox));
 	while (!fuse_session_exited(fs->session)) {
 		turn_await(&fs->turn, fd);
 		ssize_t len = inbox_receive(&receiver->inbox, fd);
@@ -268,14 +301,11 @@ static void warn_of_timeouts(void)
 	static const char *const names[] = {"/proc/sys/fs/fuse/default_request_timeout", "/proc/sys/fs/fuse/max_request_timeout"};
 
 	for (size_t i = 0; i < 2; i++) {
-		FILE *file = fopen(names[i], "re");
-		unsigned seconds = 0;
-		if (file && fscanf(file, "%u", &seconds) == 1 && seconds)
+		unsigned seconds;
+		if (read_number(names[i], &seconds) && seconds)
 			log_warning(
 				"%s is %u: the kernel ends the whole mount when the source is silent for so long; set it to 0",
 				names[i], seconds);
-		if (file)
-			fclose(file);
 	}
 }
 
@@ -312,11 +342,6 @@ static int start_receiver(struct fs *fs)
 		inbox_close(&receiver->inbox);
 		return result;
 	}
-	if (!receiver->inbox.locked && fs->n_threads == 0)
-		log_warning(
-			"no memory can be locked: if it is swapped out, a request that comes in the moment of a crash may fail; "
-			"raise the limit of locked memory (LimitMEMLOCK=) to %u MiB",
-			fs->options.threads * 2);
 	fs->n_threads++;
 	return 0;
 }
