@@ -193,7 +193,9 @@ int adopt_rest(struct fs *fs)
 	struct notify resend = {.len = sizeof(resend), .code = NOTIFY_RESEND};
 
 	node_on_doubt(fs->nodes, have_doubt, fs);
-	file_adopt(fs);
+	int result = file_adopt(fs);
+	if (result < 0)
+		return result;
 	adopt_all_held(fs);
 	/* The connection may be over: then there is nothing to send again. */
 	if (write(fuse_session_fd(fs->session), &resend, sizeof(resend)) < 0 && errno != ENODEV && errno != EPERM &&

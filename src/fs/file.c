@@ -128,7 +128,8 @@ void file_open_again(struct call *call)
 	if (!handle)
 		return;
 	struct node *node;
-	if (node_of(call->fs, kept_find_open(call->fs->kept, handle)->node, &node) == 0)
+	const struct memory_open *open = kept_find_open(call->fs->kept, handle);
+	if (!(open->flags & OPEN_UNKNOWN) && node_of(call->fs, open->node, &node) == 0)
 		end_open(call->fs, node, handle);
 	else
 		kept_close(call->fs->kept, handle);
@@ -292,63 +293,109 @@ static void invalidate_attributes(struct fs *fs, uint64_t ino)
 	lane_submit(fs->notices, &notice->job, LANE_DEMAND);
 }
 
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void file_released(struct fs *fs, uint64_t ino, uint64_t handle)
 {
-	struct fs *fs = fs_of(req);
 	struct node *node;
-	const struct memory_open *open = kept_find_open(fs->kept, fi->fh);
+	const struct memory_open *open = kept_find_open(fs->kept, handle);
 
 	/* None: another process closed it, and was killed before it could say so. */
-	if (open && node_of(fs, ino, &node) == 0) {
-		bool written_past = (open->flags & OPEN_PASSTHROUGH) && (open->flags & OPEN_MAPS);
-		end_open(fs, node, fi->fh);
-		if (written_past)
-			invalidate_attributes(fs, ino);
-	} else if (open) {
-		kept_close(fs->kept, fi->fh);
+	if (!open)
+		return;
+	if ((open->flags & OPEN_UNKNOWN) || node_of(fs, ino, &node) < 0) {
+		kept_close(fs->kept, handle);
+		return;
 	}
+	bool written_past = (open->flags & OPEN_PASSTHROUGH) && (open->flags & OPEN_MAPS);
+	end_open(fs, node, handle);
+	if (written_past)
+		invalidate_attributes(fs, ino);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	file_released(fs_of(req), ino, fi->fh);
 	fuse_reply_err(req, 0);
 }
 
-/* The entries of another process. Without its node (an object that is gone) an entry waits for its release alone. */
-static void adopt_open(struct fs *fs, struct memory_open *open)
+/* --- of another process --- */
+
+/* What passes when others let go of what they have. In all so many pauses are made for it; then the keeper tries with another process,
+ * and applications wait meanwhile. To go on without an entry would be to forget that somebody reads: a file that loses its last name
+ * would be given up, and its bytes that are still to come be read as zeros. */
+#define ADOPT_PAUSES 100u
+#define ADOPT_PAUSE_US 100000
+
+static bool adopt_passes(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+/* Nothing is counted when it fails. */
+static int adopt_open(struct fs *fs, struct memory_open *open)
 {
 	struct event still_open = {.kind = EVENT_STILL_OPEN, .fd = -1};
 	struct node *node;
-	bool watched;
+	bool watched = false;
 
-	if (open->ending) {
-		close_backing(fs, open->backing_id);
-		atomic_store(&open->unique, 0);
-		return;
-	}
 	int result = node_of(fs, open->node, &node);
-	if (result < 0) {
-		if (result != -ESTALE)
-			log_warning("an open file is not watched any more: error=%s", errno_name(result));
-		return;
-	}
+	if (result < 0)
+		return result;
+	if (open->flags & OPEN_WATCHED)
+		result = monitor_begin(fs->monitor, &node->subject, &still_open, NULL, &watched);
+	if (adopt_passes(result))
+		return result;
+	if (result < 0) /* it cannot be read, either */
+		log_warning("an open file is not watched any more: error=%s", errno_name(result));
+	if (!watched)
+		open->flags &= (uint16_t)~OPEN_WATCHED;
 	node_ref(fs->nodes, node);
 	node->latched++;
 	node->writers += (open->flags & OPEN_WRITES) != 0;
 	node->written_past = (open->flags & OPEN_PASSTHROUGH) && (node->written_past || (open->flags & OPEN_WRITES));
 	node->latch = open->flags & OPEN_PASSTHROUGH ? LATCH_PASSTHROUGH : LATCH_CACHED;
 	node->backing_id = open->backing_id;
-	if (!(open->flags & OPEN_WATCHED))
-		return;
-	if (monitor_begin(fs->monitor, &node->subject, &still_open, NULL, &watched) != MONITOR_GO || !watched)
-		open->flags &= (uint16_t)~OPEN_WATCHED;
+	return 0;
 }
 
-void file_adopt(struct fs *fs)
+/* An entry without its node (an object that is gone) waits for its release alone. */
+static int adopt_patiently(struct fs *fs, struct memory_open *open, unsigned *pauses)
+{
+	int result;
+
+	open->flags &= (uint16_t)~OPEN_UNKNOWN; /* of a process between */
+	while (adopt_passes(result = adopt_open(fs, open)) && (*pauses)++ < ADOPT_PAUSES) {
+		nodes_done(fs->nodes);
+		usleep(ADOPT_PAUSE_US);
+	}
+	nodes_done(fs->nodes);
+	if (result == 0 || adopt_passes(result))
+		return result;
+	if (result != -ESTALE)
+		log_warning("an open file cannot be looked at, and is not known any more: error=%s", errno_name(result));
+	open->flags |= OPEN_UNKNOWN;
+	return 0;
+}
+
+int file_adopt(struct fs *fs)
 {
 	struct memory *memory = kept_memory(fs->kept);
+	unsigned pauses = 0;
+	int result = 0;
 
-	for (uint32_t i = 1; i < memory->opens_used; i++) {
-		if (memory->opens[i].unique)
-			adopt_open(fs, &memory->opens[i]);
-		nodes_done(fs->nodes);
+	for (uint32_t i = 1; i < memory->opens_used && result == 0; i++) {
+		struct memory_open *open = &memory->opens[i];
+		if (open->unique && open->ending) {
+			close_backing(fs, open->backing_id);
+			atomic_store(&open->unique, 0);
+		} else if (open->unique) {
+			result = adopt_patiently(fs, open, &pauses);
+		}
 	}
+	if (pauses)
+		log_warning("what is open could be looked at only after a while, for want of descriptors or memory: pauses=%u "
+		            "error=%s",
+		            pauses, result < 0 ? errno_name(result) : "none");
+	return result;
 }
 
 /* Nothing is due at close(2): what the application was told is on the target, and fsync(2) is the way to stable storage. The

@@ -158,8 +158,10 @@ bool is_ours(const struct node *dir, const char *name);
 void file_reply_open(struct call *call, struct node *node, const struct fuse_entry_param *entry, bool watched);
 /* A request to open something comes again: what another process noted of its answer counts no more. */
 void file_open_again(struct call *call);
-/* What another process has opened is open. */
-void file_adopt(struct fs *fs);
+/* What another process has opened is open. Fails for want of descriptors or memory, after a while. */
+int file_adopt(struct fs *fs);
+/* The kernel has closed an open file. */
+void file_released(struct fs *fs, uint64_t ino, uint64_t handle);
 
 /* --- adopt.c: a mount that another process has served --- */
 /* The session is as it was after INIT. */

@@ -399,7 +399,8 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 		return result;
 	result = start_threads(fs);
 	if (result < 0) {
-		snprintf(error, error_size, "cannot start threads: %s", strerror(-result));
+		snprintf(error, error_size, inherited ? "cannot go on with what is open: %s" : "cannot start threads: %s",
+		         strerror(-result));
 		if (!inherited)
 			umount2(options->mountpoint, MNT_DETACH);
 		return result;

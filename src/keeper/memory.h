@@ -52,6 +52,7 @@ struct memory_open {
 #define OPEN_WATCHED 2u     /* EVENT_OPEN went on while the migration had an interest: EVENT_CLOSE is due */
 #define OPEN_PASSTHROUGH 4u /* by backing_id */
 #define OPEN_MAPS 8u        /* may be stored into through a mapping */
+#define OPEN_UNKNOWN 16u    /* the process that serves could not look at its file: it is counted nowhere */
 
 struct memory_node {
 	_Atomic uint64_t id; /* 0: free */
