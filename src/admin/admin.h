@@ -49,9 +49,12 @@ int admin_start(const char *rundir, uint32_t migid, const struct migration_port 
  * answered ESHUTDOWN. Returns when none of them is in the port any more. */
 void admin_quiesce(struct admin *admin);
 
-/* Removes the socket, waits for requests that are being served, answers ESHUTDOWN to those that wait. A finish() of the port that
- * waits for files to be closed must have been made to return before. NULL is allowed, here and above. Neither may be called by
- * the port itself. */
+/* Removes the socket: nobody meets this daemon from now on, and another one may have its place. What was asked before is answered. */
+void admin_withdraw(struct admin *admin);
+
+/* The same, if it was not done; waits for requests that are being served, answers ESHUTDOWN to those that wait. A finish() of the port
+ * that waits for files to be closed must have been made to return before. NULL is allowed, here and above. None of them may be called
+ * by the port itself. */
 void admin_stop(struct admin *admin);
 
 /* The figures as a JSON object: what "stat" gives, and what the setting "result" keeps of a migration that has ended. New

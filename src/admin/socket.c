@@ -414,15 +414,23 @@ void admin_quiesce(struct admin *admin)
 		pthread_cond_wait(&admin->left, &admin->lock);
 }
 
+void admin_withdraw(struct admin *admin)
+{
+	if (!admin || atomic_exchange(&admin->stopping, true))
+		return;
+	eventfd_write(admin->stop_event, 1);
+	pthread_join(admin->accepting, NULL);
+	remove_socket(admin);
+	cleanup_close(&admin->listening);
+	admin->listening = -1;
+}
+
 void admin_stop(struct admin *admin)
 {
 	if (!admin)
 		return;
 	admin_quiesce(admin);
-	atomic_store(&admin->stopping, true);
-	eventfd_write(admin->stop_event, 1);
-	pthread_join(admin->accepting, NULL);
-	remove_socket(admin);
+	admin_withdraw(admin);
 	hang_up_on_readers(admin);
 	lane_stop(admin->lane);
 	admin_free(admin);

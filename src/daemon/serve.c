@@ -193,9 +193,13 @@ static int end(struct daemon *daemon, bool served)
 	daemon->fs = NULL;
 	store_close(daemon->store); /* before the migration goes: what it handed in last calls it back */
 	daemon->store = NULL;
-	target_witness_close(&daemon->target); /* the next daemon may be waiting for it */
-	if (ending == ENDING_FINISH && result >= 0)
+	bool finishes = ending == ENDING_FINISH && result >= 0;
+	if (!finishes)
+		admin_withdraw(daemon->admin); /* or the next daemon, which may be waiting for the witness, would meet it */
+	target_witness_close(&daemon->target);
+	if (finishes)
 		result = daemon_clean_up(daemon);
+	target_close(&daemon->target); /* it holds the file system, also when that is not mounted any more */
 	tell_ended(daemon, result);
 	admin_stop(daemon->admin);
 	migrate_free(daemon->migrate);

@@ -520,6 +520,30 @@ static void *ask_until_quiet(void *context)
 	return NULL;
 }
 
+/* Whoever asked is answered, while another daemon has the socket's place already. */
+START_TEST(test_withdraw)
+{
+	struct admin *next = NULL;
+	pthread_t thread;
+	void *reply;
+	simulated.finish_waits = true;
+	pthread_create(&thread, NULL, ask_finish, NULL);
+	simulated_await_finishes(&simulated, 1);
+	admin_withdraw(admin);
+	admin_withdraw(NULL);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	ck_assert_int_eq(admin_start(dir, 7, &simulated.port, &next), 0);
+	simulated_release(&simulated);
+	pthread_join(thread, &reply);
+	ck_assert(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+	admin_withdraw(admin);
+	admin_stop(admin);
+	json_decref(ask(json_pack("{s:s}", "op", "stat"))); /* the socket of the next one is left alone */
+	admin = next;
+}
+END_TEST
+
 /* After it nobody is in the port: under the thread sanitizer this write is seen when somebody still reads. */
 START_TEST(test_quiesce_is_complete)
 {
@@ -644,6 +668,7 @@ int main(void)
 	tcase_add_test(tests, test_long_requests_delay_nobody);
 	tcase_add_test(tests, test_stop);
 	tcase_add_test(tests, test_quiesce);
+	tcase_add_test(tests, test_withdraw);
 	tcase_add_test(tests, test_quiesce_is_complete);
 	tcase_add_test(tests, test_too_many_connections);
 	tcase_add_test(tests, test_modes);
