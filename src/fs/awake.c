@@ -41,7 +41,7 @@ static void take(struct awake *awake)
 		close(fd);
 }
 
-static void let_go(struct awake *awake)
+void awake_let_go(struct awake *awake)
 {
 	close(awake->fd);
 	awake->fd = -1;
@@ -50,7 +50,7 @@ static void let_go(struct awake *awake)
 void awake_stop(struct awake *awake)
 {
 	if (awake_is_held(awake))
-		let_go(awake);
+		awake_let_go(awake);
 	awake->path = NULL;
 }
 
@@ -64,5 +64,5 @@ void awake_look(struct awake *awake, uint64_t requests)
 	if (!awake_is_held(awake) && awake->path && awake->busy >= LOOKS_BEFORE)
 		take(awake);
 	else if (awake_is_held(awake) && awake->calm >= LOOKS_AFTER)
-		let_go(awake);
+		awake_let_go(awake);
 }

@@ -11,7 +11,7 @@
  * requests come, and, unless the administrator wants it, only where there are few processors. The wish ends with the
  * descriptor, so with the process, however that ends.
  *
- * Threads: one at a time; the deputy's (fs/turn.h).
+ * Threads: one at a time; the deputy's (fs/turn.h), or whoever sees, under its lock, that there is none.
  */
 #ifndef DMM_FS_AWAKE_H
 #define DMM_FS_AWAKE_H
@@ -40,10 +40,12 @@ void awake_stop(struct awake *awake);
 /* To be called about each millisecond, with the number of all requests so far. */
 void awake_look(struct awake *awake, uint64_t requests);
 
-/* Whether the looks must go on. */
+/* Whether the looks must go on, or it be let go. */
 static inline bool awake_is_held(const struct awake *awake)
 {
 	return awake->fd >= 0;
 }
+/* Held it is no more, until the looks show many again. */
+void awake_let_go(struct awake *awake);
 
 #endif

@@ -51,7 +51,7 @@ void turn_stop(struct turn *turn)
 
 static bool is_hot(const struct turn *turn)
 {
-	return turn->most && turn->close >= HOT && turn->last_ns - turn->alone_ns >= ALONE_NS;
+	return turn->most && turn->close >= HOT && turn->last_ns >= turn->alone_ns + ALONE_NS;
 }
 
 /* One more is to ask. */
@@ -191,6 +191,9 @@ void turn_await(struct turn *turn, int fd)
 	/* It may sleep now, and two are to ask then, or one to look. */
 	if (!found && turn->asking < 2 && !turn->has_deputy)
 		summon(turn);
+	/* Nor would anybody see that requests are rare again. Those that are parked do, by themselves. */
+	if (!turn->has_deputy && !turn->parked && awake_is_held(&turn->awake))
+		awake_let_go(&turn->awake);
 }
 
 static bool takes_long(uint32_t opcode)

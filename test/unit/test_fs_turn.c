@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -58,7 +59,8 @@ static void start(void)
 	ck_assert_int_eq(pipe(requests), 0);
 	sem_init(&served, 0, 0);
 	sem_init(&go_on, 0, 0);
-	turn_start(&turn, AWAKE_OFF);
+	turn_start(&turn, AWAKE_ON);
+	turn.awake.path = "/dev/null";
 	turn.few = FEW;
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, receive, NULL), 0);
@@ -198,6 +200,45 @@ START_TEST(a_wake_up_that_is_lost_is_made_up_for)
 }
 END_TEST
 
+/* The deputy is called away, and nobody is left who would see that requests are rare again: they must not stay awake for nothing. */
+START_TEST(processors_sleep_when_nobody_looks_after_them)
+{
+	pthread_t thread;
+	bool called = false;
+
+	turn_start(&turn, AWAKE_OFF);
+	turn.awake.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	ck_assert(awake_is_held(&turn.awake));
+	turn.asking = turn.few; /* so one parks */
+	ck_assert_int_eq(pthread_create(&thread, NULL, await_turn, NULL), 0);
+	while (!called) {
+		pthread_mutex_lock(&turn.lock);
+		called = turn.has_deputy;
+		turn.asking -= called ? turn.few : 0; /* those who asked are busy, for long */
+		pthread_mutex_unlock(&turn.lock);
+	}
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(turn.asking, 1);
+	ck_assert(!awake_is_held(&turn.awake));
+	turn_stop(&turn);
+}
+END_TEST
+
+/* Many requests of a new caller came before anybody asked again. */
+START_TEST(a_new_caller_has_not_been_alone_for_long)
+{
+	turn_start(&turn, AWAKE_OFF);
+	turn.most = 1;
+	turn.close = 1000;
+	turn.last_ns = NS_PER_S;
+	turn.alone_ns = NS_PER_S + 1;
+	turn.asking = 1; /* who comes next would park, and nobody would wake it, if one were to poll */
+	turn_await(&turn, requests[0]);
+	ck_assert_uint_eq(turn.asking, 2);
+	turn_stop(&turn);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("turn");
@@ -215,6 +256,8 @@ int main(void)
 	suite_add_tcase(suite, tests);
 	tcase_set_timeout(alone, 60);
 	tcase_add_test(alone, a_wake_up_that_is_lost_is_made_up_for);
+	tcase_add_test(alone, processors_sleep_when_nobody_looks_after_them);
+	tcase_add_test(alone, a_new_caller_has_not_been_alone_for_long);
 	suite_add_tcase(suite, alone);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
