@@ -34,8 +34,10 @@ static void take(struct awake *awake)
 		awake->fd = fd;
 		return;
 	}
-	log_info("processors may sleep while requests are frequent, which makes these slower: path=%s error=%s", awake->path,
-	         errno_name(errno));
+	log_info("processors may sleep while requests are frequent, which makes these slower; allow the daemon to write to the "
+	         "device, or "
+	         "set awake=off: path=%s error=%s",
+	         awake->path, errno_name(errno));
 	awake->path = NULL;
 	if (fd >= 0)
 		close(fd);

@@ -388,7 +388,7 @@ int fs_start(const struct fs_options *options, const struct monitor *monitor, co
 	fs->nodes = node_table_new(target, fs->kept, descriptors_limit() / 2);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->changed, NULL);
-	turn_start(&fs->turn, options->awake);
+	turn_start(&fs->turn, options->threads, options->awake);
 	*started = fs;
 	warn_of_timeouts();
 	bool inherited = kept_inherited(fs->kept);

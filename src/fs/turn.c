@@ -20,7 +20,7 @@
 #define ALONE_NS (30 * NS_PER_MS)
 #define BACKLOG 8
 
-void turn_start(struct turn *turn, enum awake_when awake)
+void turn_start(struct turn *turn, unsigned threads, enum awake_when awake)
 {
 	pthread_condattr_t attr;
 	cpu_set_t processors;
@@ -37,6 +37,8 @@ void turn_start(struct turn *turn, enum awake_when awake)
 	turn->most = count / 2;
 	turn->wanted = 1;
 	awake_start(&turn->awake, awake);
+	if (turn->awake.path && threads > 2 && turn->few > threads - 1)
+		turn->few = threads - 1;
 }
 
 void turn_stop(struct turn *turn)
@@ -104,17 +106,20 @@ static void wait_for_summons(struct turn *turn)
 	pthread_cond_clockwait(&turn->summoned, &turn->lock, CLOCK_MONOTONIC, &until);
 }
 
+/* Nobody comes from work as long as the others do all of it; so each looks now and then whether that is much. */
 static void park(struct turn *turn)
 {
-	bool asks = false, comes_from_work = true;
+	bool asks = false, is_due = true;
 
 	turn->parked++;
 	while (!asks && !turn->ended && !turn->summons) {
-		if (!turn->has_deputy && (turn->polling || comes_from_work || awake_is_held(&turn->awake)))
+		if (!turn->has_deputy && (turn->polling || is_due || awake_is_held(&turn->awake))) {
 			asks = be_deputy(turn);
-		else
+			is_due = false;
+		} else {
 			wait_for_summons(turn);
-		comes_from_work = false;
+			is_due = !turn->has_deputy && turn->awake.path;
+		}
 	}
 	turn->summons -= !asks && turn->summons > 0;
 	turn->parked--;

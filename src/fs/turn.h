@@ -12,10 +12,11 @@
  *
  * Cold (requests are rare, of several callers at once, or others want the processors): as many ask, asleep, as there are processors.
  * More would take turns in the kernel's queue, and each request would wake one of them; so one that is done often finds the next
- * request there already. Hot: one polls, and does what it gets itself. Work that takes long by its nature calls for somebody else
- * first; for all other the deputy finds that nobody asks, and asks itself. So a request waits for an idle thread two looks of the
- * deputy at most. Where polling does not pay, most of all because somebody else wants the processor, it ends. Without a deputy, which
- * goes when there was no request between two looks, whoever leaves nobody asking fetches one of those that are parked.
+ * request there already. Where processors are to be kept awake (fs/awake.h) one thread of three or more is left to look after them.
+ * Hot: one polls, and does what it gets itself. Work that takes long by its nature calls for somebody else first; for all other the
+ * deputy finds that nobody asks, and asks itself. So a request waits for an idle thread two looks of the deputy at most. Where polling
+ * does not pay, most of all because somebody else wants the processor, it ends. Without a deputy, which goes when there was no request
+ * between two looks, whoever leaves nobody asking fetches one of those that are parked.
  *
  * Locks: turn->lock, a leaf.
  */
@@ -46,7 +47,7 @@ struct turn {
 	struct awake awake; /* the deputy's */
 };
 
-void turn_start(struct turn *turn, enum awake_when awake);
+void turn_start(struct turn *turn, unsigned threads, enum awake_when awake);
 void turn_stop(struct turn *turn);
 
 /* Waits until the calling thread is to read a request from the descriptor. */

@@ -436,7 +436,7 @@ static const struct property table[] = {
 		.standard = "auto",
 		.help = "Whether idle processors are kept awake while applications ask much of the mount, by "
 			"/dev/cpu_dma_latency, since to wake one takes longer than most operations. It is for the whole machine "
-			"and costs power; auto does it where there are up to 4 processors.",
+			"and costs power; auto does it where there are up to 4 processors. It takes 3 threads or more.",
 	},
 	{
 		.name = "passthrough",

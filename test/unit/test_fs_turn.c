@@ -10,6 +10,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -25,6 +26,18 @@ static struct turn turn;
 static int requests[2];
 static sem_t served, go_on;
 static pthread_t threads[THREADS];
+
+/* In the place of the C library's. */
+static unsigned processors = 2;
+
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	(void)pid;
+	CPU_ZERO_S(size, set);
+	for (unsigned i = 0; i < processors; i++)
+		CPU_SET_S(i, size, set);
+	return 0;
+}
 
 static void serve(char request)
 {
@@ -59,7 +72,7 @@ static void start(void)
 	ck_assert_int_eq(pipe(requests), 0);
 	sem_init(&served, 0, 0);
 	sem_init(&go_on, 0, 0);
-	turn_start(&turn, AWAKE_ON);
+	turn_start(&turn, THREADS, AWAKE_ON);
 	turn.awake.path = "/dev/null";
 	turn.few = FEW;
 	for (int i = 0; i < THREADS; i++)
@@ -180,7 +193,7 @@ START_TEST(a_wake_up_that_is_lost_is_made_up_for)
 	pthread_t thread;
 	bool parked = false;
 
-	turn_start(&turn, AWAKE_OFF);
+	turn_start(&turn, THREADS, AWAKE_OFF);
 	turn.most = 1;
 	turn.close = 1000; /* hot */
 	turn.last_ns = NS_PER_S;
@@ -206,7 +219,7 @@ START_TEST(processors_sleep_when_nobody_looks_after_them)
 	pthread_t thread;
 	bool called = false;
 
-	turn_start(&turn, AWAKE_OFF);
+	turn_start(&turn, THREADS, AWAKE_OFF);
 	turn.awake.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	ck_assert(awake_is_held(&turn.awake));
 	turn.asking = turn.few; /* so one parks */
@@ -227,7 +240,7 @@ END_TEST
 /* Many requests of a new caller came before anybody asked again. */
 START_TEST(a_new_caller_has_not_been_alone_for_long)
 {
-	turn_start(&turn, AWAKE_OFF);
+	turn_start(&turn, THREADS, AWAKE_OFF);
 	turn.most = 1;
 	turn.close = 1000;
 	turn.last_ns = NS_PER_S;
@@ -236,6 +249,21 @@ START_TEST(a_new_caller_has_not_been_alone_for_long)
 	turn_await(&turn, requests[0]);
 	ck_assert_uint_eq(turn.asking, 2);
 	turn_stop(&turn);
+}
+END_TEST
+
+/* Where there are as many processors as threads, or more: who looks after them does not ask. */
+START_TEST(one_is_left_for_the_processors)
+{
+	for (processors = 1; processors <= 2 * THREADS; processors++) {
+		turn_start(&turn, THREADS, AWAKE_ON);
+		ck_assert_uint_lt(turn.few, THREADS);
+		ck_assert_uint_ge(turn.few, 2);
+		turn_stop(&turn);
+		turn_start(&turn, THREADS, AWAKE_OFF);
+		ck_assert_uint_eq(turn.few, processors < 2 ? 2 : processors);
+		turn_stop(&turn);
+	}
 }
 END_TEST
 
@@ -257,6 +285,7 @@ int main(void)
 	tcase_set_timeout(alone, 60);
 	tcase_add_test(alone, a_wake_up_that_is_lost_is_made_up_for);
 	tcase_add_test(alone, processors_sleep_when_nobody_looks_after_them);
+	tcase_add_test(alone, one_is_left_for_the_processors);
 	tcase_add_test(alone, a_new_caller_has_not_been_alone_for_long);
 	suite_add_tcase(suite, alone);
 	SRunner *runner = srunner_create(suite);
