@@ -186,7 +186,7 @@ int inspect_config_check(const char *dir, const struct inspect_sink *sink, char 
 	if (result)
 		return result;
 	int code = check_env(env, &check, &entries);
-	mdb_env_close(env);
+	engine_close(env);
 	if (code)
 		return engine_errno(code);
 	end_migration(&check);
@@ -241,7 +241,7 @@ int inspect_config_dump(const char *dir, const struct inspect_sink *sink, char *
 			code = inspect_walk(txn, dbi, &walk);
 		mdb_txn_abort(txn);
 	}
-	mdb_env_close(env);
+	engine_close(env);
 	result = engine_errno(code);
 	for (size_t i = 0; !result && i < json_array_size(entries); i++)
 		result = sink->entry(sink->context, json_incref(json_array_get(entries, i)));

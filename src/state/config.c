@@ -259,8 +259,7 @@ void config_close(struct config *config)
 {
 	if (!config)
 		return;
-	if (config->env)
-		mdb_env_close(config->env);
+	engine_close(config->env);
 	free(config);
 }
 

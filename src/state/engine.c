@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -127,12 +128,46 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 	return 0;
 }
 
+/* --- one after the other ---
+ *
+ * Who closes an environment last takes its mutexes apart (LMDB 0.9.25 and later), and who opens it in that moment neither finds them nor
+ * makes them anew: his first transaction fails with EINVAL. So only one at a time opens or closes, by flock(2) on the data file, of
+ * which LMDB knows nothing. Where there is no such lock it is as LMDB has it. */
+
+static void take_turn(int data_fd)
+{
+	while (data_fd >= 0 && flock(data_fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+}
+
+/* Said, and not left to the closing: a child of this process may have a copy. */
+static void end_turn(int data_fd)
+{
+	if (data_fd >= 0)
+		flock(data_fd, LOCK_UN);
+}
+
+void engine_close(MDB_env *env)
+{
+	int fd;
+	if (!env)
+		return;
+	/* Of one opening with LMDB's own, which goes before the mutexes do. */
+	CLEAN_FD int data_fd = mdb_env_get_fd(env, &fd) ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	take_turn(data_fd);
+	mdb_env_close(env);
+	end_turn(data_fd);
+}
+
 static int open_with(int dir_fd, const struct engine_options *options, unsigned flags, MDB_env **env)
 {
+	CLEAN_FD int data_fd = openat(dir_fd, DATA_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	take_turn(data_fd);
 	int code = open_once(dir_fd, options, options->map_bytes, flags, env);
 	for (size_t i = 0; i < N_MAP_SIZES && (code == ENOMEM || code == EINVAL || code == EFBIG || code == EOVERFLOW); i++)
 		if (map_sizes[i] < options->map_bytes)
 			code = open_once(dir_fd, options, map_sizes[i], flags, env);
+	end_turn(data_fd);
 	return code;
 }
 
@@ -200,7 +235,7 @@ static int fill_new(int new_fd, const struct engine_options *options, int (*fill
 		else
 			code = mdb_txn_commit(txn);
 	}
-	mdb_env_close(env);
+	engine_close(env);
 	return code;
 }
 

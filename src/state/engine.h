@@ -30,6 +30,9 @@ int engine_open(int dir_fd, const struct engine_options *options, MDB_env **env)
 /* The same to read only: nothing is created, made longer or cleared. Without a table of readers in the directory none is used. */
 int engine_open_to_read(int dir_fd, const struct engine_options *options, MDB_env **env);
 bool engine_has_readers(int dir_fd);
+/* Beside openings of other processes; NULL: nothing. */
+void engine_close(MDB_env *env);
+
 /* How many bytes the file is shorter than an environment of its size may be. What is missing is a SIGBUS when it is read. */
 int engine_missing_bytes(MDB_env *env, uint64_t *bytes);
 

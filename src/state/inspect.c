@@ -106,8 +106,7 @@ void inspect_close(struct inspection *inspection)
 {
 	if (!inspection)
 		return;
-	if (inspection->env)
-		mdb_env_close(inspection->env);
+	engine_close(inspection->env);
 	if (inspection->dir_fd >= 0)
 		close(inspection->dir_fd);
 	free(inspection->dir);

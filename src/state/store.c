@@ -106,7 +106,7 @@ static int open_environment(struct store *store, size_t map_bytes)
 			code = mdb_txn_commit(txn); /* which keeps the handles */
 	}
 	if (code) {
-		mdb_env_close(env);
+		engine_close(env);
 		return code;
 	}
 	MDB_envinfo info;
@@ -123,8 +123,7 @@ static void close_environment(struct store *store)
 			mdb_txn_abort(store->slots[i].txn);
 		store->slots[i].txn = NULL;
 	}
-	if (store->env)
-		mdb_env_close(store->env);
+	engine_close(store->env);
 	store->env = NULL;
 	store->map = NULL;
 }

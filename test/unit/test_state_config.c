@@ -5,11 +5,46 @@
 #include "state/config.h"
 #include "state_fixture.h"
 
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 static struct config *config;
 static char message[512];
+static unsigned turns; /* openings and closings that nobody else could be beside */
+
+/* Of the environment that is there already: another process would have to wait now. */
+static void look_at_turn(void)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/data.mdb", state_dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	turns += flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	close(fd);
+}
+
+/* As those of LMDB. */
+int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mdb_mode_t mode)
+{
+	int (*theirs)(MDB_env *, const char *, unsigned int, mdb_mode_t) = dlsym(RTLD_NEXT, "mdb_env_open");
+
+	look_at_turn();
+	return theirs(env, path, flags, mode);
+}
+
+void mdb_env_close(MDB_env *env)
+{
+	void (*theirs)(MDB_env *) = dlsym(RTLD_NEXT, "mdb_env_close");
+
+	look_at_turn();
+	theirs(env);
+}
 
 static void open_config(void)
 {
@@ -193,6 +228,44 @@ START_TEST(test_processes)
 }
 END_TEST
 
+/* LMDB takes mutexes apart with the last closing, and who opens in that moment has none. */
+START_TEST(test_one_opens_or_closes)
+{
+	turns = 0;
+	config_close(config);
+	ck_assert_uint_eq(turns, 1);
+	open_config();
+	ck_assert_uint_eq(turns, 2);
+}
+END_TEST
+
+START_TEST(test_openings_beside_closings)
+{
+	enum { PROCESSES = 4, EACH = 300 };
+	pid_t children[PROCESSES];
+	uint32_t migids[4];
+	int status;
+
+	config_close(config);
+	for (int i = 0; i < PROCESSES; i++) {
+		if ((children[i] = fork()) == 0) {
+			for (int n = 0; n < EACH; n++) {
+				if (config_open(state_dir, 0, &config, message, sizeof(message)) ||
+				    config_list(config, 0, migids, 4) < 0)
+					_exit(1);
+				config_close(config);
+			}
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
+		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+	open_config();
+}
+END_TEST
+
 START_TEST(test_create_with_settings)
 {
 	const struct config_pair settings[] = {{"source", "/a"}, {"target", "/b"}}, bad[] = {{"source", "/a"}, {"", "nameless"}};
@@ -305,6 +378,8 @@ int main(void)
 	TCase *tests = tcase_create("config");
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, test_settings);
+	tcase_add_test(tests, test_one_opens_or_closes);
+	tcase_add_test(tests, test_openings_beside_closings);
 	tcase_add_test(tests, test_create_with_settings);
 	tcase_add_test(tests, test_migids_are_not_reused);
 	tcase_add_test(tests, test_find);
