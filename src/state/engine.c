@@ -130,9 +130,9 @@ static int open_once(int dir_fd, const struct engine_options *options, size_t ma
 
 /* --- one after the other ---
  *
- * Who closes an environment last takes its mutexes apart (LMDB 0.9.25 and later), and who opens it in that moment neither finds them nor
- * makes them anew: his first transaction fails with EINVAL. So only one at a time opens or closes, by flock(2) on the data file, of
- * which LMDB knows nothing. Where there is no such lock it is as LMDB has it. */
+ * Who closes an environment last takes its mutexes apart (LMDB since 0.9.26, but for 0.9.30), and who opens it in that moment neither
+ * finds them nor makes them anew: his first transaction fails with EINVAL. So only one at a time opens or closes, by flock(2) on the
+ * data file, of which LMDB knows nothing. Where there is no such lock it is as LMDB has it. */
 
 static void take_turn(int data_fd)
 {
