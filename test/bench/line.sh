@@ -104,7 +104,7 @@ bench_near()
 		done
 		median_large "near-$protocol" "$protocol"
 	done
-	rm -rf "$base/export"
+	end_sources
 }
 
 # median_large NAME PROTOCOL
@@ -135,5 +135,5 @@ bench_line()
 			done
 		done
 	done
-	rm -rf "$base/export"
+	end_sources
 }

@@ -200,6 +200,14 @@ serve_for()
 	esac
 }
 
+# The NFS server goes as well: it would take the next sources, which have the same names, for those that are gone.
+end_sources()
+{
+	unmount_all
+	[ -z "${pid[ganesha]:-}" ] || nfs_kill
+	rm -rf "$base/export"
+}
+
 # go_far MICROSECONDS: from now on the NFS server is so far away, one way.
 go_far()
 {
@@ -223,7 +231,7 @@ bench_far()
 			far_rounds "$protocol" $((4000 / (away + 1)))
 		done
 	done
-	rm -rf "$base/export"
+	end_sources
 }
 
 # far_rounds PROTOCOL FILES: so many for the client that waits for each answer.
@@ -257,7 +265,7 @@ bench_net()
 		done
 		case $protocol in nfs*) net_goals "$protocol" ;; esac
 	done
-	rm -rf "$base/export"
+	end_sources
 }
 
 # 50 first reads of a file that is on this machine: at the source, by dmmfs, and by the other mount that fetches on demand.

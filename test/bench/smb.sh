@@ -119,5 +119,5 @@ bench_smb()
 		goal G7 "smb$far-first-p99" "$(median_of "smb$far-first-p99-ratio")" at-most 2
 		goal G7 "smb$far-first-against-rclone" "$(median_of "smb$far-first-rclone-ratio")" at-most 1
 	done
-	rm -rf "$base/export"
+	end_sources
 }
