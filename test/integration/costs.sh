@@ -135,7 +135,7 @@ slow
 start_slow three "$work/source" "$work/asked" -o background=on
 await_complete "$work/asked"
 per=$files
-own_at_most 'commits for a file' 0.03 state_commits "$work/asked"
+own_at_most 'commits for a file' 0.06 state_commits "$work/asked"
 own_at_most 'requests for a file' 4.3 source_requests "$work/asked"
 finish three "$work/asked"
 for kind in open attr xattrs read close; do
