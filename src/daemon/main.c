@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,8 @@
 
 /* For what is still to be written when all is over. */
 #define LOG_STOP_MS 5000
+#define HEAPS_LEAST 2
+#define HEAPS_MOST 4
 
 /* What the parent is told by its child. */
 struct outcome {
@@ -143,6 +146,15 @@ static void tell_keeper(struct kept *kept, int status)
 	kept_free(kept);
 }
 
+/* The C library keeps a heap for each of up to eight threads a processor, and in each what once was used and lies between what still is.
+ * With a million objects that made 39 MiB of 24. */
+static void limit_heaps(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	mallopt(M_ARENA_MAX, processors < HEAPS_LEAST ? HEAPS_LEAST : processors > HEAPS_MOST ? HEAPS_MOST : (int)processors);
+}
+
 /* Serves as a worker, or alone: kept NULL. */
 static int serve(struct options *options, struct start *start, struct kept *kept, struct outcome *outcome)
 {
@@ -158,6 +170,7 @@ static int serve(struct options *options, struct start *start, struct kept *kept
 	block_signals();
 	umask(0);
 	descriptors_make_room();
+	limit_heaps();
 	if (log_start() < 0)
 		log_warning("the log has no thread of its own: a slow disk or syslog may hold requests up");
 	start->daemon = &daemon;
