@@ -117,8 +117,9 @@ static void park(struct turn *turn)
 			asks = be_deputy(turn);
 			is_due = false;
 		} else {
+			uint64_t seen = turn->taken;
 			wait_for_summons(turn);
-			is_due = !turn->has_deputy && turn->awake.path;
+			is_due = turn->taken != seen && !turn->has_deputy && turn->awake.path;
 		}
 	}
 	turn->summons -= !asks && turn->summons > 0;
