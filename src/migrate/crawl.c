@@ -528,6 +528,8 @@ static bool last_may_go(struct crawl *crawl)
 
 static bool supply(struct crawl *crawl)
 {
+	if (store_is_behind(crawl->migrate->store))
+		return false; /* each of its commits brings news */
 	bool did = order_in_use(crawl->migrate) && supply_fetches(crawl);
 
 	crawl->worst = order_turn(crawl->migrate);

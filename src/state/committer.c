@@ -20,6 +20,7 @@
 
 #include "state/codec.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -33,6 +34,8 @@
  * memory for ever, and each change may be in a page of its own. */
 #define CHANGES_PLENTY 4096
 #define CHANGES_MAX 8192
+/* Several transactions, so that there is always a full one; some 10 MiB. */
+#define CHANGES_MUCH 65536
 
 #define RETRY_FIRST_NS (100 * NS_PER_MS)
 #define RETRY_MOST_NS (5 * NS_PER_S)
@@ -472,6 +475,12 @@ size_t store_backlog(struct store *store)
 	size_t n = store->n_batches;
 	pthread_mutex_unlock(&store->lock);
 	return n;
+}
+
+bool store_is_behind(struct store *store)
+{
+	LOCKED(&store->lock);
+	return store->n_changes >= (store->options.behind ? store->options.behind : CHANGES_MUCH);
 }
 
 int store_trouble(struct store *store)

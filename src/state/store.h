@@ -39,6 +39,7 @@ struct store_options {
 	int (*barrier)(void *context);
 	void *context;
 	unsigned linger_ms; /* how long a batch that is not urgent may wait for company */
+	size_t behind;      /* with so many changes that wait the store is behind; 0: the standard */
 	/* Notes on the target, outside the state, how far the state is, so that an older copy of one of the two can be told from it.
 	 * 0, or negative errno when it is not noted. Called by the committer. May be NULL. */
 	int (*note)(void *context, enum store_note what, uint64_t commit);
@@ -167,8 +168,12 @@ int store_flush(struct store *store);
 /* Commits what waits now, without waiting for it: called when nothing else is left to do. */
 void store_hurry(struct store *store);
 
-/* How many batches are submitted and not committed yet: for back-pressure (I12). */
+/* How many batches are submitted and not committed yet. */
 size_t store_backlog(struct store *store);
+
+/* Whether so many changes wait for their commit, in memory, that nobody should add to them for whom nobody waits (I12): a disk may take a
+ * minute for one barrier. */
+bool store_is_behind(struct store *store);
 
 /* A new error id. One that was stored is never given again, not after a restart either. */
 uint64_t store_error_id(struct store *store);
