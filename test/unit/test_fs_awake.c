@@ -14,12 +14,13 @@
 #define MANY 50   /* requests from one look to the next */
 #define A_FEW 3
 
-static char path[] = "/tmp/dmmfs-awake-XXXXXX";
+static char path[64];
 static struct awake awake;
 static uint64_t requests;
 
 static void start(void)
 {
+	snprintf(path, sizeof(path), "/tmp/dmmfs-awake-XXXXXX");
 	int fd = mkstemp(path);
 
 	ck_assert_int_ge(fd, 0);
