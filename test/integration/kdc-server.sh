@@ -13,6 +13,9 @@
 [ -n "$(command -v faketime)" ] || skip 'needs faketime'
 [ -n "$(command -v kinit)" ] || skip 'needs kinit (package krb5-user)'
 
+# faketime leaves a semaphore named after its process id when it is killed, and does not start where there is one: ids come again here.
+mount -t tmpfs tmpfs /dev/shm
+
 export KRB5_CONFIG=$work/krb5.conf KRB5_KDC_PROFILE=$work/kdc/kdc.conf
 
 # The lifetime is the KDC's to bound. Without a directory behind it, it has nothing to say in a PAC that Samba would want to hear.
@@ -58,19 +61,22 @@ kdc_make()
 	if grep -q '^[a-z_]*: ' <(grep -v '^kadmin.local: ' kdc.out); then fail "kadmin.local: $(cat kdc.out)"; fi
 }
 
+# The command before it may be its parent, so the KDC tells its own process id.
 kdc_serve()
 {
-	"$@" krb5kdc -n >kdc.out 2>&1 &
-	pid[kdc]=$!
+	rm -f kdc/pid
+	"$@" krb5kdc -n -P "$work/kdc/pid" >kdc.log 2>&1 &
+	kdc_job=$!
 	wait_for 30 kdc_answers
+	pid[kdc]=$(<kdc/pid)
 }
 
-kdc_answers() { (exec 3<>/dev/tcp/127.0.0.1/88); }
+kdc_answers() { [ -s kdc/pid ] && (exec 3<>/dev/tcp/127.0.0.1/88); }
 
 kdc_kill()
 {
 	kill -9 "${pid[kdc]}"
-	wait "${pid[kdc]}" 2>/dev/null || :
+	wait "$kdc_job" 2>/dev/null || :
 	unset "pid[kdc]"
 }
 
