@@ -56,6 +56,7 @@ serve()
 		"$base/passthrough_hp" "$disk/plain" "$disk/t"
 		;;
 	dmmfs) copy_dmmfs "$2" && sync -f "$disk" ;;
+	dmmfs-asleep) copy_dmmfs "$2" awake=off && sync -f "$disk" ;;
 	esac
 }
 
@@ -105,7 +106,7 @@ bench_tree()
 		"$build/test/bench/tree" make "$base/tree" "$threads" >/dev/null
 		for i in $(seq 0 $((threads - 1))); do cp -a /usr/include/linux "$base/tree/list/$i"; done
 		for _ in $(seq "$rounds"); do
-			for who in $peers_of_mount; do
+			for who in $peers_of_mount dmmfs-asleep; do
 				serve "$who" "$base/tree"
 				{
 					as "$who" "$build/test/bench/tree" list "$served/list" "$threads"
