@@ -529,7 +529,7 @@ static bool last_may_go(struct crawl *crawl)
 static bool supply(struct crawl *crawl)
 {
 	if (store_is_behind(crawl->migrate->store))
-		return false; /* each of its commits brings news */
+		return false; /* a commit brings news, or the next look sees it */
 	bool did = order_in_use(crawl->migrate) && supply_fetches(crawl);
 
 	crawl->worst = order_turn(crawl->migrate);
