@@ -146,10 +146,8 @@ const struct command command_upgrade = {
 	.name = "upgrade",
 	.arguments = "MIGID",
 	.summary = "replace its daemon by the installed one",
-	.help = "The daemon of a migration gives way to the program that is installed now. The mount stays, what is open stays "
-		"open, and\n"
-		"what applications ask for meanwhile waits for some milliseconds. Returns when the new daemon serves. Refuses, "
-		"and\n"
+	.help = "The daemon of a migration gives way to the program that is installed now. The mount stays, what is open stays open, and\n"
+		"what applications ask for meanwhile waits for some milliseconds. Returns when the new daemon serves. Refuses, and\n"
 		"changes nothing, when that program can not be started or can not go on from where this one is.\n",
 	.run = run,
 };

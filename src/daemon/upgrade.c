@@ -45,8 +45,7 @@ static int check(struct daemon *daemon, char *error, size_t error_size)
 	}
 	if (!kept_memory(daemon->kept)->resends) {
 		snprintf(error, error_size,
-		         "nothing holds its mount meanwhile (keeper=off, or a kernel before Linux 6.9): halt it and start it "
-		         "again");
+		         "nothing holds its mount meanwhile (keeper=off, or a kernel before Linux 6.9): halt it and start it again");
 		return -EOPNOTSUPP;
 	}
 	if (daemon->upgrading) {

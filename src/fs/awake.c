@@ -35,8 +35,7 @@ static void take(struct awake *awake)
 		return;
 	}
 	log_info("processors may sleep while requests are frequent, which makes these slower; allow the daemon to write to the "
-	         "device, or "
-	         "set awake=off: path=%s error=%s",
+	         "device, or set awake=off: path=%s error=%s",
 	         awake->path, errno_name(errno));
 	awake->path = NULL;
 	if (fd >= 0)

@@ -91,7 +91,7 @@ static int made(void)
 	int count = 0;
 
 	for (unsigned dir = 0; dir < DIRS; dir++) {
-		snprintf(path, sizeof(path), "%s/a", names[dir]);
+		snprintf(path, sizeof(path), "%.7s/a", names[dir]);
 		count += faccessat(target.root_fd, path, F_OK, 0) == 0;
 	}
 	return count;
