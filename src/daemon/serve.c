@@ -20,6 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define LOG_WAIT_MS 1000
 
 static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 {
@@ -110,7 +113,8 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 	result = admin_start(options->rundir, daemon->migid, &daemon->port, &daemon->admin);
 	if (result < 0) {
 		snprintf(error, error_size, "the socket of the migration cannot be opened: %s", strerror(-result));
-		fs_unmount(daemon->fs, 0);
+		if (!daemon_takes_over(daemon))
+			fs_unmount(daemon->fs, 0);
 		return result;
 	}
 	return 0;
@@ -220,10 +224,21 @@ static void tell_serving(struct daemon *daemon)
 	          memory->restarts);
 }
 
+/* Of a mount that is there: as after a kill the keeper tries with another process. Nothing is taken back here, since what is there belongs
+ * to those who work on the mount; they wait, and are answered nothing wrong meanwhile. */
+__attribute__((noreturn)) static void leave_to_another(const char *error)
+{
+	log_error("%s", error);
+	log_flush(LOG_WAIT_MS);
+	_exit(EXIT_FAILED);
+}
+
 int daemon_serve(struct daemon *daemon, void (*ready)(void *context), void *context, char *error, size_t error_size)
 {
 	int result = start(daemon, error, error_size);
 
+	if (result < 0 && daemon_takes_over(daemon))
+		leave_to_another(error);
 	if (result < 0) {
 		end(daemon, false);
 		return result;
