@@ -12,20 +12,29 @@
 #include "cli/print.h"
 #include "cli/run.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
-/* A daemon that was killed leaves its mount, in which everything fails. */
-static int detach_dead_mount(struct cli *cli, const struct migration *migration)
+#define SERVES_TIMEOUT_S 60
+#define LOOK_US 20000
+
+/* A daemon that was killed leaves its mount, in which everything fails. Where its keeper is about to start another one the look waits for
+ * that: then the mount lives. */
+static int detach_dead_mount(struct cli *cli, const struct migration *migration, bool *lives)
 {
 	struct statfs st;
 	const char *path = migration->mountpoint;
-	if (!leave_is_mounted(migration) || statfs(path, &st) == 0 || errno != ENOTCONN)
+	*lives = false;
+	if (!leave_is_mounted(migration))
 		return CLI_OK;
-	if (umount2(path, MNT_DETACH) < 0)
+	*lives = statfs(path, &st) == 0 || errno != ENOTCONN;
+	if (!*lives && umount2(path, MNT_DETACH) < 0)
 		return cli_fail(cli, CLI_FAILED, errno, "the dead mount at %s can not be detached: %s", path, strerror(errno));
 	return CLI_OK;
 }
@@ -38,9 +47,11 @@ static bool daemon_runs(struct cli *cli, const struct migration *migration)
 	return runs;
 }
 
-int halt_migration(struct cli *cli, const struct migration *migration, const struct leave *leave, bool *was_running)
+static int halt_once(struct cli *cli, const struct migration *migration, const struct leave *leave, bool *was_running,
+                     bool *lives)
 {
 	struct ran ran;
+	*lives = false;
 	*was_running = daemon_runs(cli, migration);
 	int code = *was_running ? leave_ask(cli, migration, "halt", leave) : CLI_OK;
 	if (code)
@@ -49,7 +60,31 @@ int halt_migration(struct cli *cli, const struct migration *migration, const str
 		run_systemctl("stop", migration->migid, &ran);
 		ran_free(&ran);
 	}
-	return detach_dead_mount(cli, migration);
+	return detach_dead_mount(cli, migration, lives);
+}
+
+/* Is it between two daemons? One that ended in order has noted that it did. */
+static bool goes_on(const struct migration *migration, bool was_running, bool lives)
+{
+	return !was_running && lives && strcmp(migration->state, "running") == 0;
+}
+
+int halt_migration(struct cli *cli, const struct migration *migration, const struct leave *leave, bool *was_running)
+{
+	uint64_t end = clock_monotonic_ns() + SERVES_TIMEOUT_S * NS_PER_S;
+	bool lives;
+	int code = halt_once(cli, migration, leave, was_running, &lives);
+	while (code == CLI_OK && goes_on(migration, *was_running, lives) && clock_monotonic_ns() < end) {
+		usleep(LOOK_US);
+		code = halt_once(cli, migration, leave, was_running, &lives);
+	}
+	if (code == CLI_OK && goes_on(migration, *was_running, lives))
+		return cli_fail(
+			cli, CLI_FAILED, ETIMEDOUT,
+			"migration %u is still mounted at %s, but its daemon does not answer: 'dmmfs-admin log %u' tells why; "
+			"unmount it, or call this again",
+			migration->migid, migration->mountpoint, migration->migid);
+	return code;
 }
 
 static void print_success(const struct cli *cli, const struct migration *migration, const struct leave *leave, bool was_running)
@@ -115,9 +150,9 @@ const struct command command_halt = {
 	.arguments = "[--lazy] [--wait SECONDS] MIGID",
 	.summary = "unmount it and end its daemon; it stays on disk",
 	.help = "Unmounts a migration and ends its daemon. On disk all stays as it is, and 'start' goes on there. Refuses with "
-                "exit\n"
+		"exit\n"
 		"status 4 while files are open on the mount; says who has them open. What lies on the target meanwhile is not "
-                "whole:\n"
+		"whole:\n"
 		"nobody must use it.\n\n"
 		"  --lazy               detach at once, whatever is open; what is open goes on working\n"
 		"  --wait SECONDS       wait so long for open files to be closed\n",

@@ -53,3 +53,19 @@ check 'the open file goes on' cmp source/large /dev/fd/9
 exec 9<&-
 reap two
 no_trace lazy
+
+say '--- halted when it was killed a moment ago, and the keeper has not noticed yet'
+mkdir again
+start three "$work/source" "$work/again"
+kill -STOP "${pid[three]}"
+worker=$(worker three)
+kill -9 "$worker"
+wait_for 20 eval '[ "$(echo /proc/$worker/task/*)" = "/proc/$worker/task/$worker" ] && grep -q "^State:.Z" /proc/$worker/status'
+"$admin" halt "$work/again" >halt.out 2>&1 &
+halt=$!
+sleep 0.2
+kill -CONT "${pid[three]}"
+check 'it is halted' wait $halt
+check 'what was served meanwhile' grep -q 'is halted, .* is unmounted' halt.out
+if findmnt -rn -t fuse.dmmfs -M again; then fail 'the mount is still there'; fi
+reap three
