@@ -142,7 +142,8 @@ __attribute__((noreturn)) static void become_worker(const struct keeper *keeper)
 		argv[argc++] = memory->debug ? debug : foreground;
 	snprintf(descriptors, sizeof(descriptors), "%d:%d:%d", keeper->memory_fd, keeper->fuse_fd, keeper->worker_socket);
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || keep_open(keeper->memory_fd) < 0 || keep_open(keeper->fuse_fd) < 0 ||
-	    keep_open(keeper->worker_socket) < 0 || setenv("DMMFS_KEEPER", descriptors, 1) < 0)
+	    keep_open(keeper->worker_socket) < 0 || (keeper->spared && want_be_as_started(memory) < 0) ||
+	    setenv("DMMFS_KEEPER", descriptors, 1) < 0)
 		_exit(EXIT_KEEPER);
 	unsetenv("DMMFS_FAULT"); /* what was armed has struck */
 	unblock_signals();
@@ -159,6 +160,7 @@ static int start_worker(struct keeper *keeper)
 	keeper->memory->serves = false;
 	keeper->memory->upgrading = false;
 	keeper->started_ns = clock_monotonic_ns();
+	keeper->wanted = want_ended();
 	pid_t child = fork();
 	if (child == 0) {
 		die_with_keeper(self);
@@ -248,6 +250,7 @@ static int worker_ended(struct keeper *keeper, int how, int *status)
 		return 1;
 	}
 	log_event(LOG_LEVEL_WARNING, "died", "pid=%d how=%s restarts=%u", (int)pid, text, memory->restarts);
+	want_tell(keeper, how);
 	return 0;
 }
 
@@ -365,6 +368,8 @@ int keeper_run(struct keeper *keeper)
 {
 	prctl(PR_SET_NAME, "dmmfs-keeper");
 	keeper->held_max = most_held();
+	keeper->spared = want_spare() == 0;
+	keeper->wanted = want_ended();
 	int status = keep(keeper);
 	store_end(keeper, !keeper->asked || keeper->memory->ended);
 	keeper_close(keeper);
@@ -407,6 +412,7 @@ static int prepare(struct keeper *keeper, const struct keeper_options *options)
 	snprintf(memory->confdir, sizeof(memory->confdir), "%s", options->confdir ? options->confdir : "");
 	snprintf(memory->rundir, sizeof(memory->rundir), "%s", options->rundir ? options->rundir : "");
 	memory->keeper_pid = (int32_t)getpid();
+	want_remember(memory);
 	memory->foreground = options->foreground;
 	memory->debug = options->debug;
 	int result = keeper_find_program(memory);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/oom.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -64,7 +65,8 @@ static bool texts_end(const struct memory *memory)
 static bool is_sound(const struct memory *memory)
 {
 	return texts_end(memory) && memory->n_init <= MEMORY_INIT && memory->opens_used <= MEMORY_OPENS &&
-	       memory->nodes_used <= MEMORY_NODES && memory->changes_used <= MEMORY_CHANGES && memory->held_used <= MEMORY_HELD;
+	       memory->nodes_used <= MEMORY_NODES && memory->changes_used <= MEMORY_CHANGES && memory->held_used <= MEMORY_HELD &&
+	       memory->oom_score_adj >= OOM_SCORE_ADJ_MIN && memory->oom_score_adj <= OOM_SCORE_ADJ_MAX;
 }
 
 struct memory *memory_map(int fd)

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Raised with every change of what is below: a program that knows another number does not go on from it. */
-#define MEMORY_FORMAT 2
+#define MEMORY_FORMAT 3
 
 #define MEMORY_OPENS (1u << 22)
 #define MEMORY_NODES (1u << 24)
@@ -107,6 +107,7 @@ struct memory {
 	uint64_t mount_number;          /* by chance; tells what the service manager keeps of this mount from that of another */
 	_Atomic bool stored;            /* the service manager has what a next keeper needs */
 	uint32_t resumed;               /* keepers in a row under which nobody served */
+	int32_t oom_score_adj;          /* of workers: what the keeper was started with */
 	_Atomic uint32_t held_used;     /* entries above were never taken */
 
 	/* Written by the worker. */

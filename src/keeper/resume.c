@@ -246,6 +246,7 @@ static void take_over(struct resume *resume)
 	memory->left_ns = clock_monotonic_ns();
 	memory->keeper_pid = (int32_t)getpid();
 	memory->worker_pid = 0;
+	want_remember(memory);
 	unsigned removed = recover_held(resume);
 	if (drop(resume)) { /* by name, so perhaps what is wanted as well: it is handed over anew */
 		memory->stored = false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What a service manager may give back: only a memory that is whole is mapped, descriptors find their places by their names and no other
- * way, and the words of the environment are not believed.
+ * way, and the words of the environment are not believed. And whom the kernel may choose when memory is short.
  */
 #include "keeper/held.h"
+#include "keeper/internal.h"
 #include "keeper/manager.h"
 
 #include <check.h>
@@ -102,8 +103,63 @@ START_TEST(numbers_out_of_bounds_are_refused)
 	memory->n_init = MEMORY_INIT + 1;
 	check_refused(memory_fd);
 	memory->n_init = 0;
+	memory->oom_score_adj = 1001;
+	check_refused(memory_fd);
+	memory->oom_score_adj = 0;
 	memset(memory->mountpoint, 'x', sizeof(memory->mountpoint));
 	check_refused(memory_fd);
+}
+END_TEST
+
+/* --- want of memory --- */
+
+static int chosen(void)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "re");
+	int adj;
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%d", &adj), 1);
+	fclose(file);
+	return adj;
+}
+
+static void be_chosen(int adj)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "we");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_gt(fprintf(file, "%d", adj), 0);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+/* Who may be chosen sooner may come back to what it was, without any right. */
+START_TEST(a_worker_is_chosen_as_before)
+{
+	int before = chosen();
+
+	if (before > 998) /* nobody can be chosen sooner */
+		return;
+	be_chosen(before + 1);
+	want_remember(memory);
+	ck_assert_int_eq(memory->oom_score_adj, before + 1);
+	be_chosen(before + 2);
+	ck_assert_int_eq(want_be_as_started(memory), 0);
+	ck_assert_int_eq(chosen(), before + 1);
+	be_chosen(before);
+}
+END_TEST
+
+START_TEST(a_keeper_is_not_chosen_where_that_is_allowed)
+{
+	int before = chosen(), result = want_spare();
+
+	want_remember(memory);
+	ck_assert_int_eq(memory->oom_score_adj, result == 0 ? -1000 : before);
+	if (result == 0)
+		be_chosen(before);
+	else
+		ck_assert_int_eq(result, -EACCES);
 }
 END_TEST
 
@@ -240,6 +296,8 @@ int main(void)
 	tcase_add_test(tests, what_is_no_memory_is_refused);
 	tcase_add_test(tests, another_version_is_refused);
 	tcase_add_test(tests, numbers_out_of_bounds_are_refused);
+	tcase_add_test(tests, a_worker_is_chosen_as_before);
+	tcase_add_test(tests, a_keeper_is_not_chosen_where_that_is_allowed);
 	tcase_add_test(tests, held_ones_are_kept_apart);
 	tcase_add_test(tests, what_is_given_back_finds_its_place);
 	tcase_add_test(tests, a_full_queue_is_told_later);

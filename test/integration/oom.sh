@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Memory runs out, and the kernel ends the daemon: another one goes on, programs notice nothing (oom.py), the log tells the likely cause, and
+# the keeper is not among those that may be chosen.   usage: oom.sh [KILLS [SECONDS THE GROUP STAYS FULL]]; 100 is the long form
+. "$(dirname "$0")/lib.sh"
+kills=${1:-3} full_s=${2:-1}
+m=$work/target
+
+# In a control group of our own with a limit.
+if [ -f /sys/fs/cgroup/memory/memory.limit_in_bytes ]; then
+	top=/sys/fs/cgroup/memory limit=memory.limit_in_bytes told=memory.oom_control
+	top+=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+elif grep -qsw memory /sys/fs/cgroup/cgroup.subtree_control; then
+	top=/sys/fs/cgroup limit=memory.max told=memory.events
+else
+	skip 'needs control groups for memory below /sys/fs/cgroup'
+fi
+group=$top/${place##*/}
+end_group()
+{
+	local status=$?
+	trap - EXIT
+	set +e
+	while [ -d "$group" ]; do
+		rmdir "$group" && continue
+		xargs -r kill -9 <"$group/cgroup.procs"
+		sleep 0.1
+	done 2>/dev/null
+	(exit $status)
+	clean_up
+}
+trap end_group EXIT
+mkdir -p "$group" || skip "needs to make a control group: $group"
+echo 64M >"$group/$limit"
+[ ! -f "$group/memory.swap.max" ] || echo 0 >"$group/memory.swap.max"
+[ ! -f "$group/memory.memsw.limit_in_bytes" ] || echo 64M >"$group/memory.memsw.limit_in_bytes"
+printf '#!/bin/sh\necho 0 >"%s/cgroup.procs" && exec "%s" "$@"\n' "$group" "$dmmfs" >inside
+chmod +x inside
+
+# runs_out WHAT KILLS SECONDS
+runs_out()
+{
+	check "$1" python3 "$DMMFS_SOURCEDIR/test/integration/oom.py" "$2" "$3" "${SEED:-$RANDOM}" "${pid[one]}" one.log "$m" "$work/source" \
+		"$group" "$limit" "$told"
+	cat check.out
+	rm -rf "$m"/{names,held,removed,opener,writer,reader,mapper}-* # for the next
+	cp "$m/coming" source/coming
+}
+
+mkdir -p source/many target
+for i in {001..100}; do mkdir "source/many/$i"; head -c "$((RANDOM * 3))" /dev/urandom >"source/many/$i/file"; done
+head -c 8M /dev/urandom >source/coming
+program=$dmmfs
+dmmfs=$work/inside
+start one "$work/source" "$m" -o segsize=64K,whole=64K,background=off,passthrough=off
+dmmfs=$program
+runs_out "programs go on while memory runs out $kills times" "$kills" 0
+check 'the log tells the likely cause, and what to do' grep -q 'most likely ended the daemon.*raise MemoryMax=' one.log
+
+say '--- whom the kernel may choose'
+# CAP_SYS_RESOURCE
+if [ $((0x$(sed -n 's/^CapEff:\t*//p' /proc/self/status) >> 24 & 1)) = 1 ]; then
+	equal 'not the keeper' -1000 "$(cat "/proc/${pid[one]}/oom_score_adj")"
+	equal 'its worker as before' "$(cat /proc/self/oom_score_adj)" "$(cat "/proc/$(worker one)/oom_score_adj")"
+	runs_out 'programs go on when the group is full for a while' 2 "$full_s"
+	check 'the migration is upgraded' "$admin" upgrade "$m"
+	equal 'not the new keeper' -1000 "$(cat "/proc/${pid[one]}/oom_score_adj")"
+	equal 'its worker as before' "$(cat /proc/self/oom_score_adj)" "$(cat "/proc/$(worker one)/oom_score_adj")"
+else
+	say 'not looked at: this needs CAP_SYS_RESOURCE'
+	equal 'the worker, as before' "$(cat /proc/self/oom_score_adj)" "$(cat "/proc/$(worker one)/oom_score_adj")"
+	check 'the log says that it may be the keeper' grep -q 'no right to be spared (CAP_SYS_RESOURCE)' one.log
+fi
+stop one "$m"
