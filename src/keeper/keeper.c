@@ -213,6 +213,24 @@ static void become_anew(struct keeper *keeper)
 	unsetenv("DMMFS_KEEPER");
 }
 
+static bool is_given_up(const struct keeper *keeper, const char *how)
+{
+	if (keeper->failed < STARTS_MAX)
+		return false;
+	log_error("the daemon died, and %u starts have failed since: the mount is given up: how=%s", STARTS_MAX, how);
+	return true;
+}
+
+/* No process can be made, for want of memory or because a limit is reached. Returns whether it goes on. */
+static bool start_failed(struct keeper *keeper, int error)
+{
+	keeper->failed++;
+	log_warning("no process can be started in the place of the daemon that died, which is tried again: raise TasksMax= or "
+	            "MemoryMax= of the unit, or the limits of the container: error=%s",
+	            errno_name(error));
+	return !is_given_up(keeper, errno_name(error));
+}
+
 /* 0: a new one is to be started; 1: it is all over, with this status. */
 static int worker_ended(struct keeper *keeper, int how, int *status)
 {
@@ -245,10 +263,8 @@ static int worker_ended(struct keeper *keeper, int how, int *status)
 	bool served = memory->serves;
 	keeper->failed = served ? 0 : keeper->failed + 1;
 	keeper->soon = served && memory->left_ns - keeper->started_ns < SOON_NS ? keeper->soon + 1 : 0;
-	if (keeper->failed >= STARTS_MAX) {
-		log_error("the daemon died, and %u starts have failed since: the mount is given up: how=%s", STARTS_MAX, text);
+	if (is_given_up(keeper, text))
 		return 1;
-	}
 	log_event(LOG_LEVEL_WARNING, "died", "pid=%d how=%s restarts=%u", (int)pid, text, memory->restarts);
 	want_tell(keeper, how);
 	return 0;
@@ -324,8 +340,9 @@ static int keep(struct keeper *keeper)
 		if (keeper->worker <= 0) {
 			if (!pause_well(keeper, pause_before_start(keeper)))
 				return end_unserved(keeper);
-			if (start_worker(keeper) < 0)
-				keeper->failed++;
+			int result = start_worker(keeper);
+			if (result < 0 && !start_failed(keeper, result))
+				return EXIT_KEEPER;
 			continue;
 		}
 		if (waitpid(keeper->worker, &how, WNOHANG) == keeper->worker) {

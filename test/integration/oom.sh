@@ -7,22 +7,24 @@ kills=${1:-3} full_s=${2:-1}
 m=$work/target
 
 # In a control group of our own with a limit.
+pids=
 if [ -f /sys/fs/cgroup/memory/memory.limit_in_bytes ]; then
 	top=/sys/fs/cgroup/memory limit=memory.limit_in_bytes told=memory.oom_control
 	top+=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
+	pids=/sys/fs/cgroup/pids$(sed -n 's/^[0-9]*:pids://p' /proc/self/cgroup)/${place##*/}
 elif grep -qsw memory /sys/fs/cgroup/cgroup.subtree_control; then
 	top=/sys/fs/cgroup limit=memory.max told=memory.events
 else
 	skip 'needs control groups for memory below /sys/fs/cgroup'
 fi
-group=$top/${place##*/}
+group=$top/${place##*/} pids=${pids:-$top/${place##*/}}
 end_group()
 {
 	local status=$?
 	trap - EXIT
 	set +e
-	while [ -d "$group" ]; do
-		rmdir "$group" && continue
+	while [ -d "$group" ] || [ -d "$pids" ]; do
+		rmdir "$group" "$pids" && continue
 		xargs -r kill -9 <"$group/cgroup.procs"
 		sleep 0.1
 	done 2>/dev/null
@@ -30,7 +32,7 @@ end_group()
 	clean_up
 }
 trap end_group EXIT
-mkdir -p "$group" || skip "needs to make a control group: $group"
+mkdir -p "$group" "$pids" || skip "needs to make control groups: $group $pids"
 echo 64M >"$group/$limit"
 [ ! -f "$group/memory.swap.max" ] || echo 0 >"$group/memory.swap.max"
 [ ! -f "$group/memory.memsw.limit_in_bytes" ] || echo 64M >"$group/memory.memsw.limit_in_bytes"
@@ -71,4 +73,12 @@ else
 	equal 'the worker, as before' "$(cat /proc/self/oom_score_adj)" "$(cat "/proc/$(worker one)/oom_score_adj")"
 	check 'the log says that it may be the keeper' grep -q 'no right to be spared (CAP_SYS_RESOURCE)' one.log
 fi
+
+say '--- no process can be started'
+echo "${pid[one]}" >"$pids/cgroup.procs"
+echo 1 >"$pids/pids.max"
+kill -9 "$(worker one)"
+wait_for 30 grep -q 'no process can be started.*raise TasksMax=' one.log
+echo max >"$pids/pids.max"
+check 'another one serves as soon as it can' cmp source/coming "$m/coming"
 stop one "$m"
