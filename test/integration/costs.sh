@@ -20,7 +20,7 @@ counted()
 {
 	local name=$1 tracer
 	shift
-	strace -f -c -U calls,name -o calls -p "$(worker "$name")" 2>tracer &
+	strace -f -c -U calls,name -o calls -p "$(worker "$name")" 2>tracer.log &
 	tracer=$!
 	pid[tracer]=$tracer
 	wait_for 30 all_traced "$name" $tracer

@@ -49,11 +49,7 @@ clean_up()
 	trap - EXIT
 	set +e
 	cd /
-	if [ $status -ne 0 ] && [ $status -ne 77 ]; then
-		for log in "$work"/*.log; do
-			[ ! -s "$log" ] || { echo "--- ${log##*/}"; tail -n 40 "$log"; }
-		done
-	fi
+	[ $status -eq 0 ] || [ $status -eq 77 ] || tell_why "$BASH_COMMAND"
 	for one in "${pid[@]}"; do kill -9 "$one"; done 2>/dev/null
 	unmount_all
 	rm -rf --one-file-system "$place"
@@ -61,6 +57,19 @@ clean_up()
 }
 trap clean_up EXIT
 trap 'exit 143' TERM INT HUP
+
+# tell_why COMMAND: the ends of all logs, and then what was not so: of a long output the last hundred lines are shown.
+tell_why()
+{
+	local logs=() log calls=("${BASH_LINENO[@]:2}")
+	unset 'calls[-1]' # of the first command of all
+	for log in "$work"/*.log; do [ ! -s "$log" ] || logs+=("$log"); done
+	for log in "${logs[@]}"; do
+		echo "--- ${log##*/}"
+		tail -n $((${#logs[@]} > 2 ? 80 / ${#logs[@]} : 40)) "$log"
+	done
+	echo "--- status $status of: ${failure:-$1}${calls[*]:+, called in lines ${calls[*]}}"
+}
 
 unmount_all()
 {
@@ -93,7 +102,7 @@ work_on_fresh_fs()
 # --- checks -----------------------------------------------------------------------------------------------------------------------
 
 say() { printf '%s\n' "$*"; }
-fail() { say "FAILED: $*"; exit 1; }
+fail() { failure=${*%%$'\n'*}; say "FAILED: $*"; exit 1; }
 
 # check WHAT COMMAND...: the command succeeds.
 check()

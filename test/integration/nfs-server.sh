@@ -49,7 +49,7 @@ nfs_serve()
 
 nfs_serve_again()
 {
-	ganesha.nfsd -F -f "$PWD/ganesha.conf" -L "$PWD/ganesha.log" -p "$PWD/ganesha.pid" >ganesha.out 2>&1 &
+	ganesha.nfsd -F -f "$PWD/ganesha.conf" -L "$PWD/ganesha.log" -p "$PWD/ganesha.pid" >ganesha.said.log 2>&1 &
 	pid[ganesha]=$!
 	wait_for 30 nfs_answers
 }

@@ -55,7 +55,7 @@ smb_serve()
 
 smb_serve_again()
 {
-	smbd -F --no-process-group -s "$work/smb.conf" >smbd.out 2>&1 &
+	smbd -F --no-process-group -s "$work/smb.conf" >smbd.said.log 2>&1 &
 	pid[smbd]=$!
 	wait_for 30 smb_answers
 }

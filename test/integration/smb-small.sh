@@ -48,9 +48,9 @@ all_is_there()
 }
 
 begun one target
-strace -f -c -U calls,name -e trace=sendto -o calls -p "$(worker one)" 2>tracer &
+strace -f -c -U calls,name -e trace=sendto -o calls -p "$(worker one)" 2>tracer.log &
 pid[tracer]=$!
-wait_for 30 grep -q attached tracer
+wait_for 30 grep -q attached tracer.log
 "$admin" set -p background=on "$work/target" >set.out || fail "$(cat set.out)"
 await_complete "$work/target" 120
 kill -INT "${pid[tracer]}"

@@ -25,10 +25,10 @@ print('listening', flush=True)
 while True:
     print(s.recv(4096).decode().replace('\n', ' '), flush=True)
 END
-for address in "$work/notify" '@dmmfs-test-notify'; do
+for address in "$work/notify" "@$work/notify"; do
 	name=$(printf '%s' "$address" | sed 's/^@/\\0/')
 	rm -f told # what the last one was told
-	python3 -c "import sys; sys.argv[1] = '$name'; exec(open('listen.py').read())" "$name" >told 2>&1 &
+	python3 -c "import sys; sys.argv[1] = '$name'; exec(open('listen.py').read())" "$name" >told 2>listen.log &
 	listener=$!
 	wait_for 10 grep -q listening told
 	NOTIFY_SOCKET=$address launch one "$work/source" "$work/target"
