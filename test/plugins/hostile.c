@@ -7,16 +7,12 @@
  * With evil=on an object whose name is one of `lies` below misbehaves as that says; everything else is honest, and with evil=off
  * all is. So one tree has every kind of trouble, and shows that each stays with its object; without evil it heals.
  *
- * DMMFS_SLOW_INNER names the posix plugin; default: BUILD/plugins/posix.so, found from the place of this file.
- *
  * A handle is a struct head and the handle of the posix plugin. Attributes of an object follow from its head, so that they are the
  * same whoever asks.
  */
-#include "dmmfs/plugin.h"
+#include "inner.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +113,6 @@ struct dmm_file {
 	char handle[INNER_MOST]; /* the inner one */
 };
 
-static const struct dmm_plugin *inner;
 static bool evil;
 
 /* --- requests of our own to the posix plugin --- */
@@ -552,66 +547,14 @@ static void hostile_submit(struct dmm_conn *conn, struct dmm_request *request)
 	request->complete(request);
 }
 
-/* --- the instance is the posix plugin's --- */
-
-static int load_inner(void)
-{
-	const struct dmm_plugin *(*entry)(void);
-	const char *given = getenv("DMMFS_SLOW_INNER");
-	char path[PATH_MAX];
-	Dl_info here;
-
-	if (given) {
-		snprintf(path, sizeof(path), "%s", given);
-	} else {
-		if (!dladdr(lies, &here) || !strrchr(here.dli_fname, '/'))
-			return -ENOENT;
-		int dir = (int)(strrchr(here.dli_fname, '/') - here.dli_fname);
-		snprintf(path, sizeof(path), "%.*s/../../plugins/posix.so", dir, here.dli_fname);
-	}
-	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!library)
-		return -ENOENT;
-	*(void **)&entry = dlsym(library, DMM_PLUGIN_ENTRY_NAME);
-	inner = entry ? entry() : NULL;
-	return inner ? 0 : -ENOEXEC;
-}
-
 static int hostile_open(const struct dmm_config *config, struct dmm_instance **instance)
 {
 	struct dmm_config given = *config;
-	int result = load_inner();
 
-	if (result < 0) {
-		snprintf(config->error, config->error_size, "the posix plugin cannot be loaded; see DMMFS_SLOW_INNER");
-		return result;
-	}
 	for (size_t i = 0; i < config->n_settings; i++)
 		evil = strcmp(config->settings[i].name, "evil") == 0 && strcmp(config->settings[i].value, "on") == 0;
 	given.n_settings = 0;
-	if (strncmp(given.source, SCHEME, strlen(SCHEME)) == 0)
-		given.source += strlen(SCHEME);
-	return inner->open(&given, instance);
-}
-
-static void hostile_close(struct dmm_instance *instance)
-{
-	inner->close(instance);
-}
-
-static int hostile_connect(struct dmm_instance *instance, struct dmm_conn **conn)
-{
-	return inner->connect(instance, conn);
-}
-
-static void hostile_disconnect(struct dmm_conn *conn)
-{
-	inner->disconnect(conn);
-}
-
-static uint64_t hostile_capabilities(struct dmm_conn *conn)
-{
-	return inner->capabilities(conn) & ~DMM_CAP_FD;
+	return inner_open(&given, SCHEME, instance);
 }
 
 static const char *const schemes[] = {"hostile", NULL};
@@ -627,10 +570,10 @@ static const struct dmm_plugin plugin = {
 	.options = options,
 	.threads = DMM_THREADS_PARALLEL,
 	.open = hostile_open,
-	.close = hostile_close,
-	.connect = hostile_connect,
-	.disconnect = hostile_disconnect,
-	.capabilities = hostile_capabilities,
+	.close = inner_close,
+	.connect = inner_connect,
+	.disconnect = inner_disconnect,
+	.capabilities = inner_capabilities,
 	.submit = hostile_submit,
 };
 

@@ -16,13 +16,10 @@
  * requests on open files have one (list, read, xattrs, extents). Write a new control file beside the old one and rename it.
  *
  * DMMFS_SLOW_LOG names a file that gets a line for every request: "KIND OFF LEN PATH" with "-" where the request has no path.
- * DMMFS_SLOW_INNER names the posix plugin; default: BUILD/plugins/posix.so, found from the place of this file.
- *
  * No descriptor is offered to the host (DMM_CAP_FD), so that all data passes through READ and can be counted.
  */
-#include "dmmfs/plugin.h"
+#include "inner.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -48,7 +45,6 @@ struct rule {
 	int value;
 };
 
-static const struct dmm_plugin *inner;
 static int log_fd = -1;
 
 /* --- rules --- */
@@ -190,68 +186,13 @@ static void slow_submit(struct dmm_conn *conn, struct dmm_request *request)
 	request->complete(request);
 }
 
-/* --- the instance is the posix plugin's --- */
-
-static int load_inner(void)
-{
-	const struct dmm_plugin *(*entry)(void);
-	const char *given = getenv("DMMFS_SLOW_INNER");
-	char path[PATH_MAX];
-	Dl_info here;
-
-	if (inner)
-		return 0;
-	if (given) {
-		snprintf(path, sizeof(path), "%s", given);
-	} else {
-		if (!dladdr(kinds, &here))
-			return -ENOENT;
-		int dir = (int)(last_component(here.dli_fname) - here.dli_fname);
-		snprintf(path, sizeof(path), "%.*s../../plugins/posix.so", dir, here.dli_fname);
-	}
-	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!library)
-		return -ENOENT;
-	*(void **)&entry = dlsym(library, DMM_PLUGIN_ENTRY_NAME);
-	inner = entry ? entry() : NULL;
-	return inner ? 0 : -ENOEXEC;
-}
-
 static int slow_open(const struct dmm_config *config, struct dmm_instance **instance)
 {
-	struct dmm_config given = *config;
 	const char *log = getenv("DMMFS_SLOW_LOG");
-	int result = load_inner();
 
-	if (result < 0) {
-		snprintf(config->error, config->error_size, "the posix plugin cannot be loaded; see DMMFS_SLOW_INNER");
-		return result;
-	}
 	if (log && log_fd < 0)
 		log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (strncmp(given.source, SCHEME, strlen(SCHEME)) == 0)
-		given.source += strlen(SCHEME);
-	return inner->open(&given, instance);
-}
-
-static void slow_close(struct dmm_instance *instance)
-{
-	inner->close(instance);
-}
-
-static int slow_connect(struct dmm_instance *instance, struct dmm_conn **conn)
-{
-	return inner->connect(instance, conn);
-}
-
-static void slow_disconnect(struct dmm_conn *conn)
-{
-	inner->disconnect(conn);
-}
-
-static uint64_t slow_capabilities(struct dmm_conn *conn)
-{
-	return inner->capabilities(conn) & ~DMM_CAP_FD;
+	return inner_open(config, SCHEME, instance);
 }
 
 static const char *const schemes[] = {"slow", NULL};
@@ -265,10 +206,10 @@ static const struct dmm_plugin plugin = {
 	.schemes = schemes,
 	.threads = DMM_THREADS_PARALLEL,
 	.open = slow_open,
-	.close = slow_close,
-	.connect = slow_connect,
-	.disconnect = slow_disconnect,
-	.capabilities = slow_capabilities,
+	.close = inner_close,
+	.connect = inner_connect,
+	.disconnect = inner_disconnect,
+	.capabilities = inner_capabilities,
 	.submit = slow_submit,
 };
 
