@@ -253,6 +253,18 @@ static void run_all(struct source_ahead *ahead, void (*check)(unsigned object, c
 	}
 }
 
+/* The same of a source that answers so. */
+static void run_source(int64_t (*answer)(unsigned object, struct dmm_conn *conn, struct dmm_request *request),
+                       void (*check)(unsigned object, const struct source_found *found))
+{
+	plugin.answer = answer;
+	struct source *source = sim_open();
+	struct source_ahead *ahead = source_ahead_new(source, false);
+	run_all(ahead, check);
+	source_ahead_free(ahead);
+	source_close(source);
+}
+
 START_TEST(test_any_order)
 {
 	struct source *source = sim_open();
@@ -286,12 +298,7 @@ static int64_t answer_with_attr(unsigned object, struct dmm_conn *conn, struct d
 
 START_TEST(test_attr_with_data)
 {
-	plugin.answer = answer_with_attr;
-	struct source *source = sim_open();
-	struct source_ahead *ahead = source_ahead_new(source, false);
-	run_all(ahead, check_all);
-	source_ahead_free(ahead);
-	source_close(source);
+	run_source(answer_with_attr, check_all);
 }
 END_TEST
 
@@ -307,12 +314,7 @@ static int64_t answer_with_bad_attr(unsigned object, struct dmm_conn *conn, stru
 
 START_TEST(test_bad_attr_with_data)
 {
-	plugin.answer = answer_with_bad_attr;
-	struct source *source = sim_open();
-	struct source_ahead *ahead = source_ahead_new(source, false);
-	run_all(ahead, check_all);
-	source_ahead_free(ahead);
-	source_close(source);
+	run_source(answer_with_bad_attr, check_all);
 }
 END_TEST
 
@@ -383,12 +385,7 @@ static void check_bad(unsigned object, const struct source_found *found)
 
 START_TEST(test_failures)
 {
-	plugin.answer = answer_badly;
-	struct source *source = sim_open();
-	struct source_ahead *ahead = source_ahead_new(source, false);
-	run_all(ahead, check_bad);
-	source_ahead_free(ahead);
-	source_close(source);
+	run_source(answer_badly, check_bad);
 }
 END_TEST
 
@@ -410,13 +407,8 @@ static void check_known(unsigned object, const struct source_found *found)
 
 START_TEST(test_lost_connections)
 {
-	plugin.answer = answer_and_break;
-	struct source *source = sim_open();
-	struct source_ahead *ahead = source_ahead_new(source, false);
-	run_all(ahead, check_known);
+	run_source(answer_and_break, check_known);
 	ck_assert_int_ge(sim.connects, 2);
-	source_ahead_free(ahead);
-	source_close(source);
 }
 END_TEST
 
