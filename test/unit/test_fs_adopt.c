@@ -4,19 +4,18 @@
  * cannot be.
  */
 #include "fs/internal.h"
+#include "scratch.h"
 
 #include "base/log.h"
 
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static char top[64];
 static struct target target;
 static struct kept *before, *kept; /* of the other process, of this one */
 static struct node_table *nodes_before;
@@ -68,14 +67,6 @@ static const struct monitor_ops watching = {.begin = begin};
 
 /* --- the processes --- */
 
-static const char *in_top(const char *name)
-{
-	static char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", top, name);
-	return path;
-}
-
 /* Another process has opened a file, for writing. */
 static void setup(void)
 {
@@ -84,12 +75,10 @@ static void setup(void)
 	struct stat st;
 	int memory = -1;
 
-	snprintf(top, sizeof(top), "%s/dmmfs-adopt-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	ck_assert_int_ge(close(creat(in_top("target/file"), 0600)), 0);
-	ck_assert_int_eq(stat(in_top("target/file"), &st), 0);
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
+	ck_assert_int_eq(mkdir(scratch_path("target"), 0755), 0);
+	ck_assert_int_ge(close(creat(scratch_path("target/file"), 0600)), 0);
+	ck_assert_int_eq(stat(scratch_path("target/file"), &st), 0);
+	ck_assert_msg(target_open(scratch_path("target"), &target, error, sizeof(error)) == 0, "%s", error);
 	ck_assert_int_eq(target_handle(target.root_fd, "file", &of_file), 0);
 	before = kept_new(memory_make(&memory), KEPT_NO_FDS, false);
 	kept_memory(before)->resends = true;
@@ -110,11 +99,6 @@ static void setup(void)
 	log_set_level(LOG_LEVEL_ERROR);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 static void teardown(void)
 {
 	node_table_free(fs.nodes);
@@ -122,7 +106,6 @@ static void teardown(void)
 	kept_free(kept);
 	kept_free(before);
 	target_close(&target);
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void counted(unsigned opens)
@@ -236,6 +219,7 @@ int main(void)
 	}
 	Suite *suite = suite_create("fs-adopt");
 	TCase *tests = tcase_create("opens");
+	scratch_add(tests);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, what_is_open_is_counted);

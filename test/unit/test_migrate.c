@@ -3,30 +3,24 @@
  * The migrator between a source in memory, a real directory and a real state: what applications may rely on, step by step, and
  * after the process has died between two steps.
  */
-#include "fake_source.h"
 #include "migrate/custody.h"
-#include "migrate/internal.h"
+#include "migrate_world.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "target/gone.h"
 #include "target/make.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/magic.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #ifndef ASKED_AHEAD
@@ -35,209 +29,15 @@
 
 #define SEGSIZE 4096u
 
-static char top[64];
-static struct target target = {.root_fd = -1};
-static struct store *store;
-static struct migrate *migrate;
-static struct migrate_options options;
-static struct monitor monitor;
-
-static const char *in_top(const char *name)
-{
-	static char paths[4][512];
-	static unsigned turn;
-	char *path = paths[turn++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
-	return path;
-}
-
-/* --- a migration that can be opened again after a crash --- */
-
-static void world_open(void)
-{
-	char error[256] = "";
-	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 50};
-	char planted[8];
-
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(target_adopt(&target), 0);
-	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
-	if (store_meta_get(store, "planted", planted, sizeof(planted)) == -ENOENT) {
-		ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
-		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
-	}
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-	monitor = (struct monitor){0};
-	monitor_register(&monitor, &migrate_monitor, migrate);
-}
-
-static void world_close(void)
-{
-	migrate_stop(migrate);
-	store_close(store);
-	migrate_free(migrate);
-	target_close(&target);
-}
-
 static void setup(void)
 {
-	snprintf(top, sizeof(top), "%s/dmmfs-migrate-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	fake_reset();
 	fake_ahead = fake_tells = ASKED_AHEAD;
-	migrate_default_options(&options);
-	options.segsize = SEGSIZE;
-	options.whole_at_open = 0;
-	options.fill_with_dir = 0;
+	world_by_segments(SEGSIZE);
 	options.background = false;
-	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	store_options.linger_ms = 50;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Runs the steps in a process that is killed at their end. */
-static void then_crash(void (*steps)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		world_open();
-		steps();
-		raise(SIGKILL);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the steps failed");
-}
-
-/* --- applications --- */
-
-struct application {
-	struct waiter waiter;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool woken;
-	int error;
-	unsigned char *data; /* where the bytes of an early answer go */
-	size_t got;
-};
-
-static void woken(struct waiter *waiter, int error, const void *data, size_t len)
-{
-	struct application *application = (struct application *)waiter;
-
-	pthread_mutex_lock(&application->lock);
-	application->woken = true;
-	application->error = error;
-	application->got = data ? len : 0;
-	if (data)
-		memcpy(application->data, data, len);
-	pthread_cond_signal(&application->changed);
-	pthread_mutex_unlock(&application->lock);
-}
-
-static void application_init(struct application *application)
-{
-	*application = (struct application){
-		.waiter.wake = woken, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-}
-
-static int await(struct application *application)
-{
-	LOCKED(&application->lock);
-	while (!application->woken)
-		pthread_cond_wait(&application->changed, &application->lock);
-	application->woken = false;
-	return application->error;
-}
-
-/* Raises an event until it may go on. */
-static int raise_event(struct application *application, struct subject *subject, const struct event *event, bool *held)
-{
-	for (;;) {
-		int result = monitor_begin(&monitor, subject, event, &application->waiter, held);
-		if (result != MONITOR_PARKED)
-			return result;
-		result = await(application);
-		if (result < 0 || application->got)
-			return result;
-	}
-}
-
-static struct subject subject_at(int dirfd, const char *name)
-{
-	struct subject subject = {0};
-	struct stat st;
-
-	ck_assert_msg(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0, "%s: %s", name, strerror(errno));
-	subject.ino = st.st_ino;
-	subject.is_dir = S_ISDIR(st.st_mode);
-	subject.is_file = S_ISREG(st.st_mode);
-	ck_assert_int_eq(target_handle(dirfd, name, &subject.handle), 0);
-	return subject;
-}
-
-static int names(const char *path)
-{
-	struct application application;
-	struct subject subject = subject_at(target.root_fd, path);
-
-	application_init(&application);
-	return raise_event(&application, &subject, &(struct event){.kind = EVENT_NAMES, .fd = -1}, NULL);
-}
-
-static int change(const char *path, enum event_kind kind, uint64_t off, uint64_t len,
-                  int (*action)(int fd, uint64_t off, uint64_t len))
-{
-	struct application application;
-	struct subject subject = subject_at(target.root_fd, path);
-	struct event event = {.kind = kind, .off = off, .len = len, .fd = -1};
-	bool held;
-
-	application_init(&application);
-	int result = raise_event(&application, &subject, &event, &held);
-	if (result < 0)
-		return result;
-	CLEAN_FD int fd = openat(target.root_fd, path, O_RDWR | O_CLOEXEC);
-	ck_assert_int_ge(fd, 0);
-	result = action(fd, off, len) < 0 ? -errno : 0;
-	if (!held)
-		return result;
-	event.fd = fd;
-	event.error = result;
-	int ended = monitor_end(&monitor, &subject, &event, &application.waiter);
-	if (ended == MONITOR_PARKED)
-		ended = await(&application);
-	return result < 0 ? result : ended;
-}
-
-#define MINE 0 /* what applications write: no source byte is zero */
-
-static int do_write(int fd, uint64_t off, uint64_t len)
-{
-	char *zeros = calloc(1, len);
-	ssize_t written = pwrite(fd, zeros, len, (off_t)off);
-
-	free(zeros);
-	return written == (ssize_t)len ? 0 : -1;
-}
-
-static int do_resize(int fd, uint64_t off, uint64_t len)
-{
-	return ftruncate(fd, (off_t)off);
-}
+/* --- what applications do --- */
 
 static int do_punch(int fd, uint64_t off, uint64_t len)
 {
@@ -252,36 +52,9 @@ static int do_times(int fd, uint64_t off, uint64_t len)
 
 static int do_fail(int fd, uint64_t off, uint64_t len)
 {
-	do_write(fd, off, len / 2);
+	write_mine(fd, off, len / 2);
 	errno = ENOSPC;
 	return -1;
-}
-
-static int app_write(const char *path, uint64_t off, uint64_t len)
-{
-	return change(path, EVENT_WRITE, off, len, do_write);
-}
-
-static int app_resize(const char *path, uint64_t size)
-{
-	return change(path, EVENT_RESIZE, size, 0, do_resize);
-}
-
-/* One byte as an application reads it; negative errno. */
-static int app_read(const char *path, uint64_t off)
-{
-	struct application application;
-	unsigned char byte;
-	struct subject subject = subject_at(target.root_fd, path);
-
-	application_init(&application);
-	application.data = &byte;
-	int result =
-		raise_event(&application, &subject, &(struct event){.kind = EVENT_READ, .off = off, .len = 1, .fd = -1}, NULL);
-	if (result < 0 || application.got)
-		return result < 0 ? result : byte;
-	CLEAN_FD int fd = openat(target.root_fd, path, O_RDONLY | O_CLOEXEC);
-	return pread(fd, &byte, 1, (off_t)off) == 1 ? byte : -ENODATA;
 }
 
 /* [off, off+len) is the source's, or the application's. */
@@ -292,48 +65,19 @@ static void expect(const char *path, unsigned id, uint64_t off, uint64_t len, bo
 		              app_read(path, at), mine ? "the application's" : "the source's");
 }
 
-static int64_t size_of(const char *path)
-{
-	struct stat st;
-	return fstatat(target.root_fd, path, &st, 0) == 0 ? st.st_size : -1;
-}
-
-/* With the background on, until nothing is left; then the counters must add up. */
-static void complete(void)
-{
-	struct migration_stat stat = {0};
-
-	options.background = true;
-	world_open();
-	for (int i = 0; i < 1000 && stat.state != MIGRATION_COMPLETE; i++) {
-		usleep(10000);
-		migrate_stat(migrate, &stat);
-	}
-	char message[256] = "";
-	ck_assert_msg(migrate_check_finished(migrate, message, sizeof(message)) == 0, "%s", message);
-	migrate_stat(migrate, &stat);
-	ck_assert_int_eq(stat.totals.files_found, stat.totals.files_migrated);
-	ck_assert_int_eq(stat.totals.dirs_found, stat.totals.dirs_migrated);
-	ck_assert_int_eq(stat.totals.bytes_found, stat.totals.bytes_migrated);
-	ck_assert_int_eq(stat.totals.files_pending, 0);
-	ck_assert_int_eq(stat.totals.bytes_pending, 0);
-	ck_assert_int_eq(stat.totals.files_error, 0);
-	ck_assert_int_eq(stat.totals.links_pending, 0);
-}
-
 /* --- I2, step by step --- */
 
 static void steps_partial_write(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_write("file", 100, 50), 0);
 }
 
 START_TEST(partial_write_survives)
 {
 	fake_file(1, 0, "file", 3 * SEGSIZE + 10);
-	then_crash(steps_partial_write);
-	complete();
+	world_crash(steps_partial_write);
+	world_complete();
 	expect("file", 1, 0, 100, false);
 	expect("file", 1, 100, 50, true);
 	expect("file", 1, 150, 3 * SEGSIZE - 140, false);
@@ -344,7 +88,7 @@ END_TEST
 
 static void steps_whole_write(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_write("file", SEGSIZE, 2 * SEGSIZE), 0);
 	ck_assert_int_eq(app_write("file", 3 * SEGSIZE, 10), 0); /* the last segment is whole although it is short */
 	ck_assert_uint_eq(fake_objects[1].reads, 0);
@@ -353,8 +97,8 @@ static void steps_whole_write(void)
 START_TEST(whole_write_needs_no_source)
 {
 	fake_file(1, 0, "file", 3 * SEGSIZE + 10);
-	then_crash(steps_whole_write);
-	complete();
+	world_crash(steps_whole_write);
+	world_complete();
 	expect("file", 1, 0, SEGSIZE, false);
 	expect("file", 1, SEGSIZE, 2 * SEGSIZE + 10, true);
 	world_close();
@@ -363,7 +107,7 @@ END_TEST
 
 static void steps_cut_and_extend(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_resize("file", 100), 0);
 	ck_assert_int_eq(app_resize("file", 3 * SEGSIZE), 0);
 }
@@ -371,8 +115,8 @@ static void steps_cut_and_extend(void)
 START_TEST(what_was_cut_stays_cut)
 {
 	fake_file(1, 0, "file", 3 * SEGSIZE);
-	then_crash(steps_cut_and_extend);
-	complete();
+	world_crash(steps_cut_and_extend);
+	world_complete();
 	expect("file", 1, 0, 100, false);
 	expect("file", 1, 100, 3 * SEGSIZE - 100, true);
 	world_close();
@@ -388,7 +132,7 @@ static int cut_behind_the_back(const char *path, off_t size)
 /* As if killed between ftruncate(2) and the record. */
 static void steps_cut_without_record(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_write("file", 2 * SEGSIZE, 1), 0); /* the record is released */
 	ck_assert_int_eq(cut_behind_the_back("file", 0), 0);
 	ck_assert_int_eq(cut_behind_the_back("other", SEGSIZE + 1), 0);
@@ -398,8 +142,8 @@ START_TEST(a_cut_without_record_is_seen)
 {
 	fake_file(1, 0, "file", 3 * SEGSIZE);
 	fake_file(2, 0, "other", 3 * SEGSIZE);
-	then_crash(steps_cut_without_record);
-	complete();
+	world_crash(steps_cut_without_record);
+	world_complete();
 	ck_assert_int_eq(size_of("file"), 0);
 	ck_assert_int_eq(size_of("other"), SEGSIZE + 1);
 	expect("other", 2, 0, SEGSIZE + 1, false);
@@ -409,16 +153,16 @@ END_TEST
 
 static void steps_punch(void)
 {
-	ck_assert_int_eq(names(""), 0);
-	ck_assert_int_eq(change("file", EVENT_PUNCH, 100, 2 * SEGSIZE, do_punch), 0);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_change("file", EVENT_PUNCH, 100, 2 * SEGSIZE, do_punch), 0);
 	ck_assert_uint_eq(fake_objects[1].reads, 2); /* both edges, not the middle */
 }
 
 START_TEST(a_hole_needs_its_edges)
 {
 	fake_file(1, 0, "file", 4 * SEGSIZE);
-	then_crash(steps_punch);
-	complete();
+	world_crash(steps_punch);
+	world_complete();
 	expect("file", 1, 0, 100, false);
 	expect("file", 1, 100, 2 * SEGSIZE, true);
 	expect("file", 1, 2 * SEGSIZE + 100, 2 * SEGSIZE - 100, false);
@@ -430,9 +174,9 @@ START_TEST(a_failed_write_takes_nothing)
 {
 	fake_file(1, 0, "file", SEGSIZE + 100);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_write("file", SEGSIZE + 100, 50), 0); /* appended: above the limit */
-	ck_assert_int_eq(change("file", EVENT_WRITE, SEGSIZE, 100, do_fail), -ENOSPC);
+	ck_assert_int_eq(app_change("file", EVENT_WRITE, SEGSIZE, 100, do_fail), -ENOSPC);
 	expect("file", 1, SEGSIZE, 100, false);
 	expect("file", 1, SEGSIZE + 100, 50, true);
 	ck_assert_int_eq(size_of("file"), SEGSIZE + 150);
@@ -442,10 +186,10 @@ END_TEST
 
 static void steps_times(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_ge(app_read("file", 0), 0); /* all is here: the record is on its way out */
-	ck_assert_int_eq(change("file", EVENT_TIMES, 1, 0, do_times), 0);
-	ck_assert_int_eq(change("large", EVENT_TIMES, 1, 0, do_times), 0);
+	ck_assert_int_eq(app_change("file", EVENT_TIMES, 1, 0, do_times), 0);
+	ck_assert_int_eq(app_change("large", EVENT_TIMES, 1, 0, do_times), 0);
 }
 
 START_TEST(times_that_were_set_stay)
@@ -455,8 +199,8 @@ START_TEST(times_that_were_set_stay)
 	fake_file(1, 0, "file", 10);
 	fake_file(2, 0, "large", 5 * SEGSIZE);
 	fake_file(3, 0, "untouched", 5 * SEGSIZE);
-	then_crash(steps_times);
-	complete();
+	world_crash(steps_times);
+	world_complete();
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(fstatat(target.root_fd, i ? "file" : "large", &st, 0), 0);
 		ck_assert_int_eq(st.st_mtim.tv_sec, 77);
@@ -483,7 +227,7 @@ static void app_unlink(const char *path)
 
 static void steps_unlink(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	for (int i = 0; i < 8; i++) {
 		char name[16];
 		snprintf(name, sizeof(name), "f%d", i);
@@ -502,8 +246,8 @@ START_TEST(stale_records_are_counted_once)
 	fake_dir(20, 0, "dir"); /* whose files get the inode numbers again */
 	for (unsigned i = 0; i < 8; i++)
 		fake_file(21 + i, 20, file_names[i], 2 * SEGSIZE);
-	then_crash(steps_unlink);
-	complete();
+	world_crash(steps_unlink);
+	world_complete();
 	for (unsigned i = 0; i < 8; i++) {
 		char path[32];
 		snprintf(path, sizeof(path), "dir/f%u", i);
@@ -515,9 +259,9 @@ END_TEST
 
 /* --- a stale handle on a file system that is doubted --- */
 
-static void put_text(const char *path, const char *text)
+static void put_file(const char *path, const char *text)
 {
-	CLEAN_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	CLEAN_FD int fd = open(scratch_path(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 }
@@ -528,27 +272,20 @@ static void meet_errors(void)
 	static char sysfs[512];
 	char path[600];
 
-	snprintf(sysfs, sizeof(sysfs), "%s", in_top("sys"));
+	snprintf(sysfs, sizeof(sysfs), "%s", scratch_path("sys"));
 	mkdir(sysfs, 0700);
-	mkdir(in_top("sys/dev"), 0700);
-	mkdir(in_top("sys/dev/block"), 0700);
-	mkdir(in_top("sys/fs"), 0700);
-	mkdir(in_top("sys/fs/ext4"), 0700);
-	mkdir(in_top("sys/fs/ext4/disk"), 0700);
+	mkdir(scratch_path("sys/dev"), 0700);
+	mkdir(scratch_path("sys/dev/block"), 0700);
+	mkdir(scratch_path("sys/fs"), 0700);
+	mkdir(scratch_path("sys/fs/ext4"), 0700);
+	mkdir(scratch_path("sys/fs/ext4/disk"), 0700);
 	snprintf(path, sizeof(path), "%s/dev/block/%u:%u", sysfs, major(target.dev), minor(target.dev));
 	ck_assert(symlink("../../devices/disk", path) == 0 || errno == EEXIST);
-	put_text(in_top("sys/fs/ext4/disk/errors_count"), "3\n");
+	put_file("sys/fs/ext4/disk/errors_count", "3\n");
 	target.fs_type = EXT4_SUPER_MAGIC;
 	target_trust(&target, sysfs);
 	ck_assert_int_eq(target.fs_errors, 3);
-	put_text(in_top("sys/fs/ext4/disk/errors_count"), "4\n");
-}
-
-static void await_errors(unsigned count)
-{
-	for (int i = 0; i < 3000 && ledger_count(&migrate->ledger) < count; i++)
-		usleep(10000);
-	ck_assert_uint_eq(ledger_count(&migrate->ledger), count);
+	put_file("sys/fs/ext4/disk/errors_count", "4\n");
 }
 
 static int count_unreadable(void *context, const struct error_record *record)
@@ -569,7 +306,7 @@ START_TEST(what_cannot_be_read_is_not_gone)
 	fake_file(2, 0, "file", 2 * SEGSIZE);
 	options.error_retries = 0;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	struct subject gone_dir = subject_at(target.root_fd, "dir"), gone_file = subject_at(target.root_fd, "file");
 	world_close();
 
@@ -579,7 +316,7 @@ START_TEST(what_cannot_be_read_is_not_gone)
 	meet_errors();
 	options.background = true;
 	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
-	await_errors(2);
+	AWAIT(ledger_count(&migrate->ledger) == 2);
 	ck_assert_int_lt(migrate_check_finished(migrate, message, sizeof(message)), 0);
 	store_flush(store);
 	ck_assert_int_gt(store_dir_get(store, gone_dir.ino, &dir), 0);
@@ -590,7 +327,7 @@ START_TEST(what_cannot_be_read_is_not_gone)
 	ck_assert_uint_eq(told, 2);
 	world_close();
 
-	complete(); /* believed again by a new start, and then they are gone */
+	world_complete(); /* believed again by a new start, and then they are gone */
 	ck_assert_uint_eq(ledger_count(&migrate->ledger), 0);
 	world_close();
 }
@@ -609,7 +346,7 @@ START_TEST(a_number_with_a_new_owner_is_believed)
 	for (unsigned i = 0; i < 8; i++)
 		fake_file(21 + i, 20, file_names[i], 2 * SEGSIZE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	for (unsigned i = 0; i < 8; i++) /* a mark that the next file must not inherit */
 		expect(file_names[i], 1 + i, 0, SEGSIZE, false);
 	world_close();
@@ -618,9 +355,9 @@ START_TEST(a_number_with_a_new_owner_is_believed)
 	for (unsigned i = 0; i < 8; i++)
 		ck_assert_int_eq(unlinkat(target.root_fd, file_names[i], 0), 0);
 	meet_errors();
-	ck_assert_int_eq(names("dir"), 0);
+	ck_assert_int_eq(app_names("dir"), 0);
 	world_close();
-	complete();
+	world_complete();
 	for (unsigned i = 0; i < 8; i++) {
 		char path[32];
 		snprintf(path, sizeof(path), "dir/f%u", i);
@@ -634,8 +371,8 @@ END_TEST
 
 static void steps_links(void)
 {
-	ck_assert_int_eq(names(""), 0);
-	ck_assert_int_eq(names("a"), 0);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_names("a"), 0);
 	ck_assert_int_eq(app_write("a/one", 0, 10), 0);
 	app_unlink("a/one");
 }
@@ -651,8 +388,8 @@ START_TEST(links_join_wherever_they_are)
 	fake_link(10, 2, "two");
 	fake_link(10, 2, "three");
 	fake_link(10, 3, "four");
-	then_crash(steps_links);
-	complete();
+	world_crash(steps_links);
+	world_complete();
 	ck_assert_int_lt(size_of("a/one"), 0);
 	expect("c/four", 10, 0, 10, true);
 	expect("c/four", 10, 10, 2 * SEGSIZE - 10, false);
@@ -674,7 +411,7 @@ START_TEST(errors_are_retried_and_clear)
 	fake_objects[1].read_error = -EIO;
 	fake_objects[1].failures = 2; /* the application's attempt, and the first of the background's */
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("file", 0), -EIO);
 	store_flush(store);
 	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
@@ -682,7 +419,7 @@ START_TEST(errors_are_retried_and_clear)
 	ck_assert_int_eq(report.error, EIO);
 	free(report.ranges);
 	world_close();
-	complete();
+	world_complete();
 	expect("file", 1, 0, 2 * SEGSIZE, false);
 	ck_assert_uint_eq(ledger_count(&migrate->ledger), 0);
 	world_close();
@@ -694,23 +431,25 @@ static bool file_is_recorded(uint64_t ino)
 	struct file_record *record;
 	int result = store_file_get(store, ino, &record);
 
+	ck_assert_int_ge(result, 0);
 	if (result > 0)
 		file_record_free(record);
 	return result > 0;
 }
 
-static int take_id(void *context, const struct error_record *record)
-{
-	*(uint64_t *)context = record->id;
-	return 0;
-}
-
+/* Without a pause: what is to go with it has gone at the same moment. */
 static void await_end_of_record(uint64_t ino)
 {
 	uint64_t until_ns = clock_monotonic_ns() + 50 * NS_PER_S;
 
 	while (file_is_recorded(ino))
 		ck_assert_uint_lt(clock_monotonic_ns(), until_ns);
+}
+
+static int take_id(void *context, const struct error_record *record)
+{
+	*(uint64_t *)context = record->id;
+	return 0;
 }
 
 /* A kill between the two would leave an entry that never clears, and that when it is waived counts for another file. */
@@ -723,16 +462,14 @@ START_TEST(an_entry_goes_with_the_record)
 	fake_objects[1].failures = 1;
 	options.error_retries = 0;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("file", 0), -EIO);
 	ck_assert_int_eq(store_flush(store), 0);
 	uint64_t ino = subject_at(target.root_fd, "file").ino;
 	ck_assert_int_eq(store_errors_walk(store, take_id, &id), 0);
 	ck_assert_uint_ne(id, 0);
 	ck_assert(file_is_recorded(ino));
-	uint64_t until_ns = clock_monotonic_ns() + 50 * NS_PER_S;
-	while (app_read("file", 0) != fake_byte(1, 0)) /* a failure is told for a while without another attempt */
-		ck_assert_uint_lt(clock_monotonic_ns(), until_ns);
+	AWAIT(app_read("file", 0) == fake_byte(1, 0)); /* a failure is told for a while without another attempt */
 	await_end_of_record(ino);
 	id = 0;
 	ck_assert_int_eq(store_errors_walk(store, take_id, &id), 0);
@@ -745,14 +482,13 @@ END_TEST
 START_TEST(a_waiver_is_for_its_own_file)
 {
 	struct decision_result decided;
-	struct migration_stat stat = {0};
 	char message[512] = "";
 	uint64_t id = 0;
 
 	fake_file(1, 0, "damaged", SEGSIZE);
 	fake_file(2, 0, "absent", SEGSIZE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("damaged", 0), fake_byte(1, 0));
 	struct subject damaged = subject_at(target.root_fd, "damaged");
 	await_end_of_record(damaged.ino);
@@ -764,12 +500,8 @@ START_TEST(a_waiver_is_for_its_own_file)
 	ck_assert_int_eq(store_flush(store), 0);
 	ck_assert_int_eq(migrate_errors(migrate, take_id, &id), 0);
 	ck_assert_int_eq(migrate_decide(migrate, DECIDE_WAIVE, &(struct error_target){.id = id}, 1, &decided), 0);
-	for (int i = 0; i < 500 && !stat.crawl_done; i++) {
-		usleep(10000);
-		migrate_stat(migrate, &stat);
-	}
-	ck_assert(stat.crawl_done);
-	ck_assert_int_eq(stat.totals.files_pending, 1);
+	AWAIT(figures()->crawl_done);
+	ck_assert_int_eq(figures()->totals.files_pending, 1);
 	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
 	ck_assert_int_eq(app_read("absent", 0), fake_byte(2, 0));
 	await_end_of_record(subject_at(target.root_fd, "absent").ino);
@@ -779,49 +511,51 @@ START_TEST(a_waiver_is_for_its_own_file)
 }
 END_TEST
 
+static struct where_range first_range(int fd)
+{
+	struct where_report report = {0};
+
+	ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
+	struct where_range range = report.ranges[0];
+	free(report.ranges);
+	return range;
+}
+
+static bool four_are_resident(int fd)
+{
+	struct where_range range = first_range(fd);
+
+	ck_assert_uint_eq(range.len % (4 * SEGSIZE), 0); /* the next ones may have been read ahead */
+	return range.kind == WHERE_RESIDENT;
+}
+
 /* What can change while it runs does. */
 START_TEST(tuned_while_it_runs)
 {
-	struct migration_stat stat = {0};
-	struct where_report report = {0};
-
 	fake_dir(1, 0, "one");
 	fake_dir(2, 0, "two");
 	fake_file(3, 1, "file", 8 * SEGSIZE);
 	fake_file(4, 2, "file", 8 * SEGSIZE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
-	ck_assert_int_eq(names("one"), 0);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_names("one"), 0);
 	options.segsize = 4 * SEGSIZE;
 	options.maxdfproc = 3;
 	options.resdfproc = 2;
 	options.maxnsproc = 20;
 	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
-	ck_assert_int_eq(names("two"), 0);
+	ck_assert_int_eq(app_names("two"), 0);
 	expect("one/file", 3, SEGSIZE, 1, false);
 	expect("two/file", 4, SEGSIZE, 1, false);
 	CLEAN_FD int fd = openat(target.root_fd, "two/file", O_RDONLY | O_CLOEXEC);
-	bool here = false;
-	for (int i = 0; i < 500 && !here; i++) { /* the reader was answered before the segment was written */
-		usleep(10000);
-		report = (struct where_report){0};
-		ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
-		here = report.ranges[0].kind == WHERE_RESIDENT;
-		ck_assert_uint_eq(report.ranges[0].len % (4 * SEGSIZE), 0); /* the second one may have been read ahead */
-		free(report.ranges);
-	}
-	ck_assert(here);
+	AWAIT(four_are_resident(fd)); /* the reader was answered before the segment was written */
 	options.maxdfproc = 2;
 	ck_assert_int_eq(migrate_tune(migrate, &options), -EINVAL); /* no more than the reserve */
 	options.maxdfproc = 3;
 	options.background = true;
 	ck_assert_int_eq(migrate_tune(migrate, &options), 0);
-	for (int i = 0; i < 1000 && stat.state != MIGRATION_COMPLETE; i++) {
-		usleep(10000);
-		migrate_stat(migrate, &stat);
-	}
-	ck_assert_int_eq(stat.state, MIGRATION_COMPLETE);
-	ck_assert_uint_eq(stat.segsize, 4 * SEGSIZE);
+	await_complete();
+	ck_assert_uint_eq(figures()->segsize, 4 * SEGSIZE);
 	expect("one/file", 3, 0, 8 * SEGSIZE, false);
 	world_close();
 }
@@ -841,14 +575,13 @@ START_TEST(background_comes_and_goes)
 		usleep(5000);
 	}
 	world_close();
-	complete();
+	world_complete();
 	world_close();
 }
 END_TEST
 
 START_TEST(what_vanished_at_the_source_is_an_error)
 {
-	struct migration_stat stat = {0};
 	char message[256];
 
 	fake_file(1, 0, "file", 2 * SEGSIZE);
@@ -858,16 +591,15 @@ START_TEST(what_vanished_at_the_source_is_an_error)
 	options.background = true;
 	options.error_retries = 0;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("file", 0), -EIO);
-	ck_assert_int_eq(names("dir"), -EIO);
+	ck_assert_int_eq(app_names("dir"), -EIO);
 	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
-	migrate_stat(migrate, &stat);
-	ck_assert_int_eq(stat.totals.files_error, 1);
-	ck_assert_int_eq(stat.totals.dirs_error, 1);
+	ck_assert_int_eq(figures()->totals.files_error, 1);
+	ck_assert_int_eq(figures()->totals.dirs_error, 1);
 	world_close();
 	fake_objects[1].open_error = fake_objects[2].open_error = 0; /* it is back */
-	complete();
+	world_complete();
 	ck_assert_int_eq(fake_byte(1, 0), app_read("file", 0));
 	world_close();
 }
@@ -879,30 +611,24 @@ START_TEST(a_whole_write_does_not_need_a_source_that_fails)
 	fake_objects[1].read_error = -EIO;
 	fake_objects[1].failures = 1000;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("file", 0), -EIO);
 	ck_assert_int_eq(app_write("file", 0, 2 * SEGSIZE), 0);
 	ck_assert_int_eq(app_read("file", 0), MINE);
 	world_close();
-	complete();
+	world_complete();
 	world_close();
 }
 END_TEST
 
 /* --- names that are there already --- */
 
-static void put_file(const char *path, const char *text)
-{
-	CLEAN_FD int fd = open(in_top(path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
-
 START_TEST(leftovers_of_an_attempt_go)
 {
 	fake_file(1, 0, "file", 10);
 	put_file("target/file", "half of an attempt");
 	put_file("target/gone", "from the source since");
-	complete();
+	world_complete();
 	expect("file", 1, 0, 10, false);
 	ck_assert_int_eq(size_of("file"), 10);
 	ck_assert_int_lt(size_of("gone"), 0);
@@ -916,7 +642,7 @@ START_TEST(collision_overwrite)
 	fake_file(1, 0, "file", 10);
 	put_file("target/file", "the administrator's");
 	put_file("target/other", "the administrator's");
-	complete();
+	world_complete();
 	expect("file", 1, 0, 10, false);
 	ck_assert_int_eq(size_of("other"), 19);
 	world_close();
@@ -944,11 +670,11 @@ START_TEST(an_owner_that_cannot_be_told)
 	fake_objects[1].no_owner = true;
 	fake_objects[1].mode |= 06000;
 	fake_objects[2].mode |= 06000;
-	complete();
+	world_complete();
 	expect("file", 1, 0, 10, false);
-	ck_assert_int_eq(stat(in_top("target/file"), &st), 0);
+	ck_assert_int_eq(stat(scratch_path("target/file"), &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07000, 0);
-	ck_assert_int_eq(stat(in_top("target/owned"), &st), 0);
+	ck_assert_int_eq(stat(scratch_path("target/owned"), &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07000, 06000);
 	ck_assert_int_ge(store_errors_walk(store, count_losses, losses), 0);
 	ck_assert_int_eq(losses[0], 1);
@@ -979,7 +705,7 @@ START_TEST(what_a_source_cannot_bring_is_told)
 	fake_file(1, 0, "file", 10);
 	fake_objects[0].loss = fake_objects[1].loss = "streams";
 	fake_limit = "xattr";
-	complete();
+	world_complete();
 	world_close();
 	world_open();
 	ck_assert_int_ge(migrate_errors_after(migrate, 0, count_told, &told), 0);
@@ -999,9 +725,9 @@ START_TEST(collision_rename)
 	fake_dir(2, 0, "dir");
 	fake_file(3, 2, "inside", 10);
 	put_file("target/file", "the administrator's");
-	ck_assert_int_eq(mkdir(in_top("target/dir"), 0700), 0);
+	ck_assert_int_eq(mkdir(scratch_path("target/dir"), 0700), 0);
 	put_file("target/dir/inside", "the administrator's");
-	complete();
+	world_complete();
 	expect("file", 1, 0, 10, false);
 	expect("dir/inside", 3, 0, 10, false);
 	ck_assert_int_eq(size_of("file.collision-1"), 19);
@@ -1012,25 +738,22 @@ END_TEST
 
 /* --- reading ahead --- */
 
+static bool is_more_than_read(int fd)
+{
+	struct where_range range = first_range(fd);
+
+	return range.kind == WHERE_RESIDENT && range.len > 4 * SEGSIZE;
+}
+
 START_TEST(sequential_reads_run_ahead)
 {
-	struct where_report report = {0};
-
 	fake_file(1, 0, "file", 64 * SEGSIZE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	for (unsigned s = 0; s < 4; s++)
 		ck_assert_int_eq(app_read("file", s * SEGSIZE), fake_byte(1, s * SEGSIZE));
 	CLEAN_FD int fd = openat(target.root_fd, "file", O_RDONLY | O_CLOEXEC);
-	uint64_t here = 0;
-	for (int i = 0; i < 500 && here <= 4 * SEGSIZE; i++) {
-		usleep(10000);
-		report = (struct where_report){0};
-		ck_assert_int_eq(migrate_where(migrate, fd, &report), 0);
-		here = report.ranges[0].len;
-		free(report.ranges);
-	}
-	ck_assert_uint_gt(here, 4 * SEGSIZE);
+	AWAIT(is_more_than_read(fd));
 	ck_assert_int_eq(app_read("file", 50 * SEGSIZE), fake_byte(1, 50 * SEGSIZE)); /* a jump ends it */
 	world_close();
 }
@@ -1051,19 +774,10 @@ static struct digest digest_of_fake(unsigned id, uint64_t size)
 	return sum;
 }
 
-/* Readers are answered before their bytes are stored. */
-static void await_finished(uint64_t ino)
+static bool is_finished(uint64_t ino)
 {
-	struct file_record *record;
-
-	for (int i = 0; i < 1000; i++) {
-		ck_assert_int_eq(store_flush(store), 0);
-		if (store_file_get(store, ino, &record) == 0)
-			return;
-		file_record_free(record);
-		usleep(10000);
-	}
-	ck_abort_msg("inode %llu does not come to an end", (unsigned long long)ino);
+	ck_assert_int_eq(store_flush(store), 0);
+	return !file_is_recorded(ino);
 }
 
 /* 1: the file has this digest and the record fits the file; 0: it has none. */
@@ -1074,7 +788,7 @@ static int has_digest(const char *path, unsigned id, uint64_t size)
 	struct stat st;
 
 	ck_assert_int_eq(fstatat(target.root_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
-	await_finished(st.st_ino);
+	AWAIT(is_finished(st.st_ino)); /* readers are answered before their bytes are stored */
 	ck_assert_int_eq(fstatat(target.root_fd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
 	int found = store_digest_get(store, st.st_ino, &record);
 	if (found <= 0)
@@ -1090,7 +804,7 @@ static int has_digest(const char *path, unsigned id, uint64_t size)
 
 static void read_some_segments(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	for (unsigned s = 7; s >= 4; s--)
 		ck_assert_int_eq(app_read("file", s * SEGSIZE), fake_byte(1, s * SEGSIZE));
 	ck_assert_int_eq(store_flush(store), 0);
@@ -1109,12 +823,12 @@ START_TEST(a_digest_of_what_came_over)
 	fake_file(2, 0, "changed", 2 * SEGSIZE);
 	fake_file(3, 0, "linked", SEGSIZE + 1);
 	fake_link(3, 0, "again");
-	then_crash(read_some_segments);
+	world_crash(read_some_segments);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	read_the_rest("file", 1, 9 * SEGSIZE + 100);
 	ck_assert_int_eq(has_digest("file", 1, 9 * SEGSIZE + 100), 1);
-	ck_assert_int_eq(change("changed", EVENT_WRITE, 0, 10, do_write), 0);
+	ck_assert_int_eq(app_change("changed", EVENT_WRITE, 0, 10, write_mine), 0);
 	ck_assert_int_eq(app_read("changed", SEGSIZE), fake_byte(2, SEGSIZE));
 	ck_assert_int_eq(has_digest("changed", 2, 2 * SEGSIZE), 0);
 	read_the_rest("linked", 3, SEGSIZE + 1);
@@ -1130,7 +844,7 @@ START_TEST(a_digest_of_what_came_with_its_directory)
 	fake_file(1, 0, "one", 10);
 	fake_file(2, 0, "other", 100 * SEGSIZE + 5);
 	fake_file(3, 0, "nothing", 0);
-	complete();
+	world_complete();
 	ck_assert_int_eq(has_digest("one", 1, 10), 1);
 	ck_assert_int_eq(has_digest("other", 2, 100 * SEGSIZE + 5), 1);
 	ck_assert_int_eq(has_digest("nothing", 3, 0), 0);
@@ -1144,7 +858,7 @@ START_TEST(no_digests_when_none_are_wanted)
 	options.fill_with_dir = 10;
 	fake_file(1, 0, "one", 10);
 	fake_file(2, 0, "other", 100 * SEGSIZE + 5);
-	complete();
+	world_complete();
 	struct digest_record none;
 	ck_assert_int_eq(store_digests_after(store, 0, &none, 1), 0);
 	world_close();
@@ -1169,7 +883,7 @@ static void expect_renewed(uint64_t size)
 {
 	struct stat st;
 
-	complete();
+	world_complete();
 	ck_assert_int_eq(size_of("file"), size);
 	expect("file", 21, 0, size, false);
 	ck_assert_int_eq(fstatat(target.root_fd, "file", &st, 0), 0);
@@ -1204,7 +918,7 @@ static void bring_segment(uint64_t segment)
 /* Two segments of the old state are here when it changes. */
 static void steps_old_state(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	bring_segment(0);
 	bring_segment(3);
 }
@@ -1217,7 +931,7 @@ START_TEST(what_changed_comes_anew)
 
 	options.drift = DRIFT_REFETCH;
 	fake_file(1, 0, "file", BEFORE);
-	then_crash(steps_old_state);
+	world_crash(steps_old_state);
 	turn(size);
 	expect_renewed(size);
 	ck_assert_uint_eq(drift_found(), 1);
@@ -1227,14 +941,12 @@ END_TEST
 
 static void steps_fault(void)
 {
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	bring_segment(0);
 	bring_segment(3);
 	migrate_stop(migrate); /* with what it reads ahead: that would find the change before the fault is armed */
 	turn(sizes_after[fake_objects[9].size]);
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-	monitor = (struct monitor){0};
-	monitor_register(&monitor, &migrate_monitor, migrate);
+	world_start();
 	ck_assert_int_eq(fault_arm_from_environment(), 0);
 	int got = app_read("file", 2 * SEGSIZE); /* does not return: the process ends at the fault */
 	store_flush(store);                      /* or here, when the commit is not waited for */
@@ -1251,7 +963,7 @@ START_TEST(what_comes_anew_survives_a_kill)
 	fake_file(1, 0, "file", BEFORE);
 	fake_objects[9].size = (uint64_t)_i % sizes; /* to the child */
 	ck_assert_int_eq(setenv("DMMFS_FAULT", renew_faults[(unsigned)_i / sizes], 1), 0);
-	then_crash(steps_fault);
+	world_crash(steps_fault);
 	unsetenv("DMMFS_FAULT");
 	turn(sizes_after[(unsigned)_i % sizes]);
 	expect_renewed(sizes_after[(unsigned)_i % sizes]);
@@ -1272,16 +984,6 @@ static void *read_last_segment(void *context)
 	return NULL;
 }
 
-static void await_parked(unsigned requests)
-{
-	struct migration_stat stat = {0};
-
-	while (stat.demand_waiting != requests) {
-		usleep(1000);
-		migrate_stat(migrate, &stat);
-	}
-}
-
 /* What the kernel has of a file is forgotten when it comes anew: who reads afterwards must not get, and cache, what a slow fetch had
  * read before. */
 START_TEST(what_was_read_before_it_came_anew_is_told_to_nobody)
@@ -1293,16 +995,14 @@ START_TEST(what_was_read_before_it_came_anew_is_told_to_nobody)
 	fake_file(1, 0, "file", 2 * SEGSIZE);
 	world_open();
 	migrate_on_renew(migrate, note_renewal, NULL);
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	fake_objects[1].hold_from = SEGSIZE;
 	ck_assert_int_eq(pthread_create(&reader, NULL, read_last_segment, &byte), 0);
-	while (!fake_objects[1].held)
-		usleep(1000);
+	AWAIT(fake_objects[1].held);
 	turn(2 * SEGSIZE);
 	ck_assert_int_eq(app_read("file", 0), fake_byte(21, 0));
-	while (!renewals)
-		usleep(1000);
-	await_parked(1);
+	AWAIT(renewals);
+	AWAIT(figures()->demand_waiting == 1);
 	fake_objects[1].hold_from = 0;
 	pthread_join(reader, NULL);
 	ck_assert_int_eq(byte, fake_byte(21, SEGSIZE));
@@ -1318,16 +1018,15 @@ START_TEST(demand_takes_over_what_the_background_has_not_come_to)
 	fake_objects[1].hold_to = 2 * SEGSIZE;
 	options.background = true;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
-	while (!fake_objects[1].held)
-		usleep(1000);
+	ck_assert_int_eq(app_names(""), 0);
+	AWAIT(fake_objects[1].held);
 	for (unsigned i = 0; i < 40; i++)
 		if (i != 1)
 			ck_assert_int_eq(app_read("file", i * SEGSIZE + 7), fake_byte(1, i * SEGSIZE + 7));
 	ck_assert_uint_eq(fake_objects[1].held, 1);
 	fake_objects[1].hold_from = 0;
 	world_close();
-	complete();
+	world_complete();
 	ck_assert_uint_eq(fake_begun, 0);
 	expect("file", 1, 0, 40 * SEGSIZE, false);
 	world_close();
@@ -1338,7 +1037,7 @@ END_TEST
 START_TEST(what_is_on_its_way_is_bounded)
 {
 	fake_file(1, 0, "file", 1000 * SEGSIZE);
-	complete();
+	world_complete();
 	ck_assert_uint_eq(fake_begun, 0);
 	ck_assert_uint_le(fake_begun_most, WINDOW_WORKERS * WINDOW_DEPTH_MOST);
 	ck_assert_uint_eq(fake_begun_most > 1, ASKED_AHEAD);
@@ -1354,7 +1053,7 @@ START_TEST(a_failure_among_reads_that_were_begun)
 	fake_objects[1].read_error = -EIO;
 	fake_objects[1].fail_from = 20 * SEGSIZE;
 	fake_objects[1].failures = 1;
-	complete();
+	world_complete();
 	ck_assert_uint_eq(fake_begun, 0);
 	expect("file", 1, 0, 60 * SEGSIZE, false);
 	world_close();
@@ -1367,7 +1066,7 @@ START_TEST(the_first_bytes_are_looked_at)
 	fake_tells = _i == 0;
 	fake_file(1, 0, "file", BEFORE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	ck_assert_int_eq(app_read("file", 3 * SEGSIZE), fake_byte(1, 3 * SEGSIZE));
 	ck_assert_uint_eq(fake_objects[1].looks, fake_tells ? 0 : 1);
 	world_close();
@@ -1383,7 +1082,7 @@ START_TEST(first_bytes_of_another_state_are_not_told)
 	fake_tells = _i % 2 == 0;
 	fake_file(1, 0, "file", BEFORE);
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	turn(BEFORE);
 	int got = app_read("file", 3 * SEGSIZE);
 	if (options.drift == DRIFT_FAIL)
@@ -1404,7 +1103,7 @@ START_TEST(who_reads_while_it_is_emptied_is_told)
 
 	options.drift = DRIFT_REFETCH;
 	fake_file(1, 0, "file", BEFORE);
-	then_crash(steps_old_state);
+	world_crash(steps_old_state);
 	turn(BEFORE);
 	world_open();
 	struct subject subject = subject_at(target.root_fd, "file");
@@ -1430,9 +1129,9 @@ START_TEST(what_an_application_changed_does_not_come_anew)
 {
 	options.drift = DRIFT_REFETCH;
 	fake_file(1, 0, "file", BEFORE);
-	then_crash(steps_own);
+	world_crash(steps_own);
 	turn(BEFORE);
-	complete();
+	world_complete();
 	expect("file", 1, 0, SEGSIZE, false);
 	expect("file", 1, 3 * SEGSIZE + 100, SEGSIZE - 100, false);
 	expect("file", 1, 3 * SEGSIZE, 100, true);
@@ -1450,8 +1149,8 @@ static int do_chmod(int fd, uint64_t off, uint64_t len)
 static void steps_own_attributes(void)
 {
 	steps_old_state();
-	ck_assert_int_eq(change("file", EVENT_CHANGE, 0, 0, do_chmod), 0);
-	ck_assert_int_eq(change("file", EVENT_TIMES, 1, 0, do_times), 0);
+	ck_assert_int_eq(app_change("file", EVENT_CHANGE, 0, 0, do_chmod), 0);
+	ck_assert_int_eq(app_change("file", EVENT_TIMES, 1, 0, do_times), 0);
 }
 
 START_TEST(attributes_that_were_set_stay)
@@ -1460,9 +1159,9 @@ START_TEST(attributes_that_were_set_stay)
 
 	options.drift = DRIFT_REFETCH;
 	fake_file(1, 0, "file", BEFORE);
-	then_crash(steps_own_attributes);
+	world_crash(steps_own_attributes);
 	turn(SEGSIZE);
-	complete();
+	world_complete();
 	ck_assert_int_eq(size_of("file"), SEGSIZE);
 	expect("file", 21, 0, SEGSIZE, false);
 	ck_assert_int_eq(fstatat(target.root_fd, "file", &st, 0), 0);
@@ -1482,7 +1181,7 @@ START_TEST(attributes_that_cannot_be_had_again_stay)
 	fake_file(1, 0, "file", BEFORE);
 	fake_objects[1].xattr = "user.DOSATTRIB";
 	fake_objects[1].xattr_bytes = 4;
-	then_crash(steps_old_state);
+	world_crash(steps_old_state);
 	turn(BEFORE);
 	fake_objects[1].second_error = EACCES;
 	world_open();
@@ -1502,7 +1201,7 @@ START_TEST(a_restless_file_comes_to_an_end)
 	options.drift = DRIFT_REFETCH;
 	fake_file(1, 0, "file", BEFORE);
 	fake_objects[1].restless = 1000;
-	complete();
+	world_complete();
 	expect("file", 1, 0, BEFORE, false);
 	ck_assert_uint_ge(drift_found(), FILE_RENEWALS_MAX + 1);
 	ck_assert_uint_gt(fake_objects[1].restless, 900);
@@ -1532,8 +1231,8 @@ START_TEST(an_nfs4_acl_is_kept)
 	fake_file(1, 0, "file", 10);
 	fake_objects[1].xattr = "system.nfs4_acl";
 	fake_objects[1].xattr_bytes = 40;
-	complete();
-	ck_assert_int_eq(getxattr(in_top("target/file"), TARGET_NFS4_ACL, value, sizeof(value)), 40);
+	world_complete();
+	ck_assert_int_eq(getxattr(scratch_path("target/file"), TARGET_NFS4_ACL, value, sizeof(value)), 40);
 	ck_assert_int_eq(store_flush(store), 0);
 	ck_assert_int_eq(store_errors_walk(store, take_acl_loss, &losses), 0);
 	ck_assert_uint_eq(losses, 1);
@@ -1551,7 +1250,7 @@ START_TEST(a_directory_that_changes_is_listed_again)
 	fake_file(6, 4, "still", 10);
 	fake_file(3, 1, "gone", 0);
 	fake_objects[1].late = 2;
-	complete();
+	world_complete();
 	ck_assert_int_eq(size_of("dir/late"), 100);
 	expect("dir/late", 2, 0, 100, false);
 	ck_assert_int_eq(size_of("dir/gone"), 0);
@@ -1571,7 +1270,7 @@ START_TEST(a_listing_that_is_lost_is_begun_anew)
 	fake_file(2, 1, "file", 10);
 	fake_file(3, 1, "other", 20);
 	fake_objects[1].lost = 2;
-	complete();
+	world_complete();
 	expect("dir/file", 2, 0, 10, false);
 	expect("dir/other", 3, 0, 20, false);
 	ck_assert_uint_eq(fake_objects[1].lost, 0);
@@ -1590,11 +1289,11 @@ START_TEST(an_entry_that_fails_is_no_lost_listing)
 	fake_objects[2].xattr_bytes = 1;
 	fake_objects[2].second_error = -ENOTCONN;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
-	ck_assert_int_eq(names("dir"), -ENOTCONN);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_names("dir"), -ENOTCONN);
 	world_close();
 	fake_objects[2].second_error = 0;
-	complete();
+	world_complete();
 	expect("dir/file", 2, 0, 10, false);
 	expect("dir/other", 3, 0, 20, false);
 	world_close();
@@ -1609,11 +1308,11 @@ START_TEST(a_listing_that_is_always_lost_is_an_error)
 	fake_objects[1].lost = 1000;
 	options.error_retries = 0;
 	world_open();
-	ck_assert_int_eq(names(""), 0);
-	ck_assert_int_eq(names("dir"), -ENOTCONN);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_names("dir"), -ENOTCONN);
 	world_close();
 	fake_objects[1].lost = 0;
-	complete();
+	world_complete();
 	expect("dir/file", 2, 0, 10, false);
 	world_close();
 }
@@ -1626,7 +1325,7 @@ START_TEST(a_restless_directory_comes_to_an_end)
 	fake_dir(1, 0, "dir");
 	fake_file(2, 1, "file", 10);
 	fake_objects[1].restless = 1000;
-	complete();
+	world_complete();
 	expect("dir/file", 2, 0, 10, false);
 	ck_assert_int_eq(store_flush(store), 0);
 	ck_assert_int_eq(store_errors_walk(store, take_drift, detail), 0);
@@ -1685,8 +1384,8 @@ START_TEST(a_directory_of_many)
 	fake_objects[8].read_error = -EIO;
 	fake_objects[8].failures = 1;
 	options.background = true;
-	then_crash(steps_half_a_directory);
-	complete();
+	world_crash(steps_half_a_directory);
+	world_complete();
 	for (unsigned id = 1; id < 50; id++) {
 		if (id % 7 == 0)
 			continue;
@@ -1735,19 +1434,9 @@ static void add_all(TCase *tcase)
 
 int main(void)
 {
-	if (geteuid() != 0) {
-		puts("skipped: objects are opened by handle, which needs root");
+	if (!world_is_possible())
 		return 77;
-	}
 	Suite *suite = suite_create("migrate");
-	TCase *tcase = tcase_create("migrate");
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
-	add_all(tcase);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	add_all(world_case(suite, "migrate", setup));
+	return world_run(suite);
 }

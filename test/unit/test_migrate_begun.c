@@ -4,12 +4,18 @@
  * whoever reads gets what an application made of the file, or the source's bytes; at the end each byte is what it has to be, and nothing
  * of what was begun is left.
  */
-#define ASKED_AHEAD true
-#define main main_of_the_others /* they run in test_migrate_ahead */
-int main_of_the_others(void);
-#include "test_migrate.c"
-#undef main
+#include "migrate_world.h"
 
+#include "base/cleanup.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGSIZE 4096u
 #define FILES 6
 #define READERS 4
 #define ROUNDS 6
@@ -191,8 +197,7 @@ static void live(unsigned seed)
 		                                &all[i]),
 		                 0);
 	}
-	while (!fake_objects[1].held)
-		usleep(1000);
+	AWAIT(fake_objects[1].held);
 	fake_objects[1].turned = 20;
 	fake_objects[1].mtime = 2000000;
 	fake_objects[1].hold_from = 0;
@@ -202,21 +207,26 @@ static void live(unsigned seed)
 		pthread_join(all[i].thread, NULL);
 }
 
-START_TEST(by_chance)
+static void setup(void)
 {
 	over = false;
-	fake_late = true;
+	fake_late = fake_ahead = fake_tells = true;
+	world_by_segments(SEGSIZE);
 	options.drift = DRIFT_REFETCH;
-	options.background = true;
+	store_options.linger_ms = 50;
 	make_files();
+}
+
+START_TEST(by_chance)
+{
 	world_open();
-	ck_assert_int_eq(names(""), 0);
+	ck_assert_int_eq(app_names(""), 0);
 	live((unsigned)_i + 1);
 	world_close();
 	ck_assert_uint_eq(fake_begun, 0);
 	for (unsigned i = 0; i < FILES; i++)
 		fake_objects[i + 1].failures = 0;
-	complete();
+	world_complete();
 	ck_assert_uint_eq(fake_begun, 0);
 	ck_assert_uint_eq(migrate->window.bytes, 0);
 	for (unsigned i = 0; i < FILES; i++)
@@ -227,19 +237,9 @@ END_TEST
 
 int main(void)
 {
-	if (geteuid() != 0) {
-		puts("skipped: objects are opened by handle, which needs root");
+	if (!world_is_possible())
 		return 77;
-	}
 	Suite *suite = suite_create("migrate_begun");
-	TCase *tcase = tcase_create("begun");
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, by_chance, 0, ROUNDS);
-	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	tcase_add_loop_test(world_case(suite, "begun", setup), by_chance, 0, ROUNDS);
+	return world_run(suite);
 }

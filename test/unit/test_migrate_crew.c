@@ -3,17 +3,16 @@
  * A directory so large that several threads make its entries: all of it comes over once, whatever kinds of entries it has, whichever of
  * them fails, and wherever the process ends.
  */
-#include "fake_source.h"
+#define AWAIT_MS 100000 /* a crowd takes its time */
 #include "migrate/crew.h"
+#include "migrate_world.h"
 
 #include "base/cleanup.h"
 #include "base/fault.h"
-#include "base/log.h"
 
 #include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,45 +28,7 @@
 #define EARLY_DIR 89u /* made before them */
 #define SMALL_MOST 5000u
 
-static char top[64], names[CROWD][16], second_names[SECOND][16];
-static struct target target;
-static struct store *store;
-static struct migrate *migrate;
-static struct migrate_options options;
-
-static const char *in_top(const char *name)
-{
-	static char paths[4][512];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
-	return path;
-}
-
-static void world_open(void)
-{
-	char error[256] = "", planted[8];
-	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 20};
-
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(target_adopt(&target), 0);
-	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
-	if (store_meta_get(store, "planted", planted, sizeof(planted)) == -ENOENT) {
-		ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
-		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
-	}
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-}
-
-static void world_close(void)
-{
-	migrate_stop(migrate);
-	store_close(store);
-	migrate_free(migrate);
-	target_close(&target);
-}
+static char names[CROWD][16], second_names[SECOND][16];
 
 static uint64_t size_at_source(unsigned id)
 {
@@ -82,11 +43,6 @@ static bool is_dir(unsigned id)
 /* Empty files, files that come with the directory, files that do not, directories, files with two names. */
 static void setup(void)
 {
-	snprintf(top, sizeof(top), "%s/dmmfs-crew-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	fake_reset();
 	for (unsigned id = 1; id < CROWD; id++) {
 		snprintf(names[id], sizeof(names[id]), "name-%u", id);
 		if (is_dir(id))
@@ -98,37 +54,8 @@ static void setup(void)
 		snprintf(second_names[i], sizeof(second_names[i]), "second-%u", i * 70);
 		fake_link(i * 70, 0, second_names[i]);
 	}
-	migrate_default_options(&options);
-	options.segsize = SEGSIZE;
-	options.whole_at_open = 0;
+	world_by_segments(SEGSIZE);
 	options.fill_with_dir = SMALL_MOST;
-	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-#define AWAIT(condition) \
-	do { \
-		for (int ms = 0; !(condition); ms += 10) { \
-			ck_assert_msg(ms < 100000, "in vain: %s", #condition); \
-			usleep(10000); \
-		} \
-	} while (0)
-
-static struct migration_stat *figures(void)
-{
-	static struct migration_stat stat;
-
-	migrate_stat(migrate, &stat);
-	return &stat;
 }
 
 static void same_data(const char *name, unsigned id)
@@ -164,9 +91,9 @@ static void same_tree(unsigned without)
 	}
 }
 
-static void complete(void)
+static void all_of_it_is_here(void)
 {
-	AWAIT(figures()->state == MIGRATION_COMPLETE);
+	await_complete();
 	struct totals totals = figures()->totals;
 	unsigned dirs = 0;
 
@@ -187,7 +114,7 @@ static void complete(void)
 START_TEST(all_of_it_comes_once)
 {
 	world_open();
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -201,7 +128,7 @@ START_TEST(all_is_on_record)
 
 	options.order = "last name-?1?; first name-??2; small";
 	world_open();
-	complete();
+	all_of_it_is_here();
 	for (unsigned id = 1; id < CROWD; id++)
 		with_data += !is_dir(id) && size_at_source(id) > 0;
 	for (int n; (n = store_digests_after(store, after, digests, 8)) > 0; count += (unsigned)n)
@@ -214,7 +141,7 @@ END_TEST
 static unsigned names_here(void)
 {
 	unsigned count = 0;
-	DIR *dir = opendir(in_top("target"));
+	DIR *dir = opendir(scratch_path("target"));
 
 	ck_assert_ptr_nonnull(dir);
 	for (struct dirent *entry; (entry = readdir(dir));)
@@ -232,12 +159,9 @@ static void root_appeared(struct waiter *waiter, int error, const void *data, si
 static void look_at_root(void)
 {
 	static struct waiter waiter;
-	struct monitor monitor = {0};
-	struct subject subject = {.ino = target.root_ino, .is_dir = true};
+	struct subject subject = subject_at(target.root_fd, "");
 
 	waiter = (struct waiter){.wake = root_appeared};
-	ck_assert_int_eq(target_handle(target.root_fd, "", &subject.handle), 0);
-	monitor_register(&monitor, &migrate_monitor, migrate);
 	ck_assert_int_eq(monitor_begin(&monitor, &subject, &(struct event){.kind = EVENT_NAMES, .fd = -1}, &waiter, NULL),
 	                 MONITOR_PARKED);
 }
@@ -259,7 +183,7 @@ START_TEST(others_go_on)
 	ck_assert_int_eq(figures()->totals.dirs_migrated, 0); /* it is not there before all of it is (I3) */
 	ck_assert_int_eq(migrate_check_finished(migrate, message, sizeof(message)), -EINPROGRESS);
 	fake_objects[LARGE].hold_from = 0;
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -286,7 +210,7 @@ START_TEST(who_waits_needs_no_leave)
 	look_at_root();
 	AWAIT(names_here() > CROWD - 1 - SECOND - 32);
 	fake_objects[LARGE].hold_from = 0;
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -311,7 +235,7 @@ START_TEST(a_kill_on_the_way)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	world_open();
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -327,7 +251,7 @@ START_TEST(a_stop_on_the_way)
 	fake_objects[LARGE].hold_from = 0;
 	world_close();
 	world_open();
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -346,7 +270,7 @@ START_TEST(a_failure_on_the_way)
 	setenv("DMMFS_FAULT", fault, 1);
 	ck_assert_int_eq(fault_arm_from_environment(), 0);
 	world_open();
-	complete();
+	all_of_it_is_here();
 	world_close();
 }
 END_TEST
@@ -390,7 +314,7 @@ START_TEST(two_names_in_one_place)
 	char text[16] = "";
 
 	options.collision = policies[_i];
-	ck_assert_int_ge(close(creat(in_top("target/name-300"), 0600)), 0);
+	ck_assert_int_ge(close(creat(scratch_path("target/name-300"), 0600)), 0);
 	atomic_store(&intrudes, true);
 	world_open();
 	AWAIT(figures()->totals.files_error == 1 && figures()->totals.files_pending == 0);
@@ -405,20 +329,16 @@ END_TEST
 
 static TCase *add_case(Suite *suite, const char *name)
 {
-	TCase *tcase = tcase_create(name);
+	TCase *tcase = world_case(suite, name, setup);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 120);
-	suite_add_tcase(suite, tcase);
 	return tcase;
 }
 
 int main(void)
 {
-	if (geteuid() != 0) {
-		puts("skipped: objects are opened by handle, which needs root");
+	if (!world_is_possible())
 		return 77;
-	}
 	int n_hits = sizeof(hits) / sizeof(*hits), n_failures = sizeof(failures) / sizeof(*failures);
 	Suite *suite = suite_create("migrate-crew");
 	TCase *whole = add_case(suite, "whole"), *cut = add_case(suite, "cut"), *failing = add_case(suite, "failing");
@@ -431,9 +351,5 @@ int main(void)
 	tcase_add_loop_test(failing, a_failure_on_the_way, 0, n_failures);
 	tcase_add_test(failing, a_bad_entry_is_one);
 	tcase_add_loop_test(failing, two_names_in_one_place, 0, 2);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return world_run(suite);
 }

@@ -3,21 +3,15 @@
  * What the background may take: the bucket and the load with a simulated clock, the terms that follow from settings, and a
  * migration whose background is stopped and let go while demand goes on.
  */
-#include "fake_source.h"
 #include "migrate/bucket.h"
 #include "migrate/company.h"
-#include "migrate/internal.h"
+#include "migrate_world.h"
 
-#include "base/cleanup.h"
-#include "base/log.h"
 #include "property/measure.h"
 
 #include <check.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define MIB (1u << 20)
 #define SEGSIZE 4096u
@@ -329,68 +323,10 @@ END_TEST
 
 /* --- a migration --- */
 
-static char top[64];
-static struct target target = {.root_fd = -1};
-static struct store *store;
-static struct migrate *migrate;
-static struct migrate_options options;
-static struct monitor monitor;
-
-static const char *in_top(const char *name)
-{
-	static char paths[2][512];
-	static unsigned turn;
-	char *path = paths[turn++ % 2];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
-	return path;
-}
-
 static void setup(void)
 {
-	snprintf(top, sizeof(top), "%s/dmmfs-govern-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	fake_reset();
-	migrate_default_options(&options);
-	options.segsize = SEGSIZE;
-	options.fill_with_dir = 0;
-	options.whole_at_open = 0;
-	log_set_level(LOG_LEVEL_ERROR);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void begin(void)
-{
-	char error[256] = "";
-	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 50};
-
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(target_adopt(&target), 0);
-	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-	monitor = (struct monitor){0};
-	monitor_register(&monitor, &migrate_monitor, migrate);
-}
-
-static void end(void)
-{
-	migrate_stop(migrate);
-	store_close(store);
-	migrate_free(migrate);
-	target_close(&target);
+	world_by_segments(SEGSIZE);
+	store_options.linger_ms = 50;
 }
 
 static void set_schedule(const char *text)
@@ -402,56 +338,6 @@ static void set_schedule(const char *text)
 	migrate_set_govern(migrate, &settings);
 }
 
-static struct migration_stat figures(void)
-{
-	struct migration_stat stat = {0};
-
-	migrate_stat(migrate, &stat);
-	return stat;
-}
-
-static void await_complete(void)
-{
-	for (int i = 0; i < 1500 && figures().state != MIGRATION_COMPLETE; i++)
-		usleep(10000);
-	ck_assert_int_eq(figures().state, MIGRATION_COMPLETE);
-}
-
-struct reader {
-	struct waiter waiter;
-	atomic_int woken;
-};
-
-static void woken(struct waiter *waiter, int error, const void *data, size_t len)
-{
-	atomic_store(&((struct reader *)waiter)->woken, error < 0 ? error : 1);
-}
-
-/* Raises an event as an application does, until it may go on. */
-static void demand(const char *name, enum event_kind kind)
-{
-	struct subject subject = {.is_dir = kind == EVENT_NAMES, .is_file = kind != EVENT_NAMES};
-	struct event event = {.kind = kind, .off = SEGSIZE, .len = 1, .fd = -1};
-	struct stat st;
-
-	ck_assert_int_eq(fstatat(target.root_fd, name, &st, AT_EMPTY_PATH), 0);
-	subject.ino = st.st_ino;
-	ck_assert_int_eq(target_handle(target.root_fd, name, &subject.handle), 0);
-	for (;;) {
-		struct reader reader = {.waiter.wake = woken};
-		int result = monitor_begin(&monitor, &subject, &event, &reader.waiter, NULL);
-		if (result != MONITOR_PARKED) {
-			ck_assert_int_eq(result, MONITOR_GO);
-			return;
-		}
-		for (int i = 0; i < 1000 && !atomic_load(&reader.woken); i++)
-			usleep(10000);
-		ck_assert_int_eq(atomic_load(&reader.woken), 1);
-		if (kind == EVENT_READ) /* it had its bytes */
-			return;
-	}
-}
-
 START_TEST(no_workers_stop_the_background_only)
 {
 	char error[512];
@@ -460,13 +346,13 @@ START_TEST(no_workers_stop_the_background_only)
 	fake_dir(2, 0, "dir");
 	fake_file(3, 2, "two", 64 * SEGSIZE);
 	ck_assert_int_eq(schedule_parse("* workers=0", &options.govern.schedule, error, sizeof(error)), 0);
-	begin();
+	world_open();
 	usleep(400000);
-	ck_assert_int_eq(figures().totals.dirs_migrated, 0);
-	demand("", EVENT_NAMES);
-	demand("one", EVENT_READ);
+	ck_assert_int_eq(figures()->totals.dirs_migrated, 0);
+	ck_assert_int_eq(app_names(""), 0);
+	ck_assert_int_eq(app_read("one", SEGSIZE), fake_byte(1, SEGSIZE));
 	usleep(400000);
-	struct migration_stat stat = figures();
+	struct migration_stat stat = *figures();
 	ck_assert_int_eq(stat.totals.dirs_migrated, 1);
 	ck_assert_uint_eq(stat.background_bytes, 0);
 	ck_assert_uint_gt(stat.demand_bytes, 0);
@@ -477,18 +363,18 @@ START_TEST(no_workers_stop_the_background_only)
 	ck_assert_uint_eq(stat.background.data_workers_max, 12);
 	set_schedule("* workers=1");
 	await_complete();
-	ck_assert_uint_eq(figures().background.data_workers, 1);
-	end();
+	ck_assert_uint_eq(figures()->background.data_workers, 1);
+	world_close();
 }
 END_TEST
 
 /* Whether the background comes near its limit, while nothing else has the processors; it never goes beyond it. */
 static bool near_the_limit(double limit)
 {
-	uint64_t begin_ns = clock_monotonic_ns(), before = figures().background_bytes, before_ns = clock_monotonic_ns();
+	uint64_t begin_ns = clock_monotonic_ns(), before = figures()->background_bytes, before_ns = clock_monotonic_ns();
 	usleep(1000000);
 	uint64_t after_ns = clock_monotonic_ns();
-	double bytes = (double)(figures().background_bytes - before), ns_per_s = (double)NS_PER_S;
+	double bytes = (double)(figures()->background_bytes - before), ns_per_s = (double)NS_PER_S;
 	ck_assert_double_lt(bytes / (double)(clock_monotonic_ns() - begin_ns), 1.3 * limit / ns_per_s);
 	return bytes / (double)(after_ns - before_ns) > 0.6 * limit / ns_per_s;
 }
@@ -500,17 +386,17 @@ START_TEST(a_limit_holds_and_can_be_changed)
 
 	fake_file(1, 0, "one", 512 * SEGSIZE);
 	options.govern.bandwidth = 64 * SEGSIZE;
-	begin();
+	world_open();
 	usleep(300000); /* names, and the first segments */
 	for (int i = 0; i < 5 && !near; i++)
 		near = near_the_limit(64 * SEGSIZE);
 	ck_assert(near);
-	ck_assert_uint_eq(figures().background.limit_bytes_per_s, 64 * SEGSIZE);
+	ck_assert_uint_eq(figures()->background.limit_bytes_per_s, 64 * SEGSIZE);
 	options.govern.bandwidth = RATE_NONE;
 	migrate_set_govern(migrate, &options.govern);
 	await_complete();
-	ck_assert_uint_eq(figures().background_bytes, 512 * SEGSIZE);
-	end();
+	ck_assert_uint_eq(figures()->background_bytes, 512 * SEGSIZE);
+	world_close();
 }
 END_TEST
 
@@ -525,11 +411,11 @@ START_TEST(small_files_count_too)
 		fake_file(i + 1, 0, names[i], 4 * SEGSIZE); /* two seconds' worth all in all */
 	}
 	uint64_t began_ns = clock_monotonic_ns();
-	begin();
+	world_open();
 	await_complete();
 	ck_assert_uint_ge(clock_monotonic_ns() - began_ns, NS_PER_S * 3 / 2);
-	ck_assert_uint_eq(figures().background_bytes, 80 * SEGSIZE);
-	end();
+	ck_assert_uint_eq(figures()->background_bytes, 80 * SEGSIZE);
+	world_close();
 }
 END_TEST
 
@@ -538,10 +424,10 @@ START_TEST(a_stop_waits_for_nothing)
 {
 	fake_file(1, 0, "one", 512 * SEGSIZE);
 	options.govern.bandwidth = RATE_MIN;
-	begin();
+	world_open();
 	usleep(300000);
 	uint64_t began_ns = clock_monotonic_ns();
-	end();
+	world_close();
 	ck_assert_uint_lt(clock_monotonic_ns() - began_ns, 30 * NS_PER_S); /* the debt is one of minutes */
 }
 END_TEST
@@ -566,17 +452,12 @@ static TCase *pure_tests(void)
 	return tcase;
 }
 
-static TCase *migration_tests(void)
+static void add_migration_tests(TCase *tcase)
 {
-	TCase *tcase = tcase_create("migration");
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, no_workers_stop_the_background_only);
 	tcase_add_test(tcase, a_limit_holds_and_can_be_changed);
 	tcase_add_test(tcase, small_files_count_too);
 	tcase_add_test(tcase, a_stop_waits_for_nothing);
-	return tcase;
 }
 
 int main(void)
@@ -584,13 +465,7 @@ int main(void)
 	Suite *suite = suite_create("govern");
 
 	suite_add_tcase(suite, pure_tests());
-	if (geteuid() == 0)
-		suite_add_tcase(suite, migration_tests());
-	else
-		puts("left out: objects are opened by handle, which needs root");
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (world_is_possible())
+		add_migration_tests(world_case(suite, "migration", setup));
+	return world_run(suite);
 }

@@ -3,17 +3,14 @@
  * A listing that the source loses on the way, with its connection or because it does not know the place any more, is begun anew by whoever
  * lists: each name counts once, and what stands behind is not taken for what has gone.
  */
-#include "fake_source.h"
-#include "migrate/internal.h"
+#define AWAIT_MS 50000
 #include "migrate/listing.h"
 #include "migrate/rebuild_private.h"
 #include "migrate/survey.h"
-
-#include "base/log.h"
+#include "migrate_world.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -22,87 +19,18 @@
 #define DIR 1u
 #define A_KIND_THAT_THERE_IS_NOT (0170000 | 0600)
 
-static char top[64];
-static struct target target;
-static struct store *store;
-static struct migrate *migrate;
-static struct migrate_options options;
 static const int losses[] = {-ENOTCONN, -ESTALE};
 #define LOSSES (int)(sizeof(losses) / sizeof(*losses))
-
-static const char *in_top(const char *name)
-{
-	static char paths[4][512];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
-	return path;
-}
-
-static void world_open(void)
-{
-	char error[256] = "";
-	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 20};
-
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(target_adopt(&target), 0);
-	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-}
-
-static void world_close(void)
-{
-	migrate_stop(migrate);
-	store_close(store);
-	migrate_free(migrate);
-	target_close(&target);
-}
 
 /* A directory dir with the files a, b, c and d, beside another one. */
 static void setup(void)
 {
 	static const char *const names[] = {"a", "b", "c", "d"};
 
-	snprintf(top, sizeof(top), "%s/dmmfs-listing-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	fake_reset();
 	fake_dir(DIR, 0, "dir");
 	for (unsigned i = 0; i < 4; i++)
 		fake_file(2 + i, DIR, names[i], SIZE);
 	fake_dir(9, 0, "quiet");
-	migrate_default_options(&options);
-	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-#define AWAIT(condition) \
-	do { \
-		for (int ms = 0; !(condition); ms += 10) { \
-			ck_assert_msg(ms < 50000, "in vain: %s", #condition); \
-			usleep(10000); \
-		} \
-	} while (0)
-
-static struct migration_stat *figures(void)
-{
-	static struct migration_stat stat;
-
-	migrate_stat(migrate, &stat);
-	return &stat;
 }
 
 static void lose(unsigned listings, unsigned from, int error)
@@ -117,9 +45,9 @@ static bool is_here(const char *name)
 	return faccessat(target.root_fd, name, F_OK, 0) == 0;
 }
 
-static void complete(unsigned files)
+static void complete_with(unsigned files)
 {
-	AWAIT(figures()->state == MIGRATION_COMPLETE);
+	await_complete();
 	ck_assert_uint_eq(fake_objects[DIR].lost, 0);
 	ck_assert_int_eq(figures()->totals.files_found, files);
 	ck_assert_int_eq(figures()->totals.files_migrated, files);
@@ -131,7 +59,7 @@ START_TEST(a_population)
 	options.error_retries = 0;
 	lose(2, 0, losses[_i]);
 	world_open();
-	complete(4);
+	complete_with(4);
 	ck_assert_uint_eq(fake_objects[DIR].opens, 3);
 	world_close();
 }
@@ -153,7 +81,7 @@ START_TEST(a_second_listing)
 	fake_objects[3] = (struct fake_object){0};
 	lose(2, 1, losses[_i]);
 	world_open();
-	AWAIT(figures()->state == MIGRATION_COMPLETE);
+	await_complete();
 	ck_assert_uint_eq(fake_objects[DIR].lost, 0);
 	ck_assert(is_here("dir/late"));
 	ck_assert_int_eq(store_flush(store), 0);
@@ -168,12 +96,12 @@ START_TEST(what_moves_aside)
 {
 	options.error_retries = 0;
 	options.collision = COLLISION_RENAME;
-	ck_assert_int_eq(mkdir(in_top("target/dir"), 0755), 0);
-	ck_assert_int_ge(close(creat(in_top("target/dir/a"), 0600)), 0);
-	ck_assert_int_ge(close(creat(in_top("target/dir/d"), 0600)), 0);
+	ck_assert_int_eq(mkdir(scratch_path("target/dir"), 0755), 0);
+	ck_assert_int_ge(close(creat(scratch_path("target/dir/a"), 0600)), 0);
+	ck_assert_int_ge(close(creat(scratch_path("target/dir/d"), 0600)), 0);
 	lose(2, 0, losses[_i]);
 	world_open();
-	complete(4);
+	complete_with(4);
 	ck_assert(is_here("dir/a.collision-1") && is_here("dir/d.collision-1"));
 	ck_assert(!is_here("dir/a.collision-2") && !is_here("dir/d.collision-2"));
 	world_close();
@@ -206,7 +134,7 @@ START_TEST(names_that_are_tried_again)
 	fake_objects[2].mode = fake_objects[5].mode = S_IFREG | 0640;
 	lose(2, 0, losses[_i]);
 	ck_assert_int_eq(migrate_decide(migrate, DECIDE_RETRY, &(struct error_target){.path = ""}, 1, &decided), 0);
-	complete(4);
+	complete_with(4);
 	ck_assert_uint_eq(names_waiting(), 0);
 	world_close();
 }
@@ -279,7 +207,7 @@ static bool verification_is_over(void)
 START_TEST(a_full_verification)
 {
 	world_open();
-	complete(4);
+	complete_with(4);
 	lose(2, 0, losses[_i]);
 	ck_assert_int_eq(migrate_verify_start(migrate, &(struct verify_request){.full = true, .ppm = 1000000}), 0);
 	AWAIT(verification_is_over());
@@ -357,14 +285,10 @@ END_TEST
 
 int main(void)
 {
-	if (geteuid() != 0) {
-		puts("skipped: objects are opened by handle, which needs root");
+	if (!world_is_possible())
 		return 77;
-	}
 	Suite *suite = suite_create("migrate-listing");
-	TCase *tests = tcase_create("listing");
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_set_timeout(tests, 60);
+	TCase *tests = world_case(suite, "listing", setup);
 	tcase_add_loop_test(tests, a_population, 0, LOSSES);
 	tcase_add_loop_test(tests, a_second_listing, 0, LOSSES);
 	tcase_add_loop_test(tests, what_moves_aside, 0, LOSSES);
@@ -376,10 +300,5 @@ int main(void)
 	tcase_add_loop_test(tests, one_that_is_always_lost_comes_to_an_end, 0, LOSSES);
 	tcase_add_loop_test(tests, one_that_is_refused_has_ended, 0, LOSSES);
 	tcase_add_test(tests, a_directory_that_has_gone_is_told);
-	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return world_run(suite);
 }

@@ -3,18 +3,14 @@
  * What comes before what: the queue against a simple one, and migrations from a source in memory, with one worker of each kind for
  * the background, that tell in which turn each object was opened.
  */
-#include "fake_source.h"
-#include "migrate/internal.h"
 #include "migrate/order.h"
+#include "migrate_world.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
 
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -114,126 +110,21 @@ END_TEST
 
 /* --- a migration --- */
 
-static char top[64];
-static struct target target;
-static struct store *store;
-static struct migrate *migrate;
-static struct migrate_options options;
-static struct monitor monitor;
-
-static const char *in_top(const char *name)
-{
-	static char paths[4][512];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
-	return path;
-}
-
-static void world_open(void)
-{
-	char error[256] = "", planted[8];
-	struct store_options store_options = {
-		.dir = in_top("state"), .barrier = (int (*)(void *))target_sync, .context = &target, .linger_ms = 20};
-
-	ck_assert_msg(target_open(in_top("target"), &target, error, sizeof(error)) == 0, "%s", error);
-	ck_assert_int_eq(target_adopt(&target), 0);
-	ck_assert_msg(store_open(&store_options, &store, error, sizeof(error)) == 0, "%s", error);
-	if (store_meta_get(store, "planted", planted, sizeof(planted)) == -ENOENT) {
-		ck_assert_int_eq(migrate_plant_root(store, &target, NULL), 0);
-		ck_assert_int_eq(store_meta_put(store, "planted", "1"), 0);
-	}
-	ck_assert_int_ge(migrate_start(&options, store, &target, NULL, &migrate), 0);
-	monitor = (struct monitor){0};
-	monitor_register(&monitor, &migrate_monitor, migrate);
-}
-
-static void world_close(void)
-{
-	migrate_stop(migrate);
-	store_close(store);
-	migrate_free(migrate);
-	target_close(&target);
-}
-
 static void setup(void)
 {
-	snprintf(top, sizeof(top), "%s/dmmfs-order-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
-	ck_assert_int_eq(mkdir(in_top("state"), 0700), 0);
-	ck_assert_int_eq(mkdir(in_top("target"), 0755), 0);
-	fake_reset();
-	migrate_default_options(&options);
-	options.segsize = SEGSIZE;
-	options.whole_at_open = options.fill_with_dir = 0;
+	world_by_segments(SEGSIZE);
 	options.maxnsproc = options.maxdfproc = 2;
 	options.resnsproc = options.resdfproc = 1;
 	options.learn = false;
-	log_set_level(getenv("DMMFS_TEST_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void teardown(void)
-{
-	nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct migration_stat *figures(void)
-{
-	static struct migration_stat stat;
-
-	migrate_stat(migrate, &stat);
-	return &stat;
-}
-
-#define AWAIT(condition) \
-	do { \
-		for (int ms = 0; !(condition); ms += 10) { \
-			ck_assert_msg(ms < 20000, "in vain: %s", #condition); \
-			usleep(10000); \
-		} \
-	} while (0)
-
-static void await_complete(void)
-{
-	AWAIT(figures()->state == MIGRATION_COMPLETE);
 }
 
 /* An application that looks into a directory, or reads the beginning of a file. */
-struct application {
-	struct waiter waiter;
-	_Atomic bool woken;
-};
-
-static void woken(struct waiter *waiter, int error, const void *data, size_t len)
-{
-	((struct application *)waiter)->woken = true;
-}
-
 static void touch(const char *path)
 {
-	struct application application = {.waiter.wake = woken};
-	struct event event = {.kind = EVENT_NAMES, .fd = -1};
-	struct subject subject = {0};
-	struct stat st;
-
-	ck_assert_int_eq(fstatat(target.root_fd, path, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH), 0);
-	subject.ino = st.st_ino;
-	subject.is_dir = S_ISDIR(st.st_mode);
-	subject.is_file = S_ISREG(st.st_mode);
-	ck_assert_int_eq(target_handle(target.root_fd, path, &subject.handle), 0);
-	if (subject.is_file)
-		event = (struct event){.kind = EVENT_READ, .off = 0, .len = 1, .fd = -1};
-	int result = monitor_begin(&monitor, &subject, &event, &application.waiter, NULL);
-	if (result == MONITOR_PARKED)
-		AWAIT(application.woken);
+	if (subject_at(target.root_fd, path).is_dir)
+		ck_assert_int_eq(app_names(path), 0);
 	else
-		ck_assert_int_eq(result, MONITOR_GO);
+		ck_assert_int_ge(app_read(path, 0), 0);
 }
 
 static void set_order(const char *text)
@@ -276,7 +167,7 @@ START_TEST(first_goes_down_at_once)
 	await_complete();
 	IN_TURN(0, 6, 16, 5); /* but for what is in the workers hands already */
 	IN_TURN(6, 3, 13, 7);
-	IN_TURN(13, 18);       /* all others before the last */
+	IN_TURN(13, 18); /* all others before the last */
 	ck_assert_uint_gt(fake_objects[11].turn, fake_objects[28].turn);
 	IN_TURN(26, 23);                                   /* the files, too */
 	ck_assert_uint_eq(figures()->order.done_first, 7); /* the way, two trees */
@@ -609,10 +500,8 @@ START_TEST(where_tells_the_clause)
 }
 END_TEST
 
-int main(void)
+static void add_order_tests(TCase *tcase)
 {
-	Suite *suite = suite_create("migrate_order");
-	TCase *queue = tcase_create("queue"), *order = tcase_create("order");
 	const TTest *const tests[] = {
 		first_goes_down_at_once,
 		small_files_first,
@@ -631,19 +520,21 @@ int main(void)
 		where_tells_the_clause,
 	};
 
+	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
+		tcase_add_test(tcase, tests[i]);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("migrate_order");
+	TCase *queue = tcase_create("queue");
+
 	tcase_set_timeout(queue, 60);
-	tcase_set_timeout(order, 60);
 	tcase_add_test(queue, queue_gives_the_first);
 	tcase_add_test(queue, queue_tells_who_comes_before);
 	tcase_add_test(queue, queue_is_bounded_and_gives_up_the_last);
-	tcase_add_checked_fixture(order, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
-		tcase_add_test(order, tests[i]);
 	suite_add_tcase(suite, queue);
-	suite_add_tcase(suite, order);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (world_is_possible())
+		add_order_tests(world_case(suite, "order", setup));
+	return world_run(suite);
 }
