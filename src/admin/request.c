@@ -288,6 +288,12 @@ bool request_is_long(const json_t *request)
 	return operation && operation->is_long;
 }
 
+bool request_awaits_end(const json_t *request)
+{
+	const struct operation *operation = find_operation(request);
+	return operation && operation->answer == answer_leave;
+}
+
 /* Whoever means another migration, that a lost or another configuration gave the same number, must not be obeyed here. */
 static bool is_for_another(const struct migration_port *port, const json_t *request)
 {

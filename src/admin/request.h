@@ -15,6 +15,8 @@ json_t *request_answer(const struct migration_port *port, uint32_t migid, const 
 
 /* True for requests that may take long. */
 bool request_is_long(const json_t *request);
+/* True for those of them that wait for the end of the daemon. */
+bool request_awaits_end(const json_t *request);
 
 /* True for requests that those may make who are not root, but allowed to see how migrations get on. */
 bool request_is_for_guests(const json_t *request);

@@ -62,7 +62,7 @@ struct admin {
 	struct connection *connections;
 	unsigned n_connections, n_guests;
 	bool quiet;          /* the port is not to be called any more */
-	unsigned n_in_port;  /* short requests that are in the port */
+	unsigned n_in_port;  /* requests that are in the port, but for those that wait for the end */
 	pthread_cond_t left; /* one has left it */
 };
 
@@ -97,20 +97,20 @@ static void connection_close(struct connection *connection)
 	free(connection);
 }
 
-/* False when the migration is being taken apart. Long requests are not counted: their end is what one waits for by them. */
-static bool enter_port(struct admin *admin, bool is_long)
+/* False when the migration is being taken apart. Whoever waits for that is not counted: it would wait for itself. */
+static bool enter_port(struct admin *admin, bool awaits_end)
 {
 	LOCKED(&admin->lock);
 	if (admin->quiet)
 		return false;
-	admin->n_in_port += !is_long;
+	admin->n_in_port += !awaits_end;
 	return true;
 }
 
-static void leave_port(struct admin *admin, bool is_long)
+static void leave_port(struct admin *admin, bool awaits_end)
 {
 	LOCKED(&admin->lock);
-	admin->n_in_port -= !is_long;
+	admin->n_in_port -= !awaits_end;
 	pthread_cond_broadcast(&admin->left);
 }
 
@@ -126,7 +126,7 @@ static void connection_answer(struct lane_job *job)
 {
 	struct connection *connection = (struct connection *)((char *)job - offsetof(struct connection, job));
 	struct admin *admin = connection->admin;
-	bool is_long = request_is_long(connection->request);
+	bool awaits_end = request_awaits_end(connection->request);
 	json_t *reply;
 	if (has_gone(connection->fd)) { /* we were slow, and were told of as such: now it must not be done any more */
 		log_info("a request is dropped, since who asked has gone");
@@ -136,9 +136,9 @@ static void connection_answer(struct lane_job *job)
 	if (connection->is_guest && !request_is_for_guests(connection->request)) {
 		reply = request_refuse(EPERM, "only root may ask the daemon of migration %u for more than its figures",
 		                       admin->migid);
-	} else if (enter_port(admin, is_long)) {
+	} else if (enter_port(admin, awaits_end)) {
 		reply = request_answer(admin->port, admin->migid, connection->request);
-		leave_port(admin, is_long);
+		leave_port(admin, awaits_end);
 	} else {
 		reply = request_refuse(ESHUTDOWN, "the daemon of migration %u is ending", admin->migid);
 	}

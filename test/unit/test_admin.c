@@ -14,6 +14,7 @@
 #include <check.h>
 #include <errno.h>
 #include <grp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -510,6 +511,55 @@ START_TEST(test_quiesce)
 }
 END_TEST
 
+/* A list of losses that takes long to read. */
+static struct {
+	atomic_bool reads, may_end, quiet;
+} slow_list;
+
+static int read_slowly(void *context, uint64_t after, int (*each)(void *each_context, const struct error_record *record),
+                       void *each_context)
+{
+	atomic_store(&slow_list.reads, true);
+	while (!atomic_load(&slow_list.may_end))
+		usleep(1000);
+	return 0;
+}
+
+static void *ask_losses(void *context)
+{
+	return ask(json_pack("{s:s}", "op", "loss-list"));
+}
+
+static void *quiesce(void *context)
+{
+	admin_quiesce(admin);
+	atomic_store(&slow_list.quiet, true);
+	return NULL;
+}
+
+/* What takes long is waited for all the same, unless it waits itself for the end. */
+START_TEST(test_quiesce_awaits_long_requests)
+{
+	pthread_t asking, quiescing;
+	void *reply;
+	atomic_store(&slow_list.reads, false);
+	atomic_store(&slow_list.may_end, false);
+	atomic_store(&slow_list.quiet, false);
+	simulated.port.errors_after = read_slowly;
+	pthread_create(&asking, NULL, ask_losses, NULL);
+	while (!atomic_load(&slow_list.reads))
+		usleep(1000);
+	pthread_create(&quiescing, NULL, quiesce, NULL);
+	usleep(100000);
+	ck_assert(!atomic_load(&slow_list.quiet));
+	atomic_store(&slow_list.may_end, true);
+	pthread_join(quiescing, NULL);
+	pthread_join(asking, &reply);
+	ck_assert(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+}
+END_TEST
+
 static void *ask_until_quiet(void *context)
 {
 	for (bool quiet = false; !quiet;) {
@@ -668,6 +718,7 @@ int main(void)
 	tcase_add_test(tests, test_long_requests_delay_nobody);
 	tcase_add_test(tests, test_stop);
 	tcase_add_test(tests, test_quiesce);
+	tcase_add_test(tests, test_quiesce_awaits_long_requests);
 	tcase_add_test(tests, test_withdraw);
 	tcase_add_test(tests, test_quiesce_is_complete);
 	tcase_add_test(tests, test_too_many_connections);
