@@ -45,6 +45,8 @@ struct daemon {
 	pthread_cond_t changed;
 	bool finishing; /* one finish or halt at a time */
 	bool upgrading; /* another process takes the place of this one */
+	bool leaving;   /* the mount is gone, and what is here is taken apart */
+	pthread_t giving_way;
 	enum ending ending;
 	bool ended; /* all that finish asks for is done */
 	int end_result;
@@ -97,6 +99,8 @@ int daemon_pause(void *context, bool paused);
 
 /* upgrade.c: another process takes the place of this one. */
 int daemon_upgrade(void *context, bool begin, struct upgrade_status *status, char *error, size_t error_size);
+/* The end of the mount has come: an upgrade that has begun is called off, or comes first; then this does not return. */
+void daemon_end_upgrade(struct daemon *daemon);
 
 /* custody.c */
 int daemon_report(void *context, struct migration_report *report);

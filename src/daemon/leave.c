@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "keeper/keeper.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,14 +25,18 @@ static bool may_wait(const struct finish_request *request, uint64_t deadline)
 	return clock_monotonic_ns() < deadline && (!request->wanted || atomic_load(request->wanted));
 }
 
+/* Somebody else may take the mount away meanwhile: then its end has begun, daemon->fs is not for us any more, and we wait for the rest. */
 static int unmount_patiently(struct daemon *daemon, const struct finish_request *request)
 {
 	uint64_t deadline = clock_monotonic_ns() + request->wait_s * NS_PER_S;
+	bool was_busy = false;
 	int result;
 
-	while ((result = fs_unmount(daemon->fs, 0)) == -EBUSY && may_wait(request, deadline))
+	while ((result = worker_unmount(daemon->options->mountpoint, 0)) == -EBUSY && may_wait(request, deadline)) {
+		was_busy = true;
 		usleep(RETRY_US);
-	return result;
+	}
+	return result == -EINVAL && was_busy ? 0 : result;
 }
 
 static int unmount(struct daemon *daemon, const struct finish_request *request, struct finish_result *result)

@@ -171,6 +171,7 @@ static int end(struct daemon *daemon, bool served)
 	int result = 0;
 
 	admin_quiesce(daemon->admin); /* it reads what is taken apart now */
+	daemon_end_upgrade(daemon);
 	if (daemon->migrate)
 		migrate_stop(daemon->migrate);
 	pthread_mutex_lock(&daemon->lock);

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "dmmfs-config.h"
 #include "keeper/keeper.h"
@@ -19,8 +20,21 @@
 #include <unistd.h>
 
 /* So that who asked for it has its answer, and the log its lines. Applications are served meanwhile. */
-#define LEAVE_AFTER_US 200000
+#define LEAVE_AFTER_NS (200 * NS_PER_MS)
 #define LOG_WAIT_MS 1000
+
+/* False: the end of the mount came first. From now on that waits for us, or we for nothing. */
+static bool pause_well(struct daemon *daemon)
+{
+	struct timespec until = clock_after_ns(LEAVE_AFTER_NS);
+	int waited = 0;
+
+	LOCKED(&daemon->lock);
+	while (!daemon->leaving && waited == 0)
+		waited = pthread_cond_clockwait(&daemon->changed, &daemon->lock, CLOCK_MONOTONIC, &until);
+	kept_memory(daemon->kept)->upgrading = !daemon->leaving;
+	return !daemon->leaving;
+}
 
 static void *give_way(void *context)
 {
@@ -28,10 +42,10 @@ static void *give_way(void *context)
 	struct memory *memory = kept_memory(daemon->kept);
 
 	pthread_setname_np(pthread_self(), "upgrade");
-	usleep(LEAVE_AFTER_US);
+	if (!pause_well(daemon))
+		return NULL;
 	log_event(LOG_LEVEL_INFO, "upgrade", "program=%s", memory->program);
 	log_flush(LOG_WAIT_MS);
-	memory->upgrading = true;
 	fs_close_gate(daemon->fs);
 	_exit(0);
 }
@@ -39,7 +53,7 @@ static void *give_way(void *context)
 /* Under lock. */
 static int check(struct daemon *daemon, char *error, size_t error_size)
 {
-	if (daemon->finishing) {
+	if (daemon->finishing || daemon->leaving) {
 		snprintf(error, error_size, "it is being halted or finished");
 		return -EBUSY;
 	}
@@ -57,17 +71,26 @@ static int check(struct daemon *daemon, char *error, size_t error_size)
 
 static int begin(struct daemon *daemon, char *error, size_t error_size)
 {
-	pthread_t thread;
 	LOCKED(&daemon->lock);
 	int result = check(daemon, error, error_size);
 
 	if (result >= 0)
-		result = -pthread_create(&thread, NULL, give_way, daemon);
+		result = -pthread_create(&daemon->giving_way, NULL, give_way, daemon);
 	if (result < 0)
 		return result;
-	pthread_detach(thread);
 	daemon->upgrading = true;
 	return 0;
+}
+
+void daemon_end_upgrade(struct daemon *daemon)
+{
+	pthread_mutex_lock(&daemon->lock);
+	daemon->leaving = true;
+	pthread_cond_broadcast(&daemon->changed);
+	bool begun = daemon->upgrading;
+	pthread_mutex_unlock(&daemon->lock);
+	if (begun)
+		pthread_join(daemon->giving_way, NULL); /* it ends the process, unless the mount was gone before */
 }
 
 int daemon_upgrade(void *context, bool wanted, struct upgrade_status *status, char *error, size_t error_size)
