@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that work on a mount (untroubled.py, large_pieces.py) while the kernel ends its daemon for want of memory, again and again.
 
-usage: oom.py KILLS FULL_S SEED KEEPER LOG MOUNT SOURCE GROUP LIMIT TOLD
+usage: oom.py KILLS FULL_S SEED KEEPER LOG MOUNT WANTED GROUP LIMIT TOLD
 
-GROUP is the control group that keeper and worker are in, LIMIT and TOLD the names of its files that have the limit of its memory and count
-whom the kernel has ended in it. What fills the group is a file in memory: it belongs to no process that could be ended instead, and is
-charged to whoever makes it larger, a process that is smaller than any worker. As soon as somebody was ended the file goes; if FULL_S is not
-0 the group is kept full for so long, so that new workers die as well, at whatever they begin with.
+WANTED has what the files of the source are like on the mount. GROUP is the control group that keeper and worker are in, LIMIT and TOLD the
+names of its files that have the limit of its memory and count whom the kernel has ended in it. What fills the group is a file in memory: it
+belongs to no process that could be ended instead, and is charged to whoever makes it larger, a process that is smaller than any worker. As
+soon as somebody was ended the file goes; if FULL_S is not 0 the group is kept full for so long, so that new workers die as well, at whatever
+they begin with.
 
 Prints a line for each program, and fails when one of them got an error or wrong bytes, or when the keeper is gone.
 """
@@ -88,11 +89,11 @@ def run_out(kills, full_s, rng, group, keeper, log):
 
 
 def main():
-    kills, full_s, seed, keeper, log, mount, source, *group = sys.argv[1:]
+    kills, full_s, seed, keeper, log, mount, wanted, *group = sys.argv[1:]
     kills, seed = int(kills), int(seed)
     group = Group(*group)
     print(f"seed {seed}", flush=True)
-    at_work = [spawn(kind, mount, source, seed + n) for n, kind in enumerate(PROGRAMS)]
+    at_work = [spawn(kind, mount, wanted, seed + n) for n, kind in enumerate(PROGRAMS)]
     failed = False
     try:
         run_out(kills, float(full_s), random.Random(seed), group, keeper, log)

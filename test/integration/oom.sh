@@ -35,6 +35,7 @@ trap end_group EXIT
 mkdir -p "$group" "$pids" || skip "needs to make control groups: $group $pids"
 echo 64M >"$group/$limit"
 [ ! -f "$group/memory.swap.max" ] || echo 0 >"$group/memory.swap.max"
+[ ! -f "$group/memory.swappiness" ] || echo 0 >"$group/memory.swappiness"
 [ ! -f "$group/memory.memsw.limit_in_bytes" ] || echo 64M >"$group/memory.memsw.limit_in_bytes"
 printf '#!/bin/sh\necho 0 >"%s/cgroup.procs" && exec "%s" "$@"\n' "$group" "$dmmfs" >inside
 chmod +x inside
@@ -42,16 +43,17 @@ chmod +x inside
 # runs_out WHAT KILLS SECONDS
 runs_out()
 {
-	check "$1" python3 "$DMMFS_SOURCEDIR/test/integration/oom.py" "$2" "$3" "${SEED:-$RANDOM}" "${pid[one]}" one.log "$m" "$work/source" \
+	check "$1" python3 "$DMMFS_SOURCEDIR/test/integration/oom.py" "$2" "$3" "${SEED:-$RANDOM}" "${pid[one]}" one.log "$m" "$work/wanted" \
 		"$group" "$limit" "$told"
 	cat check.out
 	rm -rf "$m"/{names,held,removed,opener,writer,reader,mapper}-* # for the next
-	cp "$m/coming" source/coming
+	cp "$m/coming" wanted/coming
 }
 
 mkdir -p source/many target
 for i in {001..100}; do mkdir "source/many/$i"; head -c "$((RANDOM * 3))" /dev/urandom >"source/many/$i/file"; done
 head -c 8M /dev/urandom >source/coming
+cp -r source wanted # what programs find, who change a file of the source
 program=$dmmfs
 dmmfs=$work/inside
 start one "$work/source" "$m" -o segsize=64K,whole=64K,background=off,passthrough=off
@@ -80,5 +82,5 @@ echo 1 >"$pids/pids.max"
 kill -9 "$(worker one)"
 wait_for 30 grep -q 'no process can be started.*raise TasksMax=' one.log
 echo max >"$pids/pids.max"
-check 'another one serves as soon as it can' cmp source/coming "$m/coming"
+check 'another one serves as soon as it can' cmp wanted/coming "$m/coming"
 stop one "$m"
