@@ -4,7 +4,7 @@
  *
  * A daemon that runs is asked for what it has in memory; the logfile and the journal are looked at for what it has not, and when
  * none runs. With -f the daemon is asked again and again: nothing depends on how a file is rotated. When it ends, its last lines are
- * taken from the logfile, and the next daemon is waited for.
+ * taken from the logfile, which may get them after its socket has gone, and the next daemon is waited for.
  */
 #include "base/clock.h"
 #include "cli/figures.h"
@@ -16,12 +16,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINES_DEFAULT 50
 #define LINES_MAX 1000000
 #define POLL_US 250000
+#define LOOKS_MOST 20 /* for the last words of a daemon that has ended */
 
 struct log {
 	struct cli *cli;
@@ -29,7 +31,8 @@ struct log {
 	char *logfile; /* NULL: none */
 	size_t last;
 	bool follow;
-	bool absent; /* that no daemon runs was said */
+	unsigned absent;  /* so often no daemon was found, one after another; the first time, that is said */
+	struct stat seen; /* the logfile, when it was looked at last */
 	json_int_t after, run;
 	json_t *newest; /* of what was printed; NULL: nothing was */
 };
@@ -176,16 +179,38 @@ static bool is_complete(struct log *log)
 	return complete;
 }
 
+/* To look at the journal costs a process. */
+static bool may_have_more(struct log *log)
+{
+	struct stat st = {0};
+	if (!log->logfile)
+		return log->absent == 0 || log->absent == LOOKS_MOST / 4 || log->absent == LOOKS_MOST;
+	if (stat(log->logfile, &st) < 0)
+		return log->absent == 0;
+	bool changed = st.st_ino != log->seen.st_ino || st.st_size != log->seen.st_size ||
+	               st.st_mtim.tv_sec != log->seen.st_mtim.tv_sec || st.st_mtim.tv_nsec != log->seen.st_mtim.tv_nsec;
+	log->seen = st;
+	return changed || log->absent == 0;
+}
+
+/* The last line of all, or there is none to come. */
+static bool has_ended(const struct log *log)
+{
+	return strncmp(member_text(log->newest, "text"), "event=stop", 10) == 0 || log->absent >= LOOKS_MOST ||
+	       (!log->logfile && access("/run/systemd/journal/socket", F_OK) < 0);
+}
+
 /* False: nothing will come any more. */
 static bool wait_for_daemon(struct log *log)
 {
-	if (!log->absent)
+	bool complete = is_complete(log);
+	if (may_have_more(log))
 		catch_up(log);
-	if (is_complete(log))
+	if (complete && has_ended(log))
 		return false;
-	if (!log->absent)
+	if (log->absent == 0 && !complete)
 		fprintf(stderr, "dmmfs-admin: no daemon runs for migration %u; waiting for the next one\n", log->migid);
-	log->absent = true;
+	log->absent++;
 	return true;
 }
 
@@ -195,7 +220,7 @@ static void take_fresh(struct log *log, json_t *lines, json_int_t run)
 	if (run == log->run && first > log->after + 1)
 		fprintf(stderr, "dmmfs-admin: %lld lines came too fast\n", (long long)(first - log->after - 1));
 	log->run = run;
-	log->absent = false;
+	log->absent = 0;
 	take_ids(log, lines);
 	print_lines(log, lines);
 }
