@@ -9,7 +9,7 @@
 #   *-busy    seconds of processor time of the whole machine (server, kernel and all) for a GiB: where no line is the limit they are, and two
 #             programs that use all processors are as fast as these say
 #
-# What is timed begins when the connections stand (of the library) and the root is known (of dmmfs): a migration pays for these once. It ends
+# What is timed begins when the connections stand and (of dmmfs) the root is known: a migration pays for these once. It ends
 # when all is on the disk, and for dmmfs on record. So the first round trips of a file, the time until the line is full, and the last commit count.
 # shellcheck shell=bash disable=SC2034,SC2154
 
@@ -74,6 +74,7 @@ line_large()
 	start_dmmfs "$(net_source "$protocol" large)" "background=off,whole=0,$(line_options "$protocol")"
 	logged serving
 	ls "$disk/t" >/dev/null
+	sleep 1 # its other connections are made meanwhile
 	before=$(machine_busy)
 	say "$name-dmmfs-rate $(awk -v b="$bytes" -v s="$(background)" 'BEGIN { printf "%.0f", b / 1048576 / s }') MiB/s"
 	say_busy "$name-dmmfs" "$before" "$bytes"
