@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define SHARED_BYTES (1u << 20) /* the most of one READ */
+#define SHARED_BYTES (4u << 20) /* the most of one READ */
 #define MORE_MOST (4u << 20)    /* a longer answer is damaged */
 
 /* Descriptors of a helper. */

@@ -3,13 +3,13 @@
  * The ceiling that dmmfs is held against: libsmbclient in so many processes, with nothing around it. Prints "NAME VALUE UNIT"
  * lines. Asserts no time; ends with 1 when a request fails.
  *
- *   ceiling-smb large URL PROCESSES FILE [INTO]   a large file in pieces of 1 MiB; INTO: written there and synced, too
+ *   ceiling-smb large URL PROCESSES FILE [INTO]   a large file in pieces of SMB_PIECE (1048576) bytes; INTO: written there and synced, too
  *   ceiling-smb tree URL PROCESSES [INTO]         all below the share: lists with attributes, then the data of each file
  *   ceiling-smb first URL FILE N                  4 KiB at N places of a file
  *
  * URL is smb://server/share; the user is that of the environment variables SMB_USER and SMB_PASSWORD. With SMB_DESCRIPTORS=1 the
- * security descriptor of each file is read, too, as a migration does. SMB_PORT is the server's, if it is not 445. The processes take their directories from one queue, a
- * socket; one that finds it full goes on with the directory itself.
+ * security descriptor of each file is read, too, as a migration does. SMB_PORT is the server's, if it is not 445. The processes take
+ * their directories from one queue, a socket; one that finds it full goes on with the directory itself.
  */
 #include <err.h>
 #include <errno.h>
@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READ_BYTES (1u << 20)
+#define PIECE_MOST (4u << 20)
 #define PAUSE_NS 20000000
 
 static struct shared {
@@ -42,7 +42,8 @@ static struct shared {
 static const char *base; /* the URL */
 static int into = -1, queue[2];
 static bool descriptors;
-static char buffer[READ_BYTES];
+static size_t piece = 1u << 20;
+static char buffer[PIECE_MOST];
 static SMBCCTX *context;
 
 static uint64_t now_ns(void)
@@ -190,8 +191,8 @@ static void large(const char *path)
 	int fd = into >= 0 ? openat(into, "large", O_CREAT | O_WRONLY | O_CLOEXEC, 0600) : -1;
 
 	for (;;) {
-		uint64_t off = atomic_fetch_add(&shared->next, READ_BYTES);
-		size_t got = read_at(file, path, off, READ_BYTES);
+		uint64_t off = atomic_fetch_add(&shared->next, piece);
+		size_t got = read_at(file, path, off, piece);
 		if (got == 0)
 			break;
 		if (fd >= 0 && pwrite(fd, buffer, got, (off_t)off) != (ssize_t)got)
@@ -297,6 +298,10 @@ int main(int argc, char **argv)
 		errx(2, "usage: ceiling-smb large URL PROCESSES FILE [INTO] | tree URL PROCESSES [INTO] | first URL FILE N");
 	base = argv[2];
 	descriptors = getenv("SMB_DESCRIPTORS") != NULL;
+	if (getenv("SMB_PIECE"))
+		piece = strtoul(getenv("SMB_PIECE"), NULL, 10);
+	if (piece == 0 || piece > PIECE_MOST)
+		errx(2, "SMB_PIECE: from 1 to %u bytes", PIECE_MOST);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, queue) < 0)
 		err(1, "queue");

@@ -4,7 +4,8 @@
 #
 #   line-*    a file of BENCH_LARGE (512M) through a line of BENCH_MBITS ("1000 2500") Mbit/s whose round trip takes BENCH_AWAY ("1 20") ms,
 #             for each of BENCH_NET (nfs3 nfs4 smb): the raw library reading it, the same writing it to the disk of the target, and dmmfs until
-#             it is on record; the connections (processes) are those of net.sh
+#             it is on record; the connections (processes) are those of net.sh. BENCH_SEGSIZE (1M) is what dmmfs asks for at a time, and the
+#             library of SMB
 #   near-*    the same without a line, on loopback, and the library that writes once more after dmmfs (last)
 #   *-busy    seconds of processor time of the whole machine (server, kernel and all) for a GiB: where no line is the limit they are, and two
 #             programs that use all processors are as fast as these say
@@ -39,7 +40,7 @@ take_line()
 line_raw()
 {
 	case $1 in
-	smb) SMB_PORT=$line_port raw smb large "$(raw_source smb large)" "$connections" file ${2:+"$2"} ;;
+	smb) SMB_PIECE=$(numfmt --from=iec "${BENCH_SEGSIZE:-1M}") SMB_PORT=$line_port raw smb large "$(raw_source smb large)" "$connections" file ${2:+"$2"} ;;
 	*) raw "$1" large "$(raw_source "$1" large)" "$connections" /file ${2:+"$2"} ;;
 	esac
 }
@@ -71,7 +72,7 @@ line_large()
 	line_raw "$protocol" "$disk/t" | with_name "$name-raw-written"
 	say_busy "$name-raw-written" "$before" "$bytes"
 	fresh_disk
-	start_dmmfs "$(net_source "$protocol" large)" "background=off,whole=0,$(line_options "$protocol")"
+	start_dmmfs "$(net_source "$protocol" large)" "background=off,whole=0,segsize=${BENCH_SEGSIZE:-1M},$(line_options "$protocol")"
 	logged serving
 	ls "$disk/t" >/dev/null
 	sleep 1 # its other connections are made meanwhile

@@ -69,6 +69,16 @@ equal 'read-only' 444 "$(stat -c %a target/plain)"
 if grep -riq 'secret word' "$work"/*.log "$work/conf" "$work/run" 2>/dev/null; then fail 'the password is in a log or in the configuration'; fi
 say 'ok: the password is nowhere'
 
+mkdir wide
+start three smb://127.0.0.1/share "$work/wide" -o credentials="$work/credentials",segsize=4M,background=off
+ls wide/dir >out
+before=$(figure "$work/wide" source_requests)
+check 'segments of 4 MiB' cmp served/source/dir/larger wide/dir/larger
+asked=$(($(figure "$work/wide" source_requests) - before))
+[ $asked -lt 30 ] || fail "$asked requests for 10 segments: more than one for each"
+say "ok: $asked requests for 10 of them"
+stop three "$work/wide"
+
 # What Samba on the target makes of it.
 smb_kill
 smb_serve "$work/target" 'case sensitive = yes'
