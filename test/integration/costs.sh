@@ -3,6 +3,7 @@
 # What things cost, counted and not timed: system calls, syncs and source requests for each file and each MiB that comes over, and
 # for each operation on what has come over. A bound is what was counted plus a little: raise it only on purpose.
 . "$(dirname "$0")/lib.sh"
+work_on_fresh_fs 1G # counted there
 
 files=2000 directories=20
 

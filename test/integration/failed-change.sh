@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A change that fails after it has changed the target: what programs read then is what is there, not what the kernel had read before.
 . "$(dirname "$0")/lib.sh"
+work_on_fresh_fs 64M # not every TMPDIR can zero ranges
 
 mkdir source
 head -c 3000000 /dev/urandom >source/large
@@ -31,5 +32,5 @@ for how in zero copy cut; do
 	wait_for 60 as_on_the_target
 	check "$how: what is read is what is there" as_on_the_target
 	stop one "$work/mount"
-	rm -rf conf target mount
+	rm -rf "$DMMFS_CONFDIR" target mount
 done

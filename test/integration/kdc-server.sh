@@ -14,7 +14,7 @@
 [ -n "$(command -v kinit)" ] || skip 'needs kinit (package krb5-user)'
 
 # faketime leaves a semaphore named after its process id when it is killed, and does not start where there is one: ids come again here.
-mount -t tmpfs tmpfs /dev/shm
+case $place in /dev/shm/*) ;; *) mount -t tmpfs tmpfs /dev/shm ;; esac
 
 export KRB5_CONFIG=$work/krb5.conf KRB5_KDC_PROFILE=$work/kdc/kdc.conf
 

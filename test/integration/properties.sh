@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Properties: set while the migration runs and while it does not, all or nothing; where values come from; a start by migid.
 . "$(dirname "$0")/lib.sh"
+work_on_fresh_fs 128M # on which O_DIRECT brings what it asks for, and no more
 m=$work/target
 mkdir -p source/one source/two target
 head -c 1M /dev/urandom | tee source/one/file source/two/file >source/three
