@@ -33,6 +33,7 @@
 
 /* For what is still to be written when all is over. */
 #define LOG_STOP_MS 5000
+#define MOUNTS_LOOK_US 100000 /* asked to end before it is mounted */
 #define HEAPS_LEAST 2
 #define HEAPS_MOST 4
 
@@ -103,7 +104,9 @@ static void *await_signal(void *context)
 		log_event(LOG_LEVEL_INFO, "asked", "to=halt signal=%s", sigabbrev_np(signal));
 		manager_stopping();
 		const char *mountpoint = daemon->options->mountpoint;
-		int result = worker_unmount(mountpoint, 0);
+		int result;
+		while ((result = worker_unmount(mountpoint, 0)) == -EAGAIN)
+			usleep(MOUNTS_LOOK_US);
 		if (result < 0)
 			result = worker_unmount(mountpoint, MNT_DETACH);
 		if (result < 0 && result != -EINVAL) /* not mounted any more: it was asked twice, by the keeper and by others */

@@ -39,7 +39,11 @@ static int start_fs(struct daemon *daemon, char *error, size_t error_size)
 		.no_passthrough = !options->passthrough,
 		.debug = options->debug,
 	};
-	return fs_start(&fs, &daemon->monitor, &daemon->target, &daemon->fs, error, error_size);
+	int result = fs_start(&fs, &daemon->monitor, &daemon->target, &daemon->fs, error, error_size);
+
+	if (result >= 0)
+		worker_know_mount(kept_memory(daemon->kept));
+	return result;
 }
 
 static bool is_paused(struct daemon *daemon)

@@ -321,6 +321,7 @@ static int end_unserved(struct keeper *keeper)
 
 	if (!worker_mount_is_there(memory))
 		return EXIT_KEEPER;
+	worker_know_mount(memory);
 	int result = worker_unmount(memory->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (result < 0) {
 		log_warning("the mount stays, and nobody serves it; unmount it: mountpoint=%s error=%s", memory->mountpoint,

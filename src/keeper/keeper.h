@@ -51,8 +51,11 @@ int keeper_again(void);
  * negative errno: it cannot go on from what the keeper has. */
 int worker_adopt(struct kept **kept);
 
-/* Detaches the mount where everybody sees it. 0 or negative errno. */
+/* Detaches the mount where everybody sees it, and no other one that lies there, below it perhaps. 0 or negative errno; -EINVAL: it is not
+ * there (any more); -EAGAIN: it is not known yet. */
 int worker_unmount(const char *mountpoint, int flags);
+/* From now on it is; a worker that adopts knows it already. */
+void worker_know_mount(const struct memory *memory);
 
 /* Would this program be able to go on from here? A sentence if not. */
 int worker_check_program(const struct memory *memory, char *error, size_t error_size);

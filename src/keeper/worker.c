@@ -17,16 +17,22 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define COPIES_MAX 64
 
-static int everybodys = -1; /* the mount name space that we came from; -1: it is ours */
+/* What of a mount cannot be told apart from others. */
+#define ANY_DEVICE UINT64_MAX
+
+static int everybodys = -1;             /* the mount name space that we came from; -1: it is ours */
+static _Atomic uint64_t mounted_device; /* 0: nothing was mounted yet */
 
 /* As in /proc/self/mountinfo: blanks and backslashes are \ooo. */
 static void unescape(char *path)
@@ -131,6 +137,7 @@ int worker_adopt(struct kept **kept)
 	fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
 	fcntl(fuse_fd, F_SETFD, FD_CLOEXEC);
 	fcntl(socket_fd, F_SETFD, FD_CLOEXEC);
+	worker_know_mount(memory);
 	int result = memory_lock(memory_fd); /* the keeper has waited for the one before */
 	if (result >= 0)
 		result = step_aside(memory);
@@ -144,6 +151,27 @@ int worker_adopt(struct kept **kept)
 
 /* --- taking the mount away --- */
 
+void worker_know_mount(const struct memory *memory)
+{
+	uint64_t device = (uint64_t)memory->device_major << 32 | memory->device_minor;
+
+	atomic_store(&mounted_device, device ? device : ANY_DEVICE);
+}
+
+/* Below our mount there may be that of the target's file system, which is not ours to take away. No request is made to the mount. */
+static int unmount_ours(const char *mountpoint, int flags)
+{
+	uint64_t device = atomic_load(&mounted_device);
+	struct statx st;
+
+	if (device == 0)
+		return -EAGAIN;
+	if (device != ANY_DEVICE && statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &st) == 0 &&
+	    device != ((uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor))
+		return -EINVAL;
+	return umount2(mountpoint, flags) < 0 ? -errno : 0;
+}
+
 struct unmounting {
 	const char *mountpoint;
 	int flags, result;
@@ -154,8 +182,10 @@ static void *unmount_out_there(void *context)
 {
 	struct unmounting *unmounting = context;
 
-	if (unshare(CLONE_FS) < 0 || setns(everybodys, CLONE_NEWNS) < 0 || umount2(unmounting->mountpoint, unmounting->flags) < 0)
+	if (unshare(CLONE_FS) < 0 || setns(everybodys, CLONE_NEWNS) < 0)
 		unmounting->result = -errno;
+	else
+		unmounting->result = unmount_ours(unmounting->mountpoint, unmounting->flags);
 	return NULL;
 }
 
@@ -165,7 +195,7 @@ int worker_unmount(const char *mountpoint, int flags)
 	pthread_t thread;
 
 	if (everybodys < 0)
-		return umount2(mountpoint, flags) < 0 ? -errno : 0;
+		return unmount_ours(mountpoint, flags);
 	int result = pthread_create(&thread, NULL, unmount_out_there, &unmounting);
 	if (result)
 		return -result;

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Somebody takes the mount away while the daemon waits for that, or is about to give way to another process: it ends once, and in order.
+# Somebody takes the mount away while the daemon waits for that, or is about to give way to another process: it ends once, in order, and
+# takes nothing away that lies below the mount.
 . "$(dirname "$0")/lib.sh"
 m=$work/target
 
 make_tree source
-mkdir target
+fresh_fs target 64M
+disk_is_there() { [ "$(findmnt -rno FSTYPE -M "$m")" = ext4 ]; }
 # ended_once: nobody died, and nobody came after.
 ended_once()
 {
@@ -25,6 +27,14 @@ exec 9<&-
 umount target || : # it may have been faster
 check 'who asked is told' wait $halt
 ended_once 'halted'
+check 'the disk is still mounted' disk_is_there
+
+say '--- asked to end several times'
+start one "$work/source" "$m"
+worker=$(worker one)
+for _ in 1 2 3 4 5; do kill -TERM "$worker" "${pid[one]}" 2>/dev/null || :; done
+ended_once 'halted'
+check 'the disk is still mounted' disk_is_there
 
 say '--- around the moment in which it gives way'
 cat >upgrade.py <<'END'
@@ -47,6 +57,7 @@ for pause_ms in 0 170 180 190 195; do
 	check "$pause_ms ms after it was asked" python3 upgrade.py "$DMMFS_RUNDIR/1.sock" "$m" $pause_ms
 	reap one
 	if grep -E 'event=died' one.log; then fail 'it died'; fi
+	disk_is_there || fail 'the disk was unmounted'
 done
 start one "$work/source" "$m"
 finish one "$m"
