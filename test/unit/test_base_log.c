@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,6 +269,46 @@ START_TEST(test_nobody_waits)
 }
 END_TEST
 
+static atomic_bool reads_again;
+
+static void *read_later(void *arg)
+{
+	char text[4096];
+	usleep(100000);
+	atomic_store(&reads_again, true);
+	for (size_t left = *(size_t *)arg; left > 0;) {
+		ssize_t n = read(STDIN_FILENO, text, left < sizeof(text) ? left : sizeof(text));
+		ck_assert_int_gt(n, 0);
+		left -= (size_t)n;
+	}
+	return NULL;
+}
+
+/* Whoever reads slowly gets the last lines, too. */
+START_TEST(test_stop_awaits_who_reads)
+{
+	int ends[2];
+	char text[4096] = "";
+	size_t full = 0;
+	pthread_t reader;
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_ge(dup2(ends[0], STDIN_FILENO), 0);
+	ck_assert_int_ge(dup2(ends[1], STDERR_FILENO), 0);
+	ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+	while (write(ends[1], text, sizeof(text)) == sizeof(text))
+		full += sizeof(text);
+	ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+	ck_assert_int_eq(log_start(), 0);
+	log_info("the very last");
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_later, &full), 0);
+	log_stop(20000);
+	ck_assert(atomic_load(&reads_again));
+	pthread_join(reader, NULL);
+	ck_assert_int_gt(read(ends[0], text, sizeof(text) - 1), 0);
+	ck_assert_ptr_nonnull(strstr(text, "the very last\n"));
+}
+END_TEST
+
 START_TEST(test_stop_leaves_what_is_stuck)
 {
 	int ends[2];
@@ -417,6 +458,7 @@ int main(void)
 	tcase_add_test(tests, test_event_too_long_is_closed);
 	tcase_add_test(tests, test_ring);
 	tcase_add_test(tests, test_nobody_waits);
+	tcase_add_test(tests, test_stop_awaits_who_reads);
 	tcase_add_test(tests, test_stop_leaves_what_is_stuck);
 	tcase_add_test(tests, test_lines_of_threads_do_not_mix);
 	tcase_add_test(tests, test_fault_table);
