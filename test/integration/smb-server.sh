@@ -65,6 +65,7 @@ smb_answers() { (exec 3<>/dev/tcp/127.0.0.1/445) && [ -S "$work/smb/ncalrpc/np/l
 # With the processes of its sessions, and its helpers, which outlive it.
 smb_kill()
 {
+	kill -STOP "${pid[smbd]}" # or it might take another session, or end for want of a child, and its process group with it
 	pkill -9 -P "${pid[smbd]}" || :
 	kill -9 "${pid[smbd]}"
 	smb_kill_helpers
