@@ -118,8 +118,8 @@ struct memory {
 	uint32_t migid;
 	uint32_t device_major, device_minor; /* of the mount; 0: not known yet */
 	uint32_t n_init;
-	uint8_t init[MEMORY_INIT]; /* the kernel's INIT as it came */
-	uint64_t capabilities;     /* libfuse's flags, as negotiated */
+	_Alignas(uint64_t) uint8_t init[MEMORY_INIT]; /* the kernel's INIT as it came */
+	uint64_t capabilities;                        /* libfuse's flags, as negotiated */
 	uint32_t max_write;
 	bool passthrough;
 	_Atomic bool uncached;
