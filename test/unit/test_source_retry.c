@@ -5,6 +5,7 @@
  */
 #include "sim.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "source/internal.h"
 
@@ -580,8 +581,12 @@ END_TEST
 
 static atomic_int sessions_most;
 
+/* Several are asked for at once. */
 static int connect_some(struct dmm_instance *instance, struct dmm_conn **conn)
 {
+	static pthread_mutex_t server = PTHREAD_MUTEX_INITIALIZER;
+	LOCKED(&server);
+
 	return sim.connects >= sessions_most ? -EUSERS : sim_connect(instance, conn);
 }
 
