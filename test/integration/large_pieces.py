@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from untroubled import Program, Wrong, must, spawn, takeovers
+from untroubled import Program, Wrong, end_all, must, spawn, takeovers
 
 PIECE, PIECES = 1 << 20, 8
 FIRST_S = 0.005
@@ -119,14 +119,7 @@ def main():
     except (Wrong, OSError) as error:
         print(f"FAILED: {error}")
         failed = True
-    for _, child, _ in at_work:
-        os.kill(child, signal.SIGTERM)
-    for name, child, result in at_work:
-        said = os.read(result, 10000).decode()
-        good = said.startswith("ok ")
-        print(f"{name}: {said.split()[1]} steps" if good else f"FAILED: {name}: {said or 'it died'}")
-        failed |= not good
-        os.waitpid(child, 0)
+    failed |= end_all(at_work)
     print(f"{len(takeovers(log))} of {kills} served before they were killed")
     return failed
 

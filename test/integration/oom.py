@@ -16,14 +16,13 @@ import contextlib
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
 
 import large_pieces
 import untroubled
-from untroubled import Wrong, must, spawn, takeovers
+from untroubled import Wrong, end_all, must, spawn, takeovers
 
 MARGIN, PIECE = 4 << 20, 1 << 20
 PROGRAMS = [untroubled.Names, untroubled.Held, untroubled.Removed, untroubled.Coming, untroubled.Opener, large_pieces.Writer,
@@ -100,14 +99,7 @@ def main():
     except (Wrong, OSError) as error:
         print(f"FAILED: {error}")
         failed = True
-    for _, child, _ in at_work:
-        os.kill(child, signal.SIGTERM)
-    for name, child, result in at_work:
-        said = os.read(result, 10000).decode()
-        match = re.fullmatch(r"ok (\d+) ([\d.]+) .*", said)
-        print(f"{name}: {match[1]} steps, the slowest took {match[2]} s" if match else f"FAILED: {name}: {said or 'it died'}")
-        failed |= not match
-        os.waitpid(child, 0)
+    failed |= end_all(at_work)
     print(f"{group.ended()} were ended, {len(takeovers(log))} served after one that was")
     return failed
 

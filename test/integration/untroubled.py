@@ -253,6 +253,20 @@ def spawn(kind, top, source, seed):
     return kind.__name__, child, read_end
 
 
+def end_all(at_work):
+    """Ends what spawn() has begun and says how each got on. True: one has failed."""
+    failed = False
+    for _, child, _ in at_work:
+        os.kill(child, signal.SIGTERM)
+    for name, child, result in at_work:
+        said = os.read(result, 1 << 16).decode()
+        match = re.fullmatch(r"ok (\d+) ([\d.]+) .*", said)
+        print(f"{name}: {match[1]} steps, the slowest took {match[2]} s" if match else f"FAILED: {name}: {said or 'it died'}")
+        failed |= not match
+        os.waitpid(child, 0)
+    return failed
+
+
 def takeovers(log):
     with open(log, errors="replace") as lines:
         return [int(ms) for ms in re.findall(r"event=takeover pause_ms=(\d+)", lines.read())]
